@@ -1,0 +1,1 @@
+"""The networks, objectives and games of Ringside. Start reading at ``games/gan.py``."""

@@ -1,0 +1,80 @@
+"""Batches of real items as a pure function of (seed, draw): there is no position to save."""
+
+import hashlib
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ganmodels.spaces import ImageSpace, Space
+from ganmodels.types import Items, Labels
+
+
+class Batch(NamedTuple):
+    """Items as the networks see them, with labels where the dataset has them."""
+
+    items: Items
+    labels: Labels | None
+
+
+def stream(seed: int, purpose: str, index: int, random: torch.Generator) -> torch.Generator:
+    """The generator, set to the start of the stream named by (seed, purpose, index)."""
+    digest = hashlib.sha256(f"{seed}/{purpose}/{index}".encode()).digest()
+    return random.manual_seed(int.from_bytes(digest[:8]))
+
+
+def to_network(items: NDArray[np.generic] | Tensor, space: Space, device: torch.device) -> Items:
+    """Stored items (uint8 [n, h, w, c] or float32 [n, d]) as the networks see them."""
+    tensor = torch.as_tensor(items, device=device)
+    if isinstance(space, ImageSpace):
+        # Channels stay last in memory, which is the layout that convolutions run fastest in.
+        return tensor.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+    return tensor.float() / space.scale
+
+
+class Batches:
+    """Endless shuffled passes over resident items; draw ``d`` is always the same batch.
+
+    Items lie decoded on the device (uint8 for images). Each pass shows every item once;
+    a batch may span two passes.
+    """
+
+    def __init__(
+        self,
+        items: NDArray[np.generic],
+        labels: NDArray[np.int64] | None,
+        space: Space,
+        batch_size: int,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        self.space, self.batch_size, self.seed, self.device = space, batch_size, seed, device
+        self._items = torch.from_numpy(np.array(items)).to(device)
+        self._labels = None if labels is None else torch.from_numpy(np.array(labels)).to(device)
+        self._random = torch.Generator()
+        self._passes: dict[int, Tensor] = {}
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def at(self, draw: int) -> Batch:
+        """Batch number ``draw`` (from 0)."""
+        indices = self._indices(draw * self.batch_size, (draw + 1) * self.batch_size)
+        items = to_network(self._items[indices], self.space, self.device)
+        return Batch(items, None if self._labels is None else self._labels[indices])
+
+    def _indices(self, start: int, stop: int) -> Tensor:
+        count = len(self)
+        first, last = start // count, (stop - 1) // count
+        self._passes = {number: self._order(number) for number in range(first, last + 1)}
+        order = torch.cat(list(self._passes.values()))
+        return order[start - first * count : stop - first * count]
+
+    def _order(self, number: int) -> Tensor:
+        """The order of items in one pass."""
+        if number in self._passes:
+            return self._passes[number]
+        random = stream(self.seed, "order", number, self._random)
+        return torch.randperm(len(self), generator=random).to(self.device)

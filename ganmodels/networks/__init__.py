@@ -1,0 +1,13 @@
+"""The union of network families. To add one: write its file and add its name here."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from ganmodels.networks.dcgan import Dcgan
+from ganmodels.networks.mlp import Mlp
+from ganmodels.networks.resnet import Resnet
+
+Network = Annotated[Mlp | Dcgan | Resnet, Field(discriminator="kind")]
+
+__all__ = ["Dcgan", "Mlp", "Network", "Resnet"]

@@ -1,0 +1,166 @@
+"""Adversarial objectives: what the discriminator and the generator minimise, as functions of logits.
+
+An objective has no weights, so its specification carries the mathematics. To add one: write the
+class here and add its name to ``Objective``; schema, validation, construction and tests follow.
+"""
+
+from typing import Annotated, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch.nn.functional import softplus
+
+from ganmodels.spec import Spec
+from ganmodels.types import Logits, Scalar
+
+
+class Minimax(Spec):
+    """The saturating loss of the first GAN: G minimises log(1 - D(G(z))).
+
+    Source: Goodfellow et al. 2014 (arXiv:1406.2661), equation 1.
+    """
+
+    kind: Literal["minimax"] = "minimax"
+    paired: ClassVar[bool] = False
+    needs_lipschitz: ClassVar[bool] = False
+
+    def discriminator_loss(self, real: Logits, fake: Logits) -> Scalar:
+        """-log D(x) - log(1 - D(G(z))), mean over the batch."""
+        return softplus(-real).mean() + softplus(fake).mean()
+
+    def generator_loss(self, real: Logits | None, fake: Logits) -> Scalar:
+        """log(1 - D(G(z))), mean over the batch; its gradient vanishes when D is sure."""
+        return -softplus(fake).mean()
+
+    def probability(self, logits: Logits) -> Logits | None:
+        """D's belief in [0, 1] that an item is real."""
+        return torch.sigmoid(logits)
+
+
+class NonSaturating(Spec):
+    """The loss used in practice: G minimises -log D(G(z)).
+
+    Source: Goodfellow et al. 2014 (arXiv:1406.2661), section 3.
+    """
+
+    kind: Literal["non_saturating"] = "non_saturating"
+    paired: ClassVar[bool] = False
+    needs_lipschitz: ClassVar[bool] = False
+
+    def discriminator_loss(self, real: Logits, fake: Logits) -> Scalar:
+        """-log D(x) - log(1 - D(G(z))), mean over the batch."""
+        return softplus(-real).mean() + softplus(fake).mean()
+
+    def generator_loss(self, real: Logits | None, fake: Logits) -> Scalar:
+        """-log D(G(z)), mean over the batch."""
+        return softplus(-fake).mean()
+
+    def probability(self, logits: Logits) -> Logits | None:
+        """D's belief in [0, 1] that an item is real."""
+        return torch.sigmoid(logits)
+
+
+class LeastSquares(Spec):
+    """Least squares with targets 0 (fake) and 1 (real), each term with the factor 1/2.
+
+    Source: Mao et al. 2017 (arXiv:1611.04076), equation 9.
+    """
+
+    kind: Literal["least_squares"] = "least_squares"
+    paired: ClassVar[bool] = False
+    needs_lipschitz: ClassVar[bool] = False
+
+    def discriminator_loss(self, real: Logits, fake: Logits) -> Scalar:
+        """(D(x) - 1)^2 / 2 + D(G(z))^2 / 2, mean over the batch."""
+        return (real - 1).square().mean() / 2 + fake.square().mean() / 2
+
+    def generator_loss(self, real: Logits | None, fake: Logits) -> Scalar:
+        """(D(G(z)) - 1)^2 / 2, mean over the batch."""
+        return (fake - 1).square().mean() / 2
+
+    def probability(self, logits: Logits) -> Logits | None:
+        """The optimal D is the posterior of "real" itself, so the logit, held in [0, 1]."""
+        return logits.clamp(0, 1)
+
+
+class Hinge(Spec):
+    """Hinge loss: D stops pushing logits that are beyond the margin.
+
+    Source: Lim & Ye 2017 (arXiv:1705.02894); Miyato et al. 2018 (arXiv:1802.05957), equation 16.
+    """
+
+    kind: Literal["hinge"] = "hinge"
+    paired: ClassVar[bool] = False
+    needs_lipschitz: ClassVar[bool] = False
+    margin: float = Field(default=1.0, gt=0, le=100)
+
+    def discriminator_loss(self, real: Logits, fake: Logits) -> Scalar:
+        """max(0, m - D(x)) + max(0, m + D(G(z))), mean over the batch."""
+        return torch.relu(self.margin - real).mean() + torch.relu(self.margin + fake).mean()
+
+    def generator_loss(self, real: Logits | None, fake: Logits) -> Scalar:
+        """-D(G(z)), mean over the batch."""
+        return -fake.mean()
+
+    def probability(self, logits: Logits) -> Logits | None:
+        """None: hinge logits are no log-odds."""
+        return None
+
+
+class Wasserstein(Spec):
+    """The critic's estimate of the earth mover's distance; needs a Lipschitz discriminator.
+
+    Source: Arjovsky et al. 2017 (arXiv:1701.07875), equation 2.
+    """
+
+    kind: Literal["wasserstein"] = "wasserstein"
+    paired: ClassVar[bool] = False
+    needs_lipschitz: ClassVar[bool] = True
+
+    def discriminator_loss(self, real: Logits, fake: Logits) -> Scalar:
+        """Mean D(G(z)) - mean D(x)."""
+        return fake.mean() - real.mean()
+
+    def generator_loss(self, real: Logits | None, fake: Logits) -> Scalar:
+        """-mean D(G(z))."""
+        return -fake.mean()
+
+    def probability(self, logits: Logits) -> Logits | None:
+        """None: a critic's output is a potential, known up to a constant."""
+        return None
+
+
+class RelativisticPairing(Spec):
+    """Each fake is judged against one real item: only the difference of logits counts.
+
+    Source: Jolicoeur-Martineau 2019 (arXiv:1807.00734); Huang et al. 2024 (arXiv:2501.05441),
+    equation 2. G's loss needs real logits too, of a fresh batch.
+    """
+
+    kind: Literal["relativistic_pairing"] = "relativistic_pairing"
+    paired: ClassVar[bool] = True
+    needs_lipschitz: ClassVar[bool] = False
+
+    def discriminator_loss(self, real: Logits, fake: Logits) -> Scalar:
+        """softplus(-(D(x) - D(G(z)))), mean over the pairs."""
+        return softplus(fake - real).mean()
+
+    def generator_loss(self, real: Logits | None, fake: Logits) -> Scalar:
+        """softplus(-(D(G(z)) - D(x))), mean over the pairs.
+
+        Raises:
+            ValueError: without real logits.
+        """
+        if real is None:
+            raise ValueError("relativistic pairing needs real logits in the generator's step")
+        return softplus(real - fake).mean()
+
+    def probability(self, logits: Logits) -> Logits | None:
+        """None: one logit alone says nothing, only a difference does."""
+        return None
+
+
+Objective = Annotated[
+    Minimax | NonSaturating | LeastSquares | Hinge | Wasserstein | RelativisticPairing,
+    Field(discriminator="kind"),
+]

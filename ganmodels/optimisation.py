@@ -1,0 +1,110 @@
+"""Optimisers, learning-rate schedules and the average of the generator's weights."""
+
+import math
+from collections.abc import Iterable
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from ganmodels.spec import Spec
+
+
+class Constant(Spec):
+    """The learning rate as given."""
+
+    kind: Literal["constant"] = "constant"
+
+    def factor(self, fraction: float) -> float:
+        """What to multiply the learning rate by at this fraction of the training."""
+        return 1.0
+
+
+class LinearDecay(Spec):
+    """Constant until ``start`` (a fraction of the training), then linear to ``final``."""
+
+    kind: Literal["linear"] = "linear"
+    start: float = Field(default=0.5, ge=0, lt=1)
+    final: float = Field(default=0.05, ge=0, le=1)
+
+    def factor(self, fraction: float) -> float:
+        """What to multiply the learning rate by at this fraction of the training."""
+        late = max(0.0, (fraction - self.start) / (1 - self.start))
+        return 1 + (self.final - 1) * min(1.0, late)
+
+
+class CosineDecay(Spec):
+    """Half a cosine from 1 to ``final`` over the whole training."""
+
+    kind: Literal["cosine"] = "cosine"
+    final: float = Field(default=0.0, ge=0, le=1)
+
+    def factor(self, fraction: float) -> float:
+        """What to multiply the learning rate by at this fraction of the training."""
+        return self.final + (1 - self.final) * (1 + math.cos(math.pi * min(1.0, fraction))) / 2
+
+
+Decay = Annotated[Constant | LinearDecay | CosineDecay, Field(discriminator="kind")]
+
+
+class Adam(Spec):
+    """Adam for one network. Source: Kingma & Ba 2015 (arXiv:1412.6980)."""
+
+    learning_rate: float = Field(default=2e-4, gt=0, le=1)
+    beta1: float = Field(default=0.5, ge=0, lt=1)
+    beta2: float = Field(default=0.999, ge=0, lt=1)
+
+    def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Adam:
+        """An optimiser whose inner loop is one kernel."""
+        betas = (self.beta1, self.beta2)
+        return torch.optim.Adam(parameters, lr=self.learning_rate, betas=betas, fused=True)
+
+
+class Average(Spec):
+    """Exponential moving average of the generator, counted in images; it is what users sample.
+
+    After warm-up the past loses half of its weight every ``half_life_images`` real images.
+    """
+
+    half_life_images: int = Field(default=10_000, ge=1, le=10**9)
+
+    def retention(self, step: int, images_per_step: int) -> float:
+        """How much of the average survives step ``step`` (counted from 1)."""
+        settled = 0.5 ** (images_per_step / self.half_life_images)
+        return min(settled, (1 + step) / (10 + step))
+
+
+class Optimisation(Spec):
+    """How the two networks learn.
+
+    ``precision`` of the forward passes; weights, losses and penalties are float32. Automatic
+    means bfloat16 where this processor is faster with it and no penalty asks for more.
+    """
+
+    batch_size: int = Field(default=32, ge=2, le=4096)
+    generator: Adam = Adam()
+    discriminator: Adam = Adam()
+    decay: Decay = Constant()
+    average: Average = Average()
+    precision: Literal["automatic", "float32", "bfloat16"] = "automatic"
+
+
+class WeightAverage:
+    """Keeps ``average`` following ``current``: weights and buffers; counters are copied."""
+
+    def __init__(self, average: nn.Module, current: nn.Module) -> None:
+        pairs = list(
+            zip(average.state_dict().values(), current.state_dict().values(), strict=True)
+        )
+        floating = [pair for pair in pairs if pair[0].is_floating_point()]
+        self._mine = [mine for mine, _ in floating]
+        self._theirs = [theirs for _, theirs in floating]
+        self._counters = [pair for pair in pairs if not pair[0].is_floating_point()]
+
+    @torch.no_grad()
+    def update(self, retention: float) -> None:
+        """Keep this much of the average, take the rest from the current weights."""
+        torch._foreach_lerp_(self._mine, self._theirs, 1 - retention)
+        for mine, theirs in self._counters:
+            mine.copy_(theirs)

@@ -1,0 +1,181 @@
+"""Recipes: named, complete settings, and how a request changes one.
+
+To add a recipe: add one entry to ``RECIPES``.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import Field
+
+from ganmodels.augment import Shift
+from ganmodels.conditioning import Concatenation, Projection
+from ganmodels.config import Schedule
+from ganmodels.games import Game
+from ganmodels.games.gan import Gan
+from ganmodels.latents import Latent
+from ganmodels.networks import Dcgan, Mlp, Resnet
+from ganmodels.objectives import (
+    Hinge,
+    LeastSquares,
+    NonSaturating,
+    RelativisticPairing,
+    Wasserstein,
+)
+from ganmodels.optimisation import Adam, Average, CosineDecay, LinearDecay, Optimisation
+from ganmodels.penalties import R1, R2, OneCentred
+from ganmodels.spaces import ImageSpace, Space
+from ganmodels.spec import Spec
+
+Json = dict[str, Any]
+
+
+class Recipe(Spec):
+    """Everything a training needs but the dataset and the seed."""
+
+    summary: str = Field(max_length=300)
+    source: str = Field(max_length=300)
+    game: Game
+    optimisation: Optimisation
+    schedule: Schedule = Schedule()
+
+
+def _both(learning_rate: float, beta1: float, beta2: float) -> dict[str, Adam]:
+    adam = Adam(learning_rate=learning_rate, beta1=beta1, beta2=beta2)
+    return {"generator": adam, "discriminator": adam}
+
+
+_DIGITS_PACE = Optimisation(
+    **_both(1e-3, 0.5, 0.999), decay=LinearDecay(), average=Average(half_life_images=20_000)
+)
+
+RECIPES: Mapping[str, Recipe] = {
+    "vanilla": Recipe(
+        summary="Fully connected networks in the shape of the first GAN, non-saturating loss",
+        source="Goodfellow et al. 2014, arXiv:1406.2661",
+        game=Gan(
+            latent=Latent(gaussian=100),
+            network=Mlp(generator_widths=(1200, 1200), discriminator_widths=(240, 240)),
+        ),
+        optimisation=Optimisation(batch_size=128, **_both(2e-4, 0.5, 0.999)),
+    ),
+    "dcgan": Recipe(
+        summary="Convolutional networks with batch normalisation; no labels needed",
+        source="Radford et al. 2015, arXiv:1511.06434; rates and widths measured here",
+        game=Gan(),
+        optimisation=_DIGITS_PACE,
+    ),
+    "cgan": Recipe(
+        summary="dcgan that is told the label: the best samples wherever labels exist",
+        source="Mirza & Osindero 2014, arXiv:1411.1784; shift: Zhao et al. 2020, arXiv:2006.10738",
+        game=Gan(conditioning=Concatenation(), augmentation=Shift(pixels=1)),
+        optimisation=_DIGITS_PACE,
+    ),
+    "lsgan": Recipe(
+        summary="dcgan with least squares in place of the logistic loss",
+        source="Mao et al. 2017, arXiv:1611.04076",
+        game=Gan(objective=LeastSquares()),
+        optimisation=_DIGITS_PACE,
+    ),
+    "wgan-gp": Recipe(
+        summary="Wasserstein critic with the one-centred gradient penalty, five turns per step",
+        source="Gulrajani et al. 2017, arXiv:1704.00028",
+        game=Gan(
+            network=Dcgan(discriminator_norm="none"),
+            objective=Wasserstein(),
+            penalties=(OneCentred(weight=10.0),),
+            discriminator_steps=5,
+        ),
+        optimisation=Optimisation(batch_size=64, **_both(2e-4, 0.0, 0.9)),
+    ),
+    "sngan": Recipe(
+        summary="Residual networks, spectral normalisation, hinge loss, projection where labelled",
+        source="Miyato et al. 2018, arXiv:1802.05957",
+        game=Gan(network=Resnet(), objective=Hinge(), discriminator_steps=5),
+        optimisation=Optimisation(
+            batch_size=64, **_both(2e-4, 0.0, 0.9), decay=LinearDecay(start=0.0, final=0.0)
+        ),
+    ),
+    "r3gan-small": Recipe(
+        summary="Relativistic pairing with R1 and R2 on residual networks without normalisation",
+        source="Huang et al. 2024, arXiv:2501.05441; a small stand-in for its network",
+        game=Gan(
+            network=Resnet(
+                generator_width=32,
+                discriminator_width=32,
+                generator_norm="none",
+                discriminator_norm="none",
+            ),
+            objective=RelativisticPairing(),
+            penalties=(R1(gamma=1.0), R2(gamma=1.0)),
+        ),
+        optimisation=Optimisation(
+            batch_size=64, **_both(5e-4, 0.0, 0.99), average=Average(half_life_images=20_000)
+        ),
+    ),
+    "points": Recipe(
+        summary="Small perceptrons for points in a few dimensions",
+        source="Huang et al. 2024, arXiv:2501.05441 (objective); rates measured here",
+        game=Gan(
+            latent=Latent(gaussian=4, signs=4),
+            network=Mlp(generator_widths=(64, 64, 64), discriminator_widths=(64, 64, 64)),
+            objective=RelativisticPairing(),
+            penalties=(R1(gamma=0.02), R2(gamma=0.02)),
+        ),
+        optimisation=Optimisation(
+            batch_size=64,
+            **_both(5e-3, 0.5, 0.999),
+            decay=CosineDecay(),
+            average=Average(half_life_images=12_800),
+        ),
+        schedule=Schedule(steps=10_000, checkpoints_every=2_000),
+    ),
+}
+
+
+def choose(space: Space) -> str:
+    """The name of a sensible recipe for a space."""
+    if not isinstance(space, ImageSpace):
+        return "points"
+    return "cgan" if space.classes else "dcgan"
+
+
+def settings(recipe: str, changes: Json) -> Json:
+    """A recipe with a request's changes: game, optimisation, schedule and seed as JSON.
+
+    ``recipe`` is a key of ``RECIPES``. ``changes`` is a JSON merge patch (RFC 7396) with two
+    additions: an object whose ``kind`` differs from the recipe's replaces it whole, and the
+    shortcuts ``steps``, ``batch_size`` and ``learning_rate`` stand for what everyone sets.
+    """
+    base = RECIPES[recipe].model_dump(mode="json", exclude={"summary", "source"})
+    merged: Json = merge_patch(base, expand_shortcuts(changes))
+    return merged
+
+
+def expand_shortcuts(changes: Json) -> Json:
+    """Changes with the shortcuts written out; a field that is named in full wins."""
+    rest = dict(changes)
+    shortcuts: Json = {}
+    if "steps" in rest:
+        shortcuts["schedule"] = {"steps": rest.pop("steps")}
+    if "batch_size" in rest:
+        shortcuts["optimisation"] = {"batch_size": rest.pop("batch_size")}
+    if "learning_rate" in rest:
+        rate = {"learning_rate": rest.pop("learning_rate")}
+        shortcuts.setdefault("optimisation", {}).update(generator=rate, discriminator=dict(rate))
+    expanded: Json = merge_patch(shortcuts, rest)
+    return expanded
+
+
+def merge_patch(base: Any, patch: Any) -> Any:
+    """RFC 7396, but an object of another ``kind`` is replaced, not merged."""
+    if not isinstance(patch, dict):
+        return patch
+    other_kind = isinstance(base, dict) and patch.get("kind", base.get("kind")) != base.get("kind")
+    merged = dict(base) if isinstance(base, dict) and not other_kind else {}
+    for key, value in patch.items():
+        if value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = merge_patch(merged.get(key), value)
+    return merged

@@ -1,0 +1,56 @@
+"""Pictures of items: one image, a grid of images, or a scatter plot of points."""
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from ganmodels.spaces import ImageSpace, Space
+
+Items = NDArray[np.generic]
+
+PLOT_PIXELS = 512
+_MARGIN = 24
+_MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
+
+
+def picture(items: Items, space: Space, columns: int, padding: int = 2) -> Image.Image:
+    """All items in one picture: a grid of images, or one scatter plot of all points."""
+    if isinstance(space, ImageSpace):
+        return grid([image(item) for item in items], columns, padding)
+    return scatter(items)
+
+
+def image(item: Items) -> Image.Image:
+    """One image, uint8 [height, width, channels]."""
+    channels = item.shape[2]
+    values = item[:, :, 0] if channels == 1 else item
+    return Image.fromarray(np.ascontiguousarray(values), _MODES[channels])
+
+
+def grid(images: list[Image.Image], columns: int, padding: int = 2) -> Image.Image:
+    """Images of one size, row by row, ``padding`` black pixels apart."""
+    width, height = images[0].size
+    columns = min(columns, len(images))
+    rows = -(-len(images) // columns)
+    size = (columns * (width + padding) - padding, rows * (height + padding) - padding)
+    canvas = Image.new(images[0].mode, size)
+    for index, tile in enumerate(images):
+        row, column = divmod(index, columns)
+        canvas.paste(tile, (column * (width + padding), row * (height + padding)))
+    return canvas
+
+
+def scatter(points: Items) -> Image.Image:
+    """The first two coordinates of points [n, d], to one scale, axes through the origin."""
+    flat = np.zeros((len(points), 2))
+    flat[:, : points.shape[1]] = points[:, :2]
+    reach = max(float(np.abs(flat).max(initial=0.0)) * 1.05, 1e-12)
+    places = PLOT_PIXELS / 2 + flat * [1, -1] * (PLOT_PIXELS / 2 - _MARGIN) / reach
+    canvas = Image.new("RGB", (PLOT_PIXELS, PLOT_PIXELS), "white")
+    draw = ImageDraw.Draw(canvas)
+    middle = PLOT_PIXELS // 2
+    draw.line([(0, middle), (PLOT_PIXELS, middle)], fill=(220, 220, 220))
+    draw.line([(middle, 0), (middle, PLOT_PIXELS)], fill=(220, 220, 220))
+    for x, y in places:
+        draw.ellipse([x - 1.5, y - 1.5, x + 1.5, y + 1.5], fill=(31, 78, 160))
+    return canvas

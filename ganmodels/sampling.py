@@ -1,0 +1,78 @@
+"""Sampling: latents and labels named by (seed, index), and items that depend on nothing else."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from ganmodels.games import Game
+from ganmodels.latents import philox
+from ganmodels.spaces import ImageSpace, Space
+
+# Kernels choose their order of summation by batch size, so every batch has this size: then an
+# item's bytes do not depend on how many others were asked for.
+FIXED_BATCH = 8
+_LABEL_STREAM = 1
+
+Latent = NDArray[np.float32]
+Label = NDArray[np.int64]
+
+
+class Sampler:
+    """A trained generator, ready to draw items; safe to call from several threads."""
+
+    def __init__(
+        self, game: Game, space: Space, generator: nn.Module, device: torch.device | None = None
+    ) -> None:
+        self.game, self.space = game, space
+        self.device = device or torch.device("cpu")
+        self.generator = generator.to(self.device).eval()
+
+    @property
+    def conditional(self) -> bool:
+        """Whether a label chooses the kind of item."""
+        return self.game.conditioning.needs_labels
+
+    def latents(self, seed: int, offset: int, count: int, truncation: float = 1.0) -> Latent:
+        """Latents [count, width] of the items ``offset`` to ``offset + count - 1``."""
+        drawn = [self.game.latent.at(seed, offset + index) for index in range(count)]
+        return self.game.latent.truncate(np.stack(drawn), truncation)
+
+    def labels(self, seed: int, offset: int, count: int) -> Label:
+        """Labels [count] drawn evenly by (seed, index), where none was asked for."""
+        classes = max(1, len(self.space.classes))
+        drawn = [
+            philox(seed, offset + index, _LABEL_STREAM).integers(classes)
+            for index in range(count)
+        ]
+        return np.array(drawn, dtype=np.int64)
+
+    @torch.inference_mode()
+    def draw(self, latents: Latent, labels: Label) -> NDArray[np.generic]:
+        """Items [count, ...] for latents and labels.
+
+        Images are uint8 [count, height, width, channels]; points are float32
+        [count, dimensions] in the dataset's own units.
+        """
+        batches = []
+        for start in range(0, len(latents), FIXED_BATCH):
+            some = slice(start, start + FIXED_BATCH)
+            batches.append(self._batch(latents[some], labels[some]))
+        return np.concatenate(batches)
+
+    def _batch(self, latents: Latent, labels: Label) -> NDArray[np.generic]:
+        missing = FIXED_BATCH - len(latents)
+        padded = np.pad(latents, ((0, missing), (0, 0)))
+        padded_labels = torch.from_numpy(np.pad(labels, (0, missing))).to(self.device)
+        items = self.generator(torch.from_numpy(padded).to(self.device), padded_labels)
+        return from_network(items[: len(latents)], self.space)
+
+
+def from_network(items: torch.Tensor, space: Space) -> NDArray[np.generic]:
+    """What a generator returns, as it is stored: the reverse of ``to_network``."""
+    if isinstance(space, ImageSpace):
+        grey = (items.float() + 1).mul(127.5).round_().clamp_(0, 255).to(torch.uint8)
+        stored: NDArray[np.generic] = grey.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+        return stored
+    points: NDArray[np.generic] = (items.float() * space.scale).cpu().numpy()
+    return points

@@ -1,0 +1,155 @@
+"""Scoring: what the discriminator thinks of an item, made comparable by quantiles.
+
+A raw logit means nothing by itself. Each checkpoint stores quantiles of the logits of held-out
+real items and of fakes, so a score can say where among them an item stands.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ganmodels.data.batches import to_network
+from ganmodels.games import Game
+from ganmodels.sampling import FIXED_BATCH, Sampler
+from ganmodels.spaces import Space
+
+QUANTILES = 512
+CALIBRATION_ITEMS = 1_000
+_CALIBRATION_SEED = 0
+
+Logits = NDArray[np.float32]
+
+
+class Calibration(NamedTuple):
+    """512 evenly spaced quantiles, ascending, of the logits of reals and of fakes.
+
+    Reals are held out from training where the dataset holds some out. With a conditional
+    discriminator reals are judged under their own label, fakes under the one asked for.
+    """
+
+    real: Logits
+    fake: Logits
+
+    @classmethod
+    def of(cls, real: Logits, fake: Logits) -> "Calibration":
+        """The quantiles of two sets of logits."""
+        levels = np.linspace(0, 1, QUANTILES)
+        return cls(
+            np.quantile(real, levels).astype(np.float32),
+            np.quantile(fake, levels).astype(np.float32),
+        )
+
+    def percentiles(self, logits: Logits) -> tuple[Logits, Logits]:
+        """Share in percent of reals, and of fakes, whose logit is at most this one."""
+        return _percentile(self.real, logits), _percentile(self.fake, logits)
+
+
+def _percentile(quantiles: Logits, logits: Logits) -> Logits:
+    below = np.searchsorted(quantiles, logits, side="right")
+    return (100 * below / len(quantiles)).astype(np.float32)
+
+
+class Scores(NamedTuple):
+    """For each item: logit, probability where the objective defines one, percentiles, label.
+
+    ``labels`` are those under which the items were judged; None for an unconditional model.
+    """
+
+    logits: Logits
+    probabilities: Logits | None
+    percentile_real: Logits
+    percentile_fake: Logits
+    labels: NDArray[np.int64] | None
+
+
+class Scorer:
+    """A trained discriminator with its calibration; safe to call from several threads."""
+
+    def __init__(
+        self,
+        game: Game,
+        space: Space,
+        discriminator: nn.Module,
+        calibration: Calibration,
+        device: torch.device | None = None,
+    ) -> None:
+        self.game, self.space, self.calibration = game, space, calibration
+        self.device = device or torch.device("cpu")
+        self.discriminator = discriminator.to(self.device).eval()
+
+    @torch.inference_mode()
+    def score(self, items: NDArray[np.generic], label: int | None) -> Scores:
+        """Scores of stored items (uint8 [n, h, w, c] or float32 [n, d]).
+
+        A conditional discriminator judges under ``label``; without one it judges under every
+        label and keeps the best.
+        """
+        judged = to_network(np.ascontiguousarray(items), self.space, self.device)
+        logits, labels = self._best(judged, label)
+        probability = self.game.objective.probability(torch.from_numpy(logits))
+        real, fake = self.calibration.percentiles(logits)
+        return Scores(
+            logits, None if probability is None else probability.numpy(), real, fake, labels
+        )
+
+    def _best(self, items: Tensor, label: int | None) -> tuple[Logits, NDArray[np.int64] | None]:
+        if not self.game.conditioning.needs_labels:
+            return judge(self.discriminator, items, None), None
+        candidates = range(len(self.space.classes)) if label is None else [label]
+        rows = [
+            judge(self.discriminator, items, torch.full((len(items),), candidate))
+            for candidate in candidates
+        ]
+        stacked = np.stack(rows)
+        best = stacked.argmax(0)
+        return stacked.max(0), np.array(candidates, dtype=np.int64)[best]
+
+
+def calibrate(
+    sampler: Sampler,
+    discriminator: nn.Module,
+    reals: NDArray[np.generic],
+    labels: NDArray[np.int64] | None,
+) -> Calibration:
+    """Measure a discriminator on at most 1,000 real items and as many fakes.
+
+    The discriminator is put back into training mode afterwards.
+    """
+    reals = reals[:CALIBRATION_ITEMS]
+    device = sampler.device
+    real_labels = None if labels is None else torch.from_numpy(np.array(labels[: len(reals)]))
+    fake_labels = sampler.labels(_CALIBRATION_SEED, 0, CALIBRATION_ITEMS)
+    fakes = sampler.draw(
+        sampler.latents(_CALIBRATION_SEED, 0, CALIBRATION_ITEMS), fake_labels
+    )
+    discriminator.eval()
+    try:
+        with torch.inference_mode():
+            real = to_network(np.array(reals), sampler.space, device)
+            fake = to_network(fakes, sampler.space, device)
+            return Calibration.of(
+                judge(discriminator, real, real_labels),
+                judge(discriminator, fake, torch.from_numpy(fake_labels)),
+            )
+    finally:
+        discriminator.train()
+
+
+def judge(discriminator: nn.Module, items: Tensor, labels: Tensor | None) -> Logits:
+    """Logits [n] of items as the networks see them, in batches of one size."""
+    logits = []
+    for start in range(0, len(items), FIXED_BATCH):
+        some = items[start : start + FIXED_BATCH]
+        missing = FIXED_BATCH - len(some)
+        padded = torch.cat([some, some[:1].expand(missing, *some.shape[1:])])
+        if labels is not None:
+            chosen = labels[start : start + FIXED_BATCH].to(items.device)
+            chosen = torch.cat([chosen, chosen[:1].expand(missing)])
+        logits.append(
+            discriminator(padded, None if labels is None else chosen)[: len(some)].float().cpu()
+        )
+    gathered: Logits = torch.cat(logits).numpy()
+    return gathered

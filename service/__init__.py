@@ -1,0 +1,1 @@
+"""HTTP: routes, the guard before them, the inference engine and the command line."""

@@ -1,0 +1,1 @@
+"""Inference in the API process: loaded models, bounded work, encoded answers."""

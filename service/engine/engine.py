@@ -1,0 +1,54 @@
+"""The engine: a few model threads behind a bounded queue."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import torch
+
+from service.engine.models import LoadedModel, ModelCache
+from service.problems import Problem
+from worker.store.checkpoints import Checkpoint
+from worker.settings import Settings
+
+Answer = TypeVar("Answer")
+
+
+class Engine:
+    """Runs work on loaded models; refuses work when too much of it waits."""
+
+    def __init__(self, settings: Settings) -> None:
+        # Several requests share the cores by threads of ours, not by torch's.
+        torch.set_num_threads(1)
+        self._cache = ModelCache(settings.model_cache_bytes)
+        self._threads = ThreadPoolExecutor(settings.sample_threads, "model")
+        self._limit = settings.max_waiting_requests
+        self._places = threading.BoundedSemaphore(self._limit)
+        self._timeout_seconds = settings.request_timeout_seconds
+
+    async def run(
+        self, checkpoint: Checkpoint, work: Callable[[LoadedModel], Answer]
+    ) -> Answer:
+        """What ``work`` makes of the model of a checkpoint, in a model thread.
+
+        Raises:
+            Problem: when too many requests wait, or this one waited too long.
+        """
+        if not self._places.acquire(blocking=False):
+            raise Problem("overloaded", f"{self._limit} requests are waiting; try again later")
+        future = self._threads.submit(lambda: work(self._cache.get(checkpoint)))
+        future.add_done_callback(lambda _: self._places.release())
+        try:
+            # A timeout or a client that has gone takes the work out of the queue.
+            return await asyncio.wait_for(asyncio.wrap_future(future), self._timeout_seconds)
+        except TimeoutError:
+            raise Problem(
+                "deadline-exceeded",
+                f"no model thread was free for {self._timeout_seconds:g} seconds; try again later",
+            ) from None
+
+    def close(self) -> None:
+        """Let running work end; drop what waits."""
+        self._threads.shutdown(wait=True, cancel_futures=True)

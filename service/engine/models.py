@@ -1,0 +1,82 @@
+"""Loaded models: a least-recently-used cache, bounded in bytes, that loads each model once."""
+
+import threading
+from collections import OrderedDict
+from typing import NamedTuple
+
+import torch
+
+from ganmodels.config import TrainConfig
+from ganmodels.sampling import Sampler
+from ganmodels.scoring import Calibration, Scorer
+from worker.store.checkpoints import Checkpoint
+
+
+class LoadedModel(NamedTuple):
+    """A checkpoint in memory, ready to sample and to score."""
+
+    config: TrainConfig
+    sampler: Sampler
+    scorer: Scorer
+    size_bytes: int
+
+
+def load(checkpoint: Checkpoint) -> LoadedModel:
+    """Read a checkpoint, verifying every byte that is used.
+
+    Raises:
+        CheckpointCorrupt: when it is damaged.
+    """
+    config = checkpoint.config()
+    game, space = config.game, config.space
+    # Weights are overwritten below, so their first values may stay undefined.
+    with torch.device("meta"):
+        generator, discriminator = game.generator(space), game.discriminator(space)
+    generator.load_state_dict(checkpoint.tensors("generator"), assign=True)
+    discriminator.load_state_dict(checkpoint.tensors("discriminator"), assign=True)
+    quantiles = checkpoint.tensors("calibration")
+    calibration = Calibration(quantiles["real"].numpy(), quantiles["fake"].numpy())
+    return LoadedModel(
+        config,
+        Sampler(game, space, generator),
+        Scorer(game, space, discriminator, calibration),
+        checkpoint.size_bytes,
+    )
+
+
+class ModelCache:
+    """Models by the digest of their checkpoint. Safe to use from several threads."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit_bytes = limit_bytes
+        self._models: OrderedDict[str, LoadedModel] = OrderedDict()
+        self._lock = threading.Lock()
+        self._loading: dict[str, threading.Lock] = {}
+
+    def get(self, checkpoint: Checkpoint) -> LoadedModel:
+        """The model of a checkpoint; many who want it at once wait for one load."""
+        digest = checkpoint.digest
+        with self._lock:
+            loading = self._loading.setdefault(digest, threading.Lock())
+        try:
+            with loading:
+                with self._lock:
+                    if digest in self._models:
+                        self._models.move_to_end(digest)
+                        return self._models[digest]
+                model = load(checkpoint)
+                with self._lock:
+                    self._models[digest] = model
+                    self._evict()
+                return model
+        finally:
+            with self._lock:
+                self._loading.pop(digest, None)
+
+    def _evict(self) -> None:
+        # The newest stays even if it alone is over the limit: it is about to be used.
+        while len(self._models) > 1 and self._total_bytes() > self._limit_bytes:
+            self._models.popitem(last=False)
+
+    def _total_bytes(self) -> int:
+        return sum(model.size_bytes for model in self._models.values())

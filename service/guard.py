@@ -1,0 +1,146 @@
+"""The guard: what is decided from a request's headers, before any of its body is read.
+
+A pure ASGI middleware, because FastAPI reads the whole body before it asks a dependency.
+"""
+
+import asyncio
+import hmac
+import re
+import time
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.problems import Problem, respond
+from worker.settings import LOOPBACK_HOSTS, Settings
+from worker.store.files import new_id
+
+OPEN_PATHS = frozenset({"/healthz", "/readyz"})
+_JSON_SECONDS, _UPLOAD_SECONDS = 15.0, 900.0
+_SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+_NO_CONTENT_POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'"
+
+
+class Guard:
+    """Names the request, checks its key and origin, and bounds size and time of its body."""
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self._app, self._settings = app, settings
+        self._limits = {
+            "/datasets": (settings.max_upload_bytes, _UPLOAD_SECONDS),
+            "/score": (settings.max_score_bytes, _UPLOAD_SECONDS),
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        scope["request_id"] = _request_id(headers)
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                _add_headers(MutableHeaders(scope=message), scope["request_id"])
+            await send(message)
+
+        limit, seconds = self._limits.get(
+            scope["path"].rstrip("/"), (self._settings.max_json_bytes, _JSON_SECONDS)
+        )
+        try:
+            self._check(scope, headers, limit)
+        except Problem as problem:
+            response = respond(Request(scope), problem)
+            await response(scope, receive, send_with_headers)
+            return
+        await self._app(scope, _Body(receive, limit, seconds).receive, send_with_headers)
+
+    def _check(self, scope: Scope, headers: Headers, limit_bytes: int) -> None:
+        if self._settings.keys:
+            if scope["path"] not in OPEN_PATHS:
+                _check_key(headers, self._settings.keys)
+        else:
+            _check_local(headers)
+        if scope["method"] not in ("GET", "HEAD", "OPTIONS"):
+            _check_origin(headers)
+        announced = headers.get("content-length", "0")
+        if not announced.isascii() or not announced.isdigit() or int(announced) > limit_bytes:
+            raise _too_large(limit_bytes)
+
+
+class _Body:
+    """A request's body, counted and timed as it arrives."""
+
+    def __init__(self, receive: Receive, limit_bytes: int, seconds: float) -> None:
+        self._receive, self._limit_bytes = receive, limit_bytes
+        self._deadline, self._bytes, self._whole = time.monotonic() + seconds, 0, False
+
+    async def receive(self) -> Message:
+        if self._whole:
+            return await self._receive()
+        try:
+            async with asyncio.timeout(max(0.0, self._deadline - time.monotonic())):
+                message = await self._receive()
+        except TimeoutError:
+            raise Problem("too-slow", "the body did not arrive in time; send it faster") from None
+        self._bytes += len(message.get("body", b""))
+        if self._bytes > self._limit_bytes:
+            raise _too_large(self._limit_bytes)
+        self._whole = message["type"] != "http.request" or not message.get("more_body", False)
+        return message
+
+
+def _check_key(headers: Headers, keys: tuple[str, ...]) -> None:
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    given = token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
+    # Every key is compared, so the time taken does not tell which came close.
+    matches = [hmac.compare_digest(given.encode(), key.encode()) for key in keys]
+    if not any(matches):
+        raise Problem(
+            "unauthenticated",
+            "send a key as Authorization: Bearer <key> or X-API-Key: <key>",
+            headers={"WWW-Authenticate": "Bearer"},
+        )
+
+
+def _check_local(headers: Headers) -> None:
+    """Without keys only this machine is served, also when a DNS name is made to point here."""
+    host = urlsplit(f"//{headers.get('host', '')}").hostname
+    if host not in LOOPBACK_HOSTS:
+        raise Problem("forbidden-origin", "without API keys the Host must be a loopback address")
+
+
+def _check_origin(headers: Headers) -> None:
+    """Any web page can make a browser post to a loopback address; that is refused."""
+    origin = headers.get("origin")
+    if origin is not None and urlsplit(origin).netloc != headers.get("host"):
+        raise Problem("forbidden-origin", "the Origin header names another site than this one")
+
+
+def _request_id(headers: Mapping[str, str]) -> str:
+    given = headers.get("x-request-id", "")
+    return given if re.fullmatch(r"[A-Za-z0-9_-]{1,64}", given) else new_id("req")
+
+
+def _too_large(limit_bytes: int) -> Problem:
+    return Problem(
+        "payload-too-large",
+        f"the body may hold at most {limit_bytes} bytes here",
+        limit_bytes=limit_bytes,
+        headers={"Connection": "close"},
+    )
+
+
+def _add_headers(headers: MutableHeaders, request_id: str) -> None:
+    headers["X-Request-Id"] = request_id
+    headers.setdefault("Cache-Control", "no-store")
+    headers.setdefault("Content-Security-Policy", _NO_CONTENT_POLICY)
+    for name, value in _SECURITY_HEADERS.items():
+        headers.setdefault(name, value)

@@ -1,0 +1,94 @@
+"""Items that clients send to be scored, in any of four kinds of body."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ganmodels.data.arrays import read_npy
+from ganmodels.data.errors import DataError, printable
+from ganmodels.data.images import decode_image, fit_image
+from ganmodels.data.limits import Limits
+from ganmodels.data.safezip import checked_members, member_name, open_zip, read_member
+from ganmodels.spaces import ImageSpace, Space
+from service.problems import Problem
+
+MAX_ITEMS = 256
+MAX_POINTS = 10_000
+LIMITS = Limits(max_entries=4 * MAX_ITEMS, max_unpacked_bytes=256 * 2**20, max_items=MAX_POINTS)
+
+
+class Received(NamedTuple):
+    """One item in the model's space, or why it could not be read."""
+
+    name: str
+    item: NDArray[np.generic] | None
+    error: DataError | None
+
+
+def from_images(files: list[tuple[str, bytes]], space: Space) -> list[Received]:
+    """Image files by name; one that is bad does not spoil the others.
+
+    Raises:
+        Problem: when there are none or too many, or the model takes no images.
+    """
+    if not isinstance(space, ImageSpace):
+        raise Problem("unsupported-media-type", "this model scores points; send application/x-npy")
+    _check_count(len(files), MAX_ITEMS)
+    return [_decode(printable(name), data, space) for name, data in files]
+
+
+def from_zip(data: bytes, space: Space) -> list[Received]:
+    """The images of an archive; directories and foreign files are refused as images are."""
+    with _as_file(data) as path, open_zip(path, LIMITS) as archive:
+        members = [m for m in checked_members(archive, LIMITS) if not m.is_dir()]
+        _check_count(len(members), MAX_ITEMS)
+        return from_images([(member_name(m), read_member(archive, m)) for m in members], space)
+
+
+def from_npy(data: bytes, space: Space) -> list[Received]:
+    """Images [n, h, w] or [n, h, w, c], or points [n, d] in the dataset's own units."""
+    with _as_file(data) as path:
+        stream = read_npy(path, None, LIMITS)
+        _check_count(stream.count, MAX_ITEMS if isinstance(space, ImageSpace) else MAX_POINTS)
+        items = [item for chunk in stream.chunks() for item in chunk.values]
+    return [_fit(f"{index}", item, space) for index, item in enumerate(items)]
+
+
+def _decode(name: str, data: bytes, space: ImageSpace) -> Received:
+    try:
+        return _fit(name, decode_image(data, LIMITS).pixels, space)
+    except DataError as error:
+        return Received(name, None, error)
+
+
+def _fit(name: str, item: NDArray[np.generic], space: Space) -> Received:
+    if isinstance(space, ImageSpace):
+        if item.ndim != 3:
+            raise DataError("shape_mismatch", "this model scores images: [n, h, w] or [n, h, w, c]")
+        fitted = fit_image(item.astype(np.uint8), space.height, space.width, space.channels)
+        return Received(name, fitted, None)
+    if item.shape != space.shape:
+        raise DataError("shape_mismatch", f"this model scores points of {space.dimensions} values")
+    return Received(name, item, None)
+
+
+def _check_count(count: int, limit: int) -> None:
+    if not 1 <= count <= limit:
+        raise Problem(
+            "sample-too-large" if count else "validation",
+            f"send 1 to {limit} items at once", limit=limit,
+        )
+
+
+@contextmanager
+def _as_file(data: bytes) -> Iterator[Path]:
+    """Bytes as a file of ours, because archives are read from the end."""
+    with tempfile.NamedTemporaryFile(prefix="ringside-") as file:
+        file.write(data)
+        file.flush()
+        yield Path(file.name)

@@ -1,0 +1,125 @@
+"""Datasets: import, look at, delete."""
+
+import shutil
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, File, Form, Response, UploadFile
+from fastapi.responses import FileResponse
+
+from ganmodels.data.packed import Manifest, PackedDataset
+from service.deps import SettingsDep, StoreDep
+from service.pages import listing
+from service.problems import FieldError, Problem, body_problem
+from service.schemas import Listing
+from worker.names import is_name
+from worker.store import Store
+
+router = APIRouter(prefix="/datasets", tags=["datasets"])
+
+SizeField = Annotated[
+    str | None, Form(pattern=r"^\d{1,4}(x\d{1,4})?$", description="32 or 48x64: height x width")
+]
+
+
+@router.post("", status_code=201)
+def add_dataset(
+    file: Annotated[UploadFile, File(description="ZIP of images, IDX (plain or gzip), NPZ or NPY")],
+    store: StoreDep,
+    settings: SettingsDep,
+    response: Response,
+    labels: Annotated[UploadFile | None, File(description="labels as a second IDX file")] = None,
+    name: Annotated[str | None, Form(max_length=64, description="what to call it")] = None,
+    size: SizeField = None,
+) -> dict[str, Any]:
+    """Import a dataset. The same content is stored once: it answers 200 and the same id."""
+    if name is not None and not is_name(name):
+        raise body_problem(
+            "validation", "/name",
+            "a name has 1 to 64 of a-z, 0-9, - and _, begins and ends with a letter or digit and "
+            "is no id",
+        )
+    directory = store.home / "uploads"
+    directory.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        paths = [
+            _spool(upload, directory, stack) if upload else None for upload in (file, labels)
+        ]
+        assert paths[0] is not None
+        manifest, new = store.datasets.import_upload(
+            paths[0], paths[1], _size(size), name, settings.import_timeout_seconds
+        )
+    response.status_code = 201 if new else 200
+    response.headers["Location"] = f"/datasets/{manifest.id}"
+    return view(manifest, store)
+
+
+@router.get("")
+def list_datasets(store: StoreDep) -> Listing:
+    """All datasets; the built-in ones are always there."""
+    return listing([view(manifest, store, with_report=False) for manifest in store.datasets.all()])
+
+
+@router.get("/{reference}")
+def get_dataset(reference: str, store: StoreDep) -> dict[str, Any]:
+    """A dataset by name or id, with the report of its import."""
+    return view(store.datasets.get(reference).manifest, store)
+
+
+@router.get(
+    "/{reference}/preview", response_class=FileResponse,
+    responses={200: {"content": {"image/png": {}}}},
+)
+def preview(reference: str, store: StoreDep) -> FileResponse:
+    """A picture of some items."""
+    return FileResponse(_directory(store.datasets.get(reference)) / "preview.png")
+
+
+@router.delete("/{reference}", status_code=204)
+def delete_dataset(reference: str, store: StoreDep) -> None:
+    """Remove a dataset that no unfinished job uses."""
+    dataset_id = store.datasets.get(reference).manifest.id
+    users = store.jobs.users_of(dataset_id)
+    if users:
+        listed = ", ".join(job.id for job in users[:5])
+        raise Problem("dataset-in-use", f"jobs use this dataset: {listed}; cancel them first",
+                      status=409)
+    store.datasets.delete(dataset_id)
+
+
+def view(manifest: Manifest, store: Store, with_report: bool = True) -> dict[str, Any]:
+    """A dataset as clients see it."""
+    names = [name for name, named in store.datasets.names().items() if named == manifest.id]
+    body = manifest.model_dump(mode="json", exclude=set() if with_report else {"report"})
+    here = f"/datasets/{manifest.id}"
+    return {
+        "object": "dataset", **body, "name": names[0] if names else None, "names": names,
+        "classes": list(manifest.space.classes),
+        "links": {"self": here, "preview": f"{here}/preview"},
+    }
+
+
+def _directory(dataset: PackedDataset) -> Path:
+    return dataset.directory
+
+
+def _spool(upload: UploadFile, directory: Path, stack: ExitStack) -> Path:
+    """A file of our own with the upload's bytes; the name it came with is not used."""
+    target = stack.enter_context(tempfile.NamedTemporaryFile(dir=directory))
+    shutil.copyfileobj(upload.file, target, 1 << 20)
+    target.flush()
+    return Path(target.name)
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    height, _, width = text.partition("x")
+    size = (int(height), int(width or height))
+    if not all(4 <= edge <= 1024 for edge in size):
+        detail = "size must be 4 to 1024 pixels a side, as 32 or 48x64 (height x width)"
+        raise Problem("validation", detail,
+                      errors=[FieldError(code="size", detail=detail, pointer="/size")])
+    return size

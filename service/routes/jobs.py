@@ -1,0 +1,169 @@
+"""Jobs: state, history and the ways to stop and go on."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Response
+from fastapi.responses import FileResponse
+
+from ganmodels.config import TrainConfig
+from service.deps import DispatcherDep, JobDep, StoreDep
+from service.pages import Cursor, Limit, listing, page
+from service.problems import Problem, body_problem
+from service.schemas import CheckpointView, JobView, Listing, ResumeRequest
+from worker.errors import Conflict
+from worker.store.jobs import LIVE, Job, JobRecord, Status, Stop
+
+router = APIRouter(prefix="/jobs", tags=["jobs"])
+
+MaxPoints = Annotated[int, Query(ge=2, le=5000, description="rows at most; later ones win")]
+_SETTLED_BY: dict[Stop, Status] = {"cancel": "canceled", "pause": "paused"}
+
+
+@router.get("")
+def list_jobs(
+    store: StoreDep,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    status: Annotated[Status | None, Query(description="only jobs in this state")] = None,
+) -> Listing:
+    """Jobs, newest first."""
+    jobs = {job.id: job for job in store.jobs.all() if status in (None, job.record().status)}
+    ids, next_cursor = page(list(jobs), limit, cursor)
+    return listing([JobView.of(jobs[job_id]) for job_id in ids], next_cursor)
+
+
+@router.get("/{job_id}")
+def get_job(job: JobDep) -> JobView:
+    """One job."""
+    return JobView.of(job)
+
+
+@router.delete("/{job_id}", status_code=204)
+def delete_job(job: JobDep, store: StoreDep) -> None:
+    """Remove a settled job, its checkpoints and its history."""
+    if job.record().status in LIVE:
+        raise Problem("conflict", "the job is live; cancel it first")
+    if store.models.steps_in_use(job.id):
+        raise Problem("conflict", "versions of a model point at this job's checkpoints")
+    store.jobs.delete(job)
+
+
+@router.get("/{job_id}/config")
+def get_config(job: JobDep) -> TrainConfig:
+    """What is trained, complete: every default is written out."""
+    return job.config()
+
+
+@router.post("/{job_id}/cancel")
+def cancel(job: JobDep, response: Response) -> JobView:
+    """Save a checkpoint, then stop for good."""
+    return _stop(job, "cancel", response)
+
+
+@router.post("/{job_id}/pause")
+def pause(job: JobDep, response: Response) -> JobView:
+    """Save a checkpoint, then stop until ``/resume``."""
+    return _stop(job, "pause", response)
+
+
+def _stop(job: Job, stop: Stop, response: Response) -> JobView:
+    target = _SETTLED_BY[stop]
+    with job.locked() as record:
+        if record.status == "running" and job.is_training():
+            job.want_stop(stop)
+            response.status_code = 202
+        elif record.status in LIVE or (record.status == "paused" and stop == "cancel"):
+            # Nobody trains it, so there is nothing to wait for.
+            job.change(record, status=target)
+            if target == "canceled":
+                job.events.append("job.done", {"status": target})
+        elif record.status != target:
+            raise Problem("job-finished", f"the job has {record.status}; nothing to stop",
+                          status=409)
+    return JobView.of(job)
+
+
+@router.post("/{job_id}/resume", status_code=202)
+def resume(
+    job: JobDep, dispatcher: DispatcherDep, body: ResumeRequest | None = None
+) -> JobView:
+    """Go on exactly where the job stopped, perhaps further than planned."""
+    with job.locked() as record:
+        _check_resumable(job, record)
+        _extend(job, record, body.steps if body else None)
+        job.want_stop(None)
+        job.change(record, status="queued", error=None, finished_at=None)
+    dispatcher.enqueue(job)
+    return JobView.of(job)
+
+
+def _check_resumable(job: Job, record: JobRecord) -> None:
+    if record.status in LIVE:
+        raise Problem("conflict", f"the job is {record.status}; there is nothing to resume")
+    if record.status != "paused" and not job.checkpoints():
+        raise Problem(
+            "nothing-to-resume", "the job has no checkpoint; send POST /train again", status=409
+        )
+
+
+def _extend(job: Job, record: JobRecord, steps: int | None) -> None:
+    config, newest = job.config(), job.checkpoint()
+    done = newest.manifest.step if newest else 0
+    wanted = steps or config.schedule.steps
+    if wanted <= done:
+        raise body_problem(
+            "nothing-to-resume", "/steps", f"the job is at step {done}; ask for more steps",
+            status=409,
+        )
+    if wanted != config.schedule.steps:
+        schedule = config.schedule.model_copy(update={"steps": wanted})
+        job.replace_config(config.model_copy(update={"schedule": schedule}))
+
+
+@router.get("/{job_id}/metrics")
+def metrics(
+    job: JobDep,
+    names: Annotated[str | None, Query(max_length=500, description="columns, by comma")] = None,
+    max_points: MaxPoints = 500,
+) -> dict[str, Any]:
+    """Metrics as columns, evenly thinned to ``max_points`` rows; the last row is kept."""
+    rows = list(job.metrics())
+    stride = -(-len(rows) // max_points) or 1
+    kept = rows[::-1][::stride][::-1]
+    known = list(rows[-1]) if rows else []
+    wanted = names.split(",") if names else known
+    unknown = [name for name in wanted if name not in known]
+    if rows and unknown:
+        raise Problem("validation", f"names may be any of {', '.join(known)}")
+    columns = {name: [row.get(name) for row in kept] for name in dict.fromkeys(["step", *wanted])}
+    return {
+        "object": "metrics", "job": job.id, "raw_points": len(rows), "points": len(kept),
+        "columns": columns,
+    }
+
+
+@router.get("/{job_id}/checkpoints")
+def checkpoints(job: JobDep) -> Listing:
+    """The checkpoints that are kept, by step."""
+    return listing([CheckpointView.of(checkpoint) for checkpoint in job.checkpoints()])
+
+
+@router.get("/{job_id}/previews")
+def previews(job: JobDep) -> Listing:
+    """Pictures of the same latents through the training."""
+    return listing(
+        [{"step": step, "href": f"/jobs/{job.id}/previews/{step}"} for step in job.previews()]
+    )
+
+
+@router.get(
+    "/{job_id}/previews/{step}", response_class=FileResponse,
+    responses={200: {"content": {"image/png": {}}}},
+)
+def preview(job: JobDep, step: int | Literal["latest"]) -> FileResponse:
+    """One preview picture."""
+    found = job.previews()
+    wanted = max(found, default=-1) if step == "latest" else step
+    if wanted not in found:
+        raise Problem("not-found", "there is no preview of this step; see /previews")
+    return FileResponse(found[wanted], media_type="image/png")

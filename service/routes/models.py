@@ -1,0 +1,51 @@
+"""Models: names, versions and aliases."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+
+from service.deps import StoreDep
+from service.pages import listing
+from service.schemas import AliasRequest, Listing, ModelView
+from worker.store.checkpoints import CheckpointCorrupt
+from worker.errors import NotFound
+from worker.names import NAME_PATTERN
+from worker.store import Store
+from worker.store.models import Model
+from worker.store.references import resolve
+
+router = APIRouter(prefix="/models", tags=["models"])
+
+AliasPath = Annotated[str, Path(pattern=NAME_PATTERN, description="a name such as prod")]
+
+
+@router.get("")
+def list_models(store: StoreDep) -> Listing:
+    """All models, by name."""
+    return listing([_view(model, store) for model in store.models.all()])
+
+
+@router.get("/{name}")
+def get_model(name: str, store: StoreDep) -> ModelView:
+    """A model with its versions and aliases."""
+    return _view(store.models.get(name), store)
+
+
+@router.put("/{name}/aliases/{alias}")
+def set_alias(name: str, alias: AliasPath, body: AliasRequest, store: StoreDep) -> ModelView:
+    """Point an alias at a version; the next request already sees it."""
+    return _view(store.models.set_alias(name, alias, body.version), store)
+
+
+@router.delete("/{name}/aliases/{alias}")
+def delete_alias(name: str, alias: AliasPath, store: StoreDep) -> ModelView:
+    """Remove an alias."""
+    return _view(store.models.set_alias(name, alias, None), store)
+
+
+def _view(model: Model, store: Store) -> ModelView:
+    try:
+        space = resolve(store, model.name).checkpoint.config().space
+    except (NotFound, CheckpointCorrupt):
+        space = None
+    return ModelView.of(model, space)

@@ -1,0 +1,151 @@
+"""``POST /score``: what the discriminator thinks of given items."""
+
+import asyncio
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import APIRouter, Query, Request
+from starlette.datastructures import UploadFile
+
+from ganmodels.config import TrainConfig
+from ganmodels.scoring import CALIBRATION_ITEMS, QUANTILES, Scores
+from ganmodels.spaces import ImageSpace, Space
+from service.deps import EngineDep, StoreDep
+from service.engine.models import LoadedModel
+from service.images import MAX_ITEMS, Received, from_images, from_npy, from_zip
+from service.problems import Problem, data_problem, parameter_problem
+from service.routes.sample import Model, label_number
+from worker.store.references import resolve
+
+router = APIRouter(tags=["scores"])
+
+_BODIES = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "properties": {
+                        "images": {
+                            "type": "array", "items": {"type": "string", "format": "binary"}
+                        }
+                    },
+                }
+            },
+            **{
+                media_type: {"schema": {"type": "string", "format": "binary"}}
+                for media_type in ("application/zip", "application/x-npy", "image/*")
+            },
+        },
+    }
+}
+
+
+@router.post("/score", openapi_extra=_BODIES)
+async def score(
+    request: Request,
+    store: StoreDep,
+    engine: EngineDep,
+    model: Model,
+    label: Annotated[
+        str | None, Query(max_length=100, description="the class that the items claim to be")
+    ] = None,
+) -> dict[str, Any]:
+    """Logit, probability where the objective defines one, and percentiles, for each item.
+
+    A score says how well an item agrees with this training; it is no detector of fakes made
+    elsewhere. Items are fitted to the model as a dataset's are at import.
+    """
+    resolved = resolve(store, model)
+    config = resolved.checkpoint.config()
+    number = _label(label, config)
+    received = await _receive(request, config.space)
+    good = [entry.item for entry in received if entry.item is not None]
+
+    def judge(loaded: LoadedModel) -> Scores:
+        return loaded.scorer.score(np.stack(good), number)
+
+    scores = await engine.run(resolved.checkpoint, judge) if good else None
+    data = _entries(received, scores, config)
+    return {
+        "object": "scores",
+        "model": resolved.reference,
+        "checkpoint": resolved.checkpoint.digest,
+        "objective": config.game.objective.kind,
+        "count": len(data),
+        "errors": len(received) - len(good),
+        "data": data,
+        "calibration": {"quantiles": QUANTILES, "items_at_most": CALIBRATION_ITEMS},
+        "preprocessing": _preprocessing(config.space),
+    }
+
+
+def _label(text: str | None, config: TrainConfig) -> int | None:
+    if text is None:
+        return None
+    if not config.game.conditioning.needs_labels:
+        raise parameter_problem(
+            "model-unconditional", "label", "this model knows no labels; leave label out"
+        )
+    return label_number(text, config.space.classes)
+
+
+async def _receive(request: Request, space: Space) -> list[Received]:
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type == "multipart/form-data":
+        files = await _form_files(request)
+        return await asyncio.to_thread(from_images, files, space)
+    body = await request.body()
+    if media_type == "application/zip":
+        return await asyncio.to_thread(from_zip, body, space)
+    if media_type == "application/x-npy":
+        return await asyncio.to_thread(from_npy, body, space)
+    if media_type.startswith("image/"):
+        return await asyncio.to_thread(from_images, [("body", body)], space)
+    raise Problem(
+        "unsupported-media-type",
+        "send multipart/form-data with images, application/zip, application/x-npy or one image",
+    )
+
+
+async def _form_files(request: Request) -> list[tuple[str, bytes]]:
+    async with request.form(max_files=MAX_ITEMS, max_fields=10) as form:
+        uploads = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
+        return [(upload.filename or "image", await upload.read()) for upload in uploads]
+
+
+def _entries(
+    received: list[Received], scores: Scores | None, config: TrainConfig
+) -> list[dict[str, Any]]:
+    entries, position = [], 0
+    for index, one in enumerate(received):
+        entry: dict[str, Any] = {"index": index, "name": one.name}
+        if one.error is not None:
+            problem = data_problem(one.error)
+            entry["error"] = {"code": problem.code, "detail": problem.detail}
+        elif scores is not None:
+            entry |= _entry(scores, position, config)
+            position += 1
+        entries.append(entry)
+    return entries
+
+
+def _entry(scores: Scores, position: int, config: TrainConfig) -> dict[str, Any]:
+    probability, labels = scores.probabilities, scores.labels
+    return {
+        "logit": float(scores.logits[position]),
+        "probability": None if probability is None else float(probability[position]),
+        "percentile_real": float(scores.percentile_real[position]),
+        "percentile_fake": float(scores.percentile_fake[position]),
+        "label": None if labels is None else config.space.classes[labels[position]],
+    }
+
+
+def _preprocessing(space: Space) -> dict[str, Any]:
+    if isinstance(space, ImageSpace):
+        return {
+            "height": space.height, "width": space.width, "channels": space.channels,
+            "crop": "centre", "resize": "lanczos",
+        }
+    return {"divided_by": space.scale}

@@ -1,0 +1,160 @@
+"""``POST /train``: from a dataset and a recipe to an accepted job."""
+
+import hashlib
+import json
+from contextlib import nullcontext
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query, Response
+from filelock import Timeout
+from pydantic import ValidationError
+
+from ganmodels.config import TrainConfig
+from ganmodels.data.packed import PackedDataset
+from ganmodels.estimate import Estimate, estimate
+from ganmodels.recipes import RECIPES, choose, settings
+from ganmodels.validity import check
+from service.deps import DispatcherDep, SettingsDep, StoreDep
+from service.problems import Problem, body_problem, invalid_settings, store_problem
+from service.schemas import JobView, Plan, TrainRequest
+from worker.errors import NotFound, Unavailable
+from worker.queue import Dispatcher
+from worker.settings import Settings
+from worker.store import Store
+from worker.store.jobs import LIVE, Job
+
+router = APIRouter(tags=["training"])
+
+KeyHeader = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=255)]
+
+
+@router.post("/train", status_code=202, response_model=JobView | Plan)
+def train(
+    body: TrainRequest,
+    response: Response,
+    store: StoreDep,
+    configuration: SettingsDep,
+    dispatcher: DispatcherDep,
+    idempotency_key: KeyHeader = None,
+    dry_run: Annotated[bool, Query(description="answer the plan, train nothing")] = False,
+) -> JobView | Plan:
+    """Queue a training. The job is on disk when this answers 202."""
+    plan = make_plan(body, store, configuration)
+    if dry_run:
+        response.status_code = 200
+        return plan
+    fingerprint = hashlib.sha256(body.model_dump_json().encode()).hexdigest()
+    lock = store.idempotency.lock(idempotency_key) if idempotency_key else nullcontext()
+    try:
+        with lock:
+            job = _remembered(store, idempotency_key, fingerprint)
+            if job:
+                response.headers["Idempotent-Replayed"] = "true"
+            else:
+                job = _accept(body, plan, store, configuration, dispatcher)
+                if idempotency_key:
+                    store.idempotency.remember(idempotency_key, fingerprint, job.id)
+    except Timeout:
+        raise Problem(
+            "conflict", "another request under this Idempotency-Key is at work; try again"
+        ) from None
+    response.headers["Location"] = f"/jobs/{job.id}"
+    response.headers["Retry-After"] = "2"
+    return JobView.of(job)
+
+
+def make_plan(body: TrainRequest, store: Store, configuration: Settings) -> Plan:
+    """What a request means, checked against everything that can be known before training.
+
+    Raises:
+        Problem: when it cannot be trained.
+        InvalidConfig: when it would not train well.
+    """
+    dataset = _dataset(store, body.dataset)
+    space = dataset.manifest.space
+    recipe = body.recipe or choose(space)
+    if recipe not in RECIPES:
+        known = ", ".join(RECIPES)
+        raise body_problem("recipe-not-found", "/recipe", f"recipe must be one of {known}")
+    resolved = {
+        **settings(recipe, body.changes()),
+        "dataset": dataset.manifest.id,
+        "space": space.model_dump(mode="json"),
+    }
+    try:
+        config = TrainConfig.model_validate_json(json.dumps(resolved))
+    except ValidationError as error:
+        raise invalid_settings(error) from None
+    warnings = tuple(
+        {"code": w.code, "pointer": w.pointer, "detail": w.detail} for w in check(config)
+    )
+    _check_items(config, dataset)
+    cost = estimate(config)
+    _check_cost(cost, dataset, configuration)
+    return Plan(
+        recipe=recipe, recipe_chosen=body.recipe is None, config=config, warnings=warnings,
+        estimate=cost._asdict(),
+    )
+
+
+def _dataset(store: Store, reference: str) -> PackedDataset:
+    try:
+        return store.datasets.get(reference)
+    except NotFound as error:
+        raise body_problem("dataset-not-found", "/dataset", error.detail) from None
+
+
+def _check_items(config: TrainConfig, dataset: PackedDataset) -> None:
+    items, batch_size = len(dataset.training_indices), config.optimisation.batch_size
+    if batch_size > items:
+        raise body_problem(
+            "validation", "/optimisation/batch_size",
+            f"the dataset has {items} items to train on; batch_size may be at most that",
+            limit=items,
+        )
+
+
+def _check_cost(cost: Estimate, dataset: PackedDataset, configuration: Settings) -> None:
+    limit, needed = configuration.max_job_memory_bytes, cost.memory_bytes + dataset.items.nbytes
+    if needed > limit:
+        raise Problem(
+            "config-too-large",
+            f"the training would take about {needed} bytes of memory and may take {limit}; lower "
+            "batch_size or the networks' widths",
+            limit=limit, estimate=needed,
+        )
+    if cost.step_flops > configuration.max_step_flops:
+        raise Problem(
+            "config-too-large",
+            f"one step would take {cost.step_flops} floating-point operations and may take "
+            f"{configuration.max_step_flops}; lower batch_size or the networks' widths",
+            limit=configuration.max_step_flops, estimate=cost.step_flops,
+        )
+
+
+def _remembered(store: Store, key: str | None, fingerprint: str) -> Job | None:
+    job_id = store.idempotency.find(key, fingerprint) if key else None
+    return store.jobs.get(job_id) if job_id else None
+
+
+def _accept(
+    body: TrainRequest, plan: Plan, store: Store, configuration: Settings, dispatcher: Dispatcher
+) -> Job:
+    waiting = sum(job.record().status in LIVE for job in store.jobs.unfinished())
+    if waiting >= configuration.max_queued_jobs:
+        raise Problem(
+            "too-many-jobs", f"{waiting} jobs are waiting or running; wait or cancel some",
+            limit=configuration.max_queued_jobs, headers={"Retry-After": "60"},
+        )
+    if not dispatcher.ping():
+        raise store_problem(Unavailable("queue-unavailable", "Redis does not answer; try again"))
+    warnings: tuple[dict[str, Any], ...] = plan.warnings
+    job = store.jobs.create(plan.config, plan.recipe, plan.recipe_chosen, body.model, warnings)
+    if body.model:
+        store.models.add_job(body.model, job.id)
+    try:
+        dispatcher.enqueue(job)
+    except Unavailable:
+        # The job is on disk and stays accepted: a worker queues what it finds when it starts.
+        job.events.append("job.warning", {"code": "queue-unavailable"})
+    return job

@@ -1,0 +1,207 @@
+"""What HTTP adds to the domain: request bodies and views with links."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
+
+from ganmodels.config import Seed, TrainConfig
+from ganmodels.spaces import Space
+from worker.store.checkpoints import Checkpoint, Environment
+from worker.names import NAME_PATTERN, RESERVED_PREFIXES
+from worker.store.jobs import Job, JobError, Status
+from worker.store.models import Model, Version
+
+
+def _no_id(name: str) -> str:
+    if name.startswith(RESERVED_PREFIXES):
+        raise ValueError(f"a name may not begin with {' or '.join(RESERVED_PREFIXES)}")
+    return name
+
+
+Name = Annotated[str, Field(pattern=NAME_PATTERN), AfterValidator(_no_id)]
+Patch = dict[str, JsonValue]
+
+
+class Body(BaseModel):
+    """A request body: unknown fields are refused, so no typing error trains for hours."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class TrainRequest(Body):
+    """A dataset and what to change in a recipe; ``GET /recipes`` has all fields.
+
+    ``game``, ``optimisation`` and ``schedule`` are JSON merge patches on the recipe's.
+    """
+
+    dataset: str = Field(max_length=200, description="name or id of a dataset", examples=["digits"])
+    recipe: str | None = Field(
+        default=None, max_length=64, description="one suited to the dataset if left out"
+    )
+    model: Name | None = Field(default=None, description="name under which to serve the result")
+    steps: int | None = Field(default=None, ge=1, le=10**8)
+    batch_size: int | None = Field(default=None, ge=2, le=4096)
+    learning_rate: float | None = Field(default=None, gt=0, le=1)
+    seed: Seed | None = None
+    game: Patch | None = None
+    optimisation: Patch | None = None
+    schedule: Patch | None = None
+
+    def changes(self) -> dict[str, Any]:
+        """What is to be changed in the recipe."""
+        given = self.model_dump(exclude_unset=True, exclude={"dataset", "recipe", "model"})
+        shortcuts = ("steps", "batch_size", "learning_rate", "seed")
+        return {k: v for k, v in given.items() if not (k in shortcuts and v is None)}
+
+
+class ResumeRequest(Body):
+    """How far to train; without ``steps`` as far as planned."""
+
+    steps: int | None = Field(default=None, ge=1, le=10**8)
+
+
+class AliasRequest(Body):
+    """Which version an alias points at."""
+
+    version: int = Field(ge=1, le=10**9)
+
+
+class Plan(BaseModel):
+    """The answer of a dry run: what would be trained and what it costs."""
+
+    object: Literal["plan"] = "plan"
+    recipe: str
+    recipe_chosen: bool
+    config: TrainConfig
+    warnings: tuple[dict[str, str], ...]
+    estimate: dict[str, int]
+
+
+class Progress(BaseModel):
+    """How far a job is."""
+
+    step: int
+    total_steps: int
+    fraction: float
+    images_seen: int
+    images_per_second: float | None
+    eta_seconds: float | None
+
+
+class CheckpointView(BaseModel):
+    """A checkpoint of a job; ``reference`` names it wherever a model is asked for."""
+
+    object: Literal["checkpoint"] = "checkpoint"
+    reference: str
+    step: int
+    images_seen: int
+    created_at: str
+    digest: str
+    size_bytes: int
+    environment: Environment
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint) -> "CheckpointView":
+        """The view of a checkpoint."""
+        manifest = checkpoint.manifest
+        return cls(
+            reference=f"{manifest.job}:{manifest.step}", step=manifest.step,
+            images_seen=manifest.images_seen, created_at=manifest.created_at,
+            digest=checkpoint.digest, size_bytes=checkpoint.size_bytes,
+            environment=manifest.environment,
+        )
+
+
+class JobView(BaseModel):
+    """A job as clients see it."""
+
+    object: Literal["job"] = "job"
+    id: str
+    status: Status
+    stopping: Literal["pause", "cancel"] | None
+    dataset: str
+    recipe: str
+    recipe_chosen: bool
+    model: str | None
+    seed: int
+    attempt: int
+    created_at: str
+    started_at: str | None
+    finished_at: str | None
+    progress: Progress
+    metrics: dict[str, float]
+    checkpoints: int
+    warnings: tuple[dict[str, str], ...]
+    error: JobError | None
+    links: dict[str, str]
+
+    @classmethod
+    def of(cls, job: Job) -> "JobView":
+        """The view of a job, read from its directory now."""
+        record, config, progress = job.record(), job.config(), job.progress()
+        total, step = config.schedule.steps, int(progress.get("step", 0))
+        running = record.status == "running"
+        here = f"/jobs/{job.id}"
+        return cls(
+            **record.model_dump(exclude={"error"}), error=record.error,
+            stopping=job.stop_wanted(), dataset=config.dataset, seed=config.seed,
+            progress=Progress(
+                step=step, total_steps=total, fraction=round(step / total, 4),
+                images_seen=progress.get("images_seen", 0),
+                images_per_second=progress.get("images_per_second") if running else None,
+                eta_seconds=progress.get("eta_seconds") if running else None,
+            ),
+            metrics=progress.get("metrics", {}),
+            checkpoints=len(job.checkpoints()),
+            links={
+                "self": here,
+                **{part: f"{here}/{part}" for part in
+                   ("events", "metrics", "checkpoints", "previews", "config")},
+                "sample": f"/sample?model={job.id}",
+            },
+        )
+
+
+class VersionView(Version):
+    """A version and the names that point at it."""
+
+    reference: str
+    aliases: tuple[str, ...]
+
+
+class ModelView(BaseModel):
+    """A model as clients see it."""
+
+    object: Literal["model"] = "model"
+    name: str
+    created_at: str
+    space: Space | None
+    versions: tuple[VersionView, ...]
+    aliases: dict[str, int]
+    jobs: tuple[str, ...]
+    links: dict[str, str]
+
+    @classmethod
+    def of(cls, model: Model, space: Space | None) -> "ModelView":
+        """The view of a model; ``space`` of its latest version."""
+        views = [
+            VersionView(
+                **version.model_dump(), reference=f"{model.name}:{version.version}",
+                aliases=tuple(a for a, v in model.aliases.items() if v == version.version),
+            )
+            for version in model.versions
+        ]
+        return cls(
+            name=model.name, created_at=model.created_at, space=space, versions=tuple(views),
+            aliases=model.aliases, jobs=model.jobs,
+            links={"self": f"/models/{model.name}", "sample": f"/sample?model={model.name}"},
+        )
+
+
+class Listing(BaseModel):
+    """A page of a list. ``next_cursor`` goes on where it ends; None at the end."""
+
+    object: Literal["list"] = "list"
+    data: list[Any]
+    has_more: bool = False
+    next_cursor: str | None = None

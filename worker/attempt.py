@@ -1,0 +1,148 @@
+"""One attempt at a job: what the loop writes, in a directory of its own."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ganmodels.config import TrainConfig
+from ganmodels.data.packed import PackedDataset
+from ganmodels.games.gan import Match, State
+from ganmodels.rendering import picture
+from ganmodels.sampling import Sampler
+from ganmodels.scoring import CALIBRATION_ITEMS, calibrate
+from ganmodels.spaces import ImageSpace
+from worker.store.checkpoints import Checkpoint, Environment, Manifest, commit
+from worker.store import Store
+from worker.store.files import fsync_directory, now, replace_json
+from worker.store.jobs import Epoch, Job
+
+PREVIEW_SEED = 0
+PREVIEW_ROWS, MOST_COLUMNS, PREVIEW_POINTS = 8, 16, 1_000
+
+
+class Attempt:
+    """Writes metrics, previews and checkpoints of one epoch of a job."""
+
+    def __init__(
+        self, job: Job, epoch: Epoch, config: TrainConfig, dataset: PackedDataset,
+        environment: Environment, store: Store,
+    ) -> None:
+        self.job, self.epoch, self.config = job, epoch, config
+        self.environment, self._store = environment, store
+        chosen = dataset.held_out if len(dataset.held_out) else dataset.training_indices
+        chosen = chosen[:CALIBRATION_ITEMS]
+        self._held_out = np.array(dataset.items[chosen])
+        self._held_out_labels = (
+            None if dataset.labels is None else np.array(dataset.labels[chosen])
+        )
+        self._metrics = (epoch.path / "metrics.jsonl").open("ab")
+
+    def close(self) -> None:
+        """Close the metrics file."""
+        self._metrics.close()
+
+    def write_metrics(self, match: Match, means: dict[str, float], rate: float) -> None:
+        """One row, to the file, the event log and the progress of the job."""
+        row: dict[str, Any] = {"step": match.step, "images_seen": match.images_seen, **means}
+        row |= {"images_per_second": round(rate, 1), "at": now()}
+        self._metrics.write(json.dumps(row, allow_nan=False).encode() + b"\n")
+        self._metrics.flush()
+        self._write_progress(match, rate, means)
+        self.job.events.append("job.metrics", row)
+
+    def write_preview(self, match: Match) -> None:
+        """A picture of the same latents at every step."""
+        sampler = Sampler(match.game, match.space, match.average, match.device)
+        classes = len(match.space.classes)
+        columns = classes if 2 <= classes <= MOST_COLUMNS else PREVIEW_ROWS
+        count = PREVIEW_ROWS * columns if isinstance(match.space, ImageSpace) else PREVIEW_POINTS
+        latents = sampler.latents(PREVIEW_SEED, 0, count)
+        labels = np.arange(count) % max(1, classes)
+        path = self.epoch.preview_path(match.step)
+        path.parent.mkdir(exist_ok=True)
+        picture(sampler.draw(latents, labels), match.space, columns).save(path)
+        self.job.events.append("preview.created", {"step": match.step})
+
+    def write_checkpoint(self, match: Match) -> Checkpoint:
+        """Commit the whole state, then prune what retention no longer keeps."""
+        path = self.epoch.checkpoint_path(match.step)
+        if path.exists():
+            return Checkpoint(path)
+        state = match.state()
+        sampler = Sampler(match.game, match.space, match.average, match.device)
+        calibration = calibrate(
+            sampler, match.discriminator, self._held_out, self._held_out_labels
+        )
+        manifest = Manifest(
+            format_version=1, job=self.job.id, epoch=self.epoch.number, step=match.step,
+            images_seen=match.images_seen, created_at=now(), environment=self.environment,
+            files=(),
+        )
+        self._metrics.flush()
+        quantiles = {
+            key: torch.from_numpy(value) for key, value in calibration._asdict().items()
+        }
+        tensors = {**split_state(state), "calibration": quantiles}
+        checkpoint = commit(path, tensors, self.config, manifest)
+        self.job.events.append(
+            "checkpoint.created", {"step": match.step, "digest": checkpoint.digest}
+        )
+        self._prune()
+        return checkpoint
+
+    def _prune(self) -> None:
+        schedule, checkpoints = self.config.schedule, self.job.checkpoints()
+        needed = self._store.models.steps_in_use(self.job.id)
+        for checkpoint in checkpoints[: -schedule.keep_last]:
+            step = checkpoint.manifest.step
+            if step in needed or (schedule.keep_every and step % schedule.keep_every == 0):
+                continue
+            remove(checkpoint)
+
+    def _write_progress(self, match: Match, rate: float, means: dict[str, float]) -> None:
+        left = (match.total_steps - match.step) * match.images_seen / max(1, match.step)
+        progress = {
+            "step": match.step,
+            "images_seen": match.images_seen,
+            "images_per_second": round(rate, 1),
+            "eta_seconds": round(left / rate, 1) if rate else None,
+            "metrics": means,
+            "updated_at": now(),
+        }
+        # Not fsynced: it is rewritten at the next reading, and the checkpoints hold the truth.
+        replace_json(self.job.path / "progress.json", progress, durable=False)
+
+
+def split_state(state: State) -> dict[str, dict[str, torch.Tensor]]:
+    """The state by file: what serving needs lies apart from what only training needs."""
+    files: dict[str, dict[str, torch.Tensor]] = {"generator": {}, "discriminator": {}, "training": {}}
+    for key, tensor in state.tensors.items():
+        owner, _, name = key.partition("/")
+        if owner == "average":
+            files["generator"][name] = tensor
+        elif owner == "discriminator":
+            files["discriminator"][name] = tensor
+        else:
+            files["training"][key] = tensor
+    return files
+
+
+def join_state(checkpoint: Checkpoint) -> State:
+    """The state of a checkpoint: the reverse of ``split_state``."""
+    tensors = dict(checkpoint.tensors("training"))
+    for owner, name in (("average", "generator"), ("discriminator", "discriminator")):
+        tensors |= {f"{owner}/{key}": value for key, value in checkpoint.tensors(name).items()}
+    return State(tensors, checkpoint.manifest.step)
+
+
+def remove(checkpoint: Checkpoint) -> None:
+    """Delete a checkpoint; it disappears in one step."""
+    hidden: Path = checkpoint.path.with_name(f".{checkpoint.path.name}.trash")
+    checkpoint.path.rename(hidden)
+    fsync_directory(hidden.parent)
+    for file in hidden.iterdir():
+        file.unlink()
+    hidden.rmdir()

@@ -1,0 +1,61 @@
+"""What a training runs on: device, threads and precision, chosen once and recorded."""
+
+import time
+
+import torch
+
+from ganmodels.config import TrainConfig
+from worker.store.checkpoints import Environment
+
+_SPEEDUP_THAT_PAYS = 1.1
+
+
+def choose_device(wanted: str) -> torch.device:
+    """The device of a setting: ``auto`` takes the first GPU if there is one."""
+    if wanted == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(wanted)
+
+
+def describe(config: TrainConfig, device: torch.device, recorded: Environment | None) -> Environment:
+    """The environment of this attempt; a resumed training keeps its precision."""
+    precision = recorded.precision if recorded else _choose_precision(config, device)
+    return Environment(
+        torch=torch.__version__,
+        device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        threads=torch.get_num_threads(),
+        precision=precision,
+    )
+
+
+def autocast_dtype(environment: Environment) -> torch.dtype | None:
+    """The number format of forward passes; None for float32."""
+    return torch.bfloat16 if environment.precision == "bfloat16" else None
+
+
+def _choose_precision(config: TrainConfig, device: torch.device) -> str:
+    wanted = config.optimisation.precision
+    if wanted != "automatic":
+        return wanted
+    if config.game.penalties or not config.game.network.image_only:
+        return "float32"
+    return "bfloat16" if _bfloat16_pays(device) else "float32"
+
+
+def _bfloat16_pays(device: torch.device) -> bool:
+    """Whether a typical convolution is clearly faster in bfloat16; a flag would not tell."""
+    seconds = {dtype: _time_convolution(device, dtype) for dtype in (torch.float32, torch.bfloat16)}
+    return seconds[torch.float32] > _SPEEDUP_THAT_PAYS * seconds[torch.bfloat16]
+
+
+def _time_convolution(device: torch.device, dtype: torch.dtype) -> float:
+    layout = torch.channels_last
+    items = torch.ones(32, 64, 14, 14, device=device, dtype=dtype).to(memory_format=layout)
+    weight = torch.ones(64, 64, 3, 3, device=device, dtype=dtype).to(memory_format=layout)
+    best = float("inf")
+    for _ in range(5):
+        start = time.perf_counter()
+        # Reading one value waits for the device.
+        float(torch.conv2d(items, weight, padding=1)[0, 0, 0, 0])
+        best = min(best, time.perf_counter() - start)
+    return best

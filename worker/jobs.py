@@ -1,0 +1,142 @@
+"""Jobs as RQ runs them. ``train`` is the only function that a worker may be asked to call."""
+
+import signal
+import threading
+from types import FrameType
+
+import torch
+
+from ganmodels.config import TrainConfig
+from ganmodels.data.batches import Batches
+from ganmodels.data.errors import DataError
+from ganmodels.data.packed import PackedDataset
+from ganmodels.games.gan import Match
+from worker.attempt import Attempt, join_state
+from worker.store.checkpoints import Checkpoint, CheckpointCorrupt
+from worker.engine import autocast_dtype, choose_device, describe
+from worker.errors import Conflict, NotFound
+from worker.loop import Outcome, TrainingDiverged, run
+from worker.settings import Settings
+from worker.store import Store
+from worker.store.files import now
+from worker.store.jobs import Job, JobError, Status
+
+_STATUS_AFTER: dict[Outcome, Status] = {
+    "finished": "succeeded",
+    "pause": "paused",
+    "cancel": "canceled",
+    "interrupt": "queued",
+}
+
+
+def train(job_id: str) -> None:
+    """Train a job in this process, from its newest checkpoint, to its end or to a stop.
+
+    SIGTERM and SIGINT mean: save at the next step, put the job back, return.
+    """
+    interrupted = threading.Event()
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        interrupted.set()
+
+    signal.signal(signal.SIGTERM, interrupt)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    settings = Settings()
+    train_job(settings, Store(settings.home).jobs.get(job_id), interrupted)
+
+
+def train_job(settings: Settings, job: Job, interrupted: threading.Event) -> None:
+    """Train a job unless it is settled or another process trains it; record how it ended."""
+    try:
+        with job.training_lock():
+            if _begin(job):
+                _settle(job, *_attempt(settings, job, interrupted))
+    except Conflict:
+        # RQ delivered the job twice; whoever holds the lock trains it.
+        return
+
+
+def _begin(job: Job) -> bool:
+    with job.locked() as record:
+        if record.status not in ("queued", "running"):
+            return False
+        job.change(
+            record, status="running", attempt=record.attempt + 1,
+            started_at=record.started_at or now(), finished_at=None, error=None,
+        )
+        return True
+
+
+def _attempt(
+    settings: Settings, job: Job, interrupted: threading.Event
+) -> tuple[Status, JobError | None]:
+    try:
+        outcome = _play(settings, job, interrupted)
+    except TrainingDiverged as error:
+        return "failed", JobError(code="diverged", detail=str(error), step=error.step)
+    except (NotFound, DataError) as error:
+        return "failed", JobError(code=error.code, detail=error.detail)
+    except CheckpointCorrupt as error:
+        return "failed", JobError(code="checkpoint-unrecoverable", detail=str(error))
+    except (MemoryError, torch.OutOfMemoryError):
+        return "failed", JobError(
+            code="out-of-memory", detail="the training did not fit into memory; lower batch_size"
+        )
+    except Exception as error:
+        _settle(job, "failed", JobError(code="internal", detail=f"{type(error).__name__}; see log"))
+        raise
+    return _STATUS_AFTER[outcome], None
+
+
+def _settle(job: Job, status: Status, error: JobError | None) -> None:
+    with job.locked() as record:
+        job.want_stop(None)
+        finished = None if status in ("queued", "paused") else now()
+        job.change(record, status=status, error=error, finished_at=finished)
+    if status not in ("queued", "paused"):
+        job.events.append("job.done", {"status": status})
+
+
+def _play(settings: Settings, job: Job, interrupted: threading.Event) -> Outcome:
+    torch.set_num_threads(settings.train_threads)
+    store, config = Store(settings.home), job.config()
+    dataset = store.datasets.get(config.dataset)
+    device = choose_device(settings.device)
+    checkpoint = job.newest_sound_checkpoint()
+    environment = describe(config, device, checkpoint.manifest.environment if checkpoint else None)
+    match = Match(
+        config.game, config.space, config.optimisation, config.schedule.steps, config.seed,
+        device, autocast_dtype(environment),
+    )
+    if checkpoint:
+        match.load(join_state(checkpoint))
+    attempt = Attempt(job, job.claim_epoch(match.step), config, dataset, environment, store)
+
+    def stop_wanted() -> Outcome | None:
+        return "interrupt" if interrupted.is_set() else job.stop_wanted()
+
+    try:
+        outcome = run(match, _batches(config, dataset, device), attempt, stop_wanted)
+    finally:
+        attempt.close()
+    if outcome == "finished":
+        _finish(store, job, match, attempt)
+    return outcome
+
+
+def _finish(store: Store, job: Job, match: Match, attempt: Attempt) -> None:
+    if match.step not in job.previews():
+        attempt.write_preview(match)
+    model, checkpoint = job.record().model, job.checkpoint()
+    if model and isinstance(checkpoint, Checkpoint):
+        version = store.models.add_version(model, job.id, match.step, checkpoint.digest)
+        job.events.append("model.version", {"model": model, "version": version.version})
+
+
+def _batches(config: TrainConfig, dataset: PackedDataset, device: torch.device) -> Batches:
+    chosen = dataset.training_indices
+    labels = None if dataset.labels is None else dataset.labels[chosen]
+    return Batches(
+        dataset.items[chosen], labels, config.space, config.optimisation.batch_size,
+        config.seed, device,
+    )

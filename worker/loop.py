@@ -1,0 +1,87 @@
+"""The adversarial loop: play, read, save, until done or asked to stop."""
+
+import time
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+
+from ganmodels.data.batches import Batches
+from ganmodels.games.gan import Match
+from worker.attempt import Attempt
+
+Outcome = Literal["finished", "pause", "cancel", "interrupt"]
+StopWanted = Callable[[], Outcome | None]
+
+_STOP_CHECK_SECONDS = 0.1
+
+
+class TrainingDiverged(Exception):  # noqa: N818 - named for what it says
+    """A loss or gradient became NaN or infinite; nothing of it was saved."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__(
+            f"a loss or gradient was not finite at step {step}; lower learning_rate, or use an "
+            "objective with a penalty. The last checkpoint is intact"
+        )
+        self.step = step
+
+
+class Pace:
+    """Images per second between two readings, by the clock on the wall."""
+
+    def __init__(self, images: int) -> None:
+        self._images, self._at = images, time.monotonic()
+
+    def read(self, images: int) -> float:
+        """The rate since the last reading."""
+        elapsed, seen = time.monotonic() - self._at, images - self._images
+        self._images, self._at = images, time.monotonic()
+        return seen / elapsed if elapsed > 0 else 0.0
+
+
+class StopCheck:
+    """Asks whether to stop, but not more often than ten times a second."""
+
+    def __init__(self, wanted: StopWanted) -> None:
+        self._wanted, self._next = wanted, 0.0
+
+    def __call__(self) -> Outcome | None:
+        """The reason to stop, if any."""
+        if time.monotonic() < self._next:
+            return None
+        self._next = time.monotonic() + _STOP_CHECK_SECONDS
+        return self._wanted()
+
+
+def run(match: Match, batches: Batches, attempt: Attempt, stop_wanted: StopWanted) -> Outcome:
+    """Train until the last step, or until a stop is wanted; either way a checkpoint is the end.
+
+    Raises:
+        TrainingDiverged: when a value is not finite; it is never saved.
+    """
+    schedule, pace, stop = attempt.config.schedule, Pace(match.images_seen), StopCheck(stop_wanted)
+    outcome: Outcome | None = None
+    while match.step < match.total_steps and outcome is None:
+        match.play(batches.at)
+        if match.step % schedule.metrics_every == 0 or match.step == match.total_steps:
+            measured = match.read_metrics()
+            if measured.first_bad_step is not None:
+                raise TrainingDiverged(measured.first_bad_step)
+            attempt.write_metrics(match, measured.means, pace.read(match.images_seen))
+        if match.step % schedule.previews_every == 0:
+            attempt.write_preview(match)
+        if match.step % schedule.checkpoints_every == 0:
+            save(match, attempt)
+        outcome = stop()
+    save(match, attempt)
+    return outcome or "finished"
+
+
+def save(match: Match, attempt: Attempt) -> None:
+    """Commit a checkpoint, unless the match holds a value that is not finite."""
+    for name, tensor in match.state().tensors.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            bad = match.peek_bad_step()
+            raise TrainingDiverged(match.step if bad is None else bad) from ValueError(name)
+    attempt.write_checkpoint(match)

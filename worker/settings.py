@@ -1,0 +1,52 @@
+"""Settings: everything that a ``RINGSIDE_*`` variable can change."""
+
+import os
+from functools import cached_property
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MIB = 2**20
+LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+def available_memory_bytes() -> int:
+    """Physical memory of this machine."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Settings(BaseSettings):
+    """One frozen value, read from the environment; each field is described in the README."""
+
+    model_config = SettingsConfigDict(env_prefix="RINGSIDE_", frozen=True, extra="ignore")
+
+    home: Path = Path(".ringside")
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    api_keys: SecretStr = SecretStr("")
+    redis_url: str | None = None
+    device: str = "auto"
+    train_threads: int = Field(default_factory=lambda: min(4, available_cores()), ge=1, le=256)
+    sample_threads: int = Field(default=1, ge=1, le=256)
+    max_upload_bytes: int = Field(default=1024 * MIB, ge=1)
+    max_json_bytes: int = Field(default=MIB, ge=1)
+    max_score_bytes: int = Field(default=256 * MIB, ge=1)
+    max_job_memory_bytes: int = Field(default_factory=lambda: available_memory_bytes() * 3 // 4)
+    max_queued_jobs: int = Field(default=200, ge=1)
+    max_step_flops: int = Field(default=10**14, ge=1)
+    model_cache_bytes: int = Field(default=512 * MIB, ge=1)
+    max_waiting_requests: int = Field(default=64, ge=1)
+    request_timeout_seconds: float = Field(default=30, gt=0)
+    import_timeout_seconds: float = Field(default=300, gt=0)
+
+    @cached_property
+    def keys(self) -> tuple[str, ...]:
+        """The API keys: the variable holds them separated by commas."""
+        listed = self.api_keys.get_secret_value().split(",")
+        return tuple(key.strip() for key in listed if key.strip())

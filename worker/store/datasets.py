@@ -1,0 +1,123 @@
+"""Datasets on disk: packed directories named by their content, and the names people gave them."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from filelock import FileLock
+
+from ganmodels.data.builtin import BUILTIN
+from ganmodels.data.importer import import_file
+from ganmodels.data.packed import Manifest, PackedDataset, open_packed, pack
+from worker.errors import Conflict, NotFound
+from worker.names import file_stem, is_id, is_name
+from worker.store.files import fsync_directory, new_id, read_json, remove_directory, replace_json
+
+
+class Datasets:
+    """All datasets. The same content is stored once, under as many names as people like."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._names = directory / "names"
+
+    def all(self) -> list[Manifest]:
+        """All datasets, by id; the built-in ones are made at the first call."""
+        for name in BUILTIN:
+            self.get(name)
+        paths = sorted(self._directory.glob("ds_*"))
+        return [open_packed(path).manifest for path in paths]
+
+    def names(self) -> dict[str, str]:
+        """What each name stands for, built-in names first."""
+        given = [read_json(path) for path in sorted(self._names.glob("*.json"))]
+        found = {entry["name"]: entry["dataset"] for entry in given}
+        builtin = {name: found.pop(name) for name in BUILTIN if name in found}
+        return {**builtin, **dict(sorted(found.items()))}
+
+    def get(self, reference: str) -> PackedDataset:
+        """The dataset of a name or an id.
+
+        Raises:
+            NotFound: when there is none.
+        """
+        dataset_id = reference if is_id("ds", reference) else self._named(reference)
+        path = self._directory / dataset_id if dataset_id else None
+        if path is None or not path.is_dir():
+            raise NotFound.of("dataset", reference, [*BUILTIN, *self.names()], "/datasets")
+        return open_packed(path)
+
+    def import_upload(
+        self,
+        upload: Path,
+        labels: Path | None,
+        size: tuple[int, int] | None,
+        name: str | None,
+        timeout_seconds: float,
+    ) -> tuple[Manifest, bool]:
+        """Pack an uploaded file in a limited child process. Returns whether it is new.
+
+        Raises:
+            DataError: when the file is refused.
+            Conflict: when the name stands for another dataset.
+        """
+
+        def fill(directory: Path) -> Manifest:
+            return import_file(upload, labels, directory, size, timeout_seconds=timeout_seconds)
+
+        manifest, new = self._add(fill)
+        if name is not None:
+            self._give_name(name, manifest.id)
+        return manifest, new
+
+    def delete(self, dataset_id: str) -> None:
+        """Remove a dataset and its names.
+
+        Raises:
+            Conflict: when it is built in.
+        """
+        names = [name for name, named in self.names().items() if named == dataset_id]
+        if set(names) & set(BUILTIN):
+            raise Conflict("dataset-built-in", "built-in datasets cannot be deleted")
+        for name in names:
+            (self._names / f"{file_stem(name)}.json").unlink(missing_ok=True)
+        remove_directory(self._directory / dataset_id)
+
+    def _named(self, name: str) -> str | None:
+        path = self._names / f"{file_stem(name)}.json"
+        if path.exists():
+            return str(read_json(path)["dataset"])
+        if name not in BUILTIN:
+            return None
+        manifest, _ = self._add(lambda directory: pack(BUILTIN[name](), directory))
+        self._give_name(name, manifest.id)
+        return manifest.id
+
+    def _add(self, fill: Callable[[Path], Manifest]) -> tuple[Manifest, bool]:
+        self._directory.mkdir(parents=True, exist_ok=True)
+        temporary = self._directory / f".{new_id('import')}"
+        temporary.mkdir()
+        try:
+            manifest = fill(temporary)
+            fsync_directory(temporary)
+            with FileLock(self._directory / ".lock"):
+                target = self._directory / manifest.id
+                if target.is_dir():
+                    return open_packed(target).manifest, False
+                temporary.rename(target)
+                fsync_directory(self._directory)
+                return manifest, True
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+    def _give_name(self, name: str, dataset_id: str) -> None:
+        assert is_name(name), "names are validated at the border"
+        self._names.mkdir(parents=True, exist_ok=True)
+        path = self._names / f"{file_stem(name)}.json"
+        with FileLock(self._directory / ".lock"):
+            if path.exists() and read_json(path)["dataset"] != dataset_id:
+                raise Conflict(
+                    "name-taken",
+                    f"{name} stands for another dataset; choose another name or delete that one",
+                )
+            replace_json(path, {"name": name, "dataset": dataset_id})

@@ -1,0 +1,132 @@
+"""Models: names with versions; a version points at a checkpoint, an alias at a version."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock
+from pydantic import BaseModel, ConfigDict
+
+from worker.errors import NotFound
+from worker.names import file_stem
+from worker.store.files import now, replace_json
+
+
+class Version(BaseModel):
+    """One version of a model; it never changes."""
+
+    model_config = ConfigDict(frozen=True)
+
+    version: int
+    job: str
+    step: int
+    checkpoint: str
+    created_at: str
+
+
+class Model(BaseModel):
+    """A name, its versions (oldest first), its aliases and the jobs that train for it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    created_at: str
+    versions: tuple[Version, ...] = ()
+    aliases: dict[str, int] = {}
+    jobs: tuple[str, ...] = ()
+
+    def version(self, number: int | None) -> Version:
+        """The version of a number, or the latest.
+
+        Raises:
+            NotFound: when there is none.
+        """
+        found = [v for v in self.versions if number in (None, v.version)]
+        if not found:
+            raise NotFound(
+                "version-not-found",
+                f"model {self.name} has versions 1 to {len(self.versions)}"
+                if self.versions
+                else f"model {self.name} has no version yet; one is made when a training ends",
+            )
+        return found[-1]
+
+
+class Models:
+    """All models."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def all(self) -> list[Model]:
+        """All models, by name."""
+        read = [Model.model_validate_json(p.read_bytes()) for p in self._directory.glob("*.json")]
+        return sorted(read, key=lambda model: model.name)
+
+    def get(self, name: str) -> Model:
+        """The model of a name.
+
+        Raises:
+            NotFound: when there is none.
+        """
+        path = self._path(name)
+        if not path.exists():
+            raise NotFound.of("model", name, [model.name for model in self.all()], "/models")
+        return Model.model_validate_json(path.read_bytes())
+
+    def add_job(self, name: str, job_id: str) -> None:
+        """Note that a job trains for a model; the model is made if it is new."""
+        with self._locked(name) as model:
+            self._save(model.model_copy(update={"jobs": (*model.jobs, job_id)}))
+
+    def add_version(self, name: str, job_id: str, step: int, checkpoint: str) -> Version:
+        """A new version that points at a checkpoint (its digest); the same one is not added twice.
+        """
+        with self._locked(name) as model:
+            for version in model.versions:
+                if version.checkpoint == checkpoint:
+                    return version
+            version = Version(
+                version=len(model.versions) + 1, job=job_id, step=step, checkpoint=checkpoint,
+                created_at=now(),
+            )
+            self._save(model.model_copy(update={"versions": (*model.versions, version)}))
+            return version
+
+    def set_alias(self, name: str, alias: str, version: int | None) -> Model:
+        """Point an alias at a version, or remove it (None).
+
+        Raises:
+            NotFound: when the model, the version or the alias to remove does not exist.
+        """
+        self.get(name)
+        with self._locked(name) as model:
+            aliases = dict(model.aliases)
+            if version is not None:
+                aliases[alias] = model.version(version).version
+            elif aliases.pop(alias, None) is None:
+                raise NotFound("alias-not-found", f"model {name} has no such alias")
+            changed = model.model_copy(update={"aliases": aliases})
+            self._save(changed)
+            return changed
+
+    def steps_in_use(self, job_id: str) -> set[int]:
+        """Steps of a job's checkpoints that versions point at: they must not be pruned."""
+        versions = [version for model in self.all() for version in model.versions]
+        return {version.step for version in versions if version.job == job_id}
+
+    @contextmanager
+    def _locked(self, name: str) -> Iterator[Model]:
+        self._directory.mkdir(parents=True, exist_ok=True)
+        path = self._path(name)
+        with FileLock(path.with_suffix(".lock")):
+            if path.exists():
+                yield Model.model_validate_json(path.read_bytes())
+            else:
+                yield Model(name=name, created_at=now())
+
+    def _save(self, model: Model) -> None:
+        replace_json(self._path(model.name), model.model_dump(mode="json"))
+
+    def _path(self, name: str) -> Path:
+        return self._directory / f"{file_stem(name)}.json"
