@@ -1,10 +1,11 @@
 """How labels reach the two networks.
 
 A conditioning answers what a network asks of it: how wide the generator's input is, which
-normalisation to use, how many channels the discriminator sees and what its last layer is.
+normalisation to use, what stands before the discriminator's first layer and what its last is.
 Networks never ask which kind they were given.
 """
 
+import math
 from typing import Annotated, ClassVar, Literal
 
 import torch
@@ -14,6 +15,8 @@ from torch.nn.functional import one_hot
 
 from ganmodels.spec import Spec
 from ganmodels.types import Items, Labels, Latents, Logits
+
+Shape = tuple[int, ...]
 
 
 class Norm2d(nn.Module):
@@ -44,6 +47,52 @@ class ClassNorm2d(nn.Module):
         bias = self.bias[labels][:, :, None, None]
         normalised: Tensor = self.norm(items) * gain + bias
         return normalised
+
+
+class ItemInput(nn.Module):
+    """Items as they are. ``channels`` counts what comes out."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+
+    def forward(self, items: Items, labels: Labels | None) -> Items:
+        """[batch, channels, ...]."""
+        return items
+
+
+class OneHotMaps(ItemInput):
+    """Items and, for each class, a channel that is 1 where the label is that class."""
+
+    def __init__(self, channels: int, classes: int) -> None:
+        super().__init__(channels + classes)
+        self.classes = classes
+
+    def forward(self, items: Items, labels: Labels | None) -> Items:
+        """[batch, channels + classes, ...]."""
+        assert labels is not None, "a conditional discriminator needs labels"
+        maps = one_hot(labels, self.classes).to(items.dtype)
+        maps = maps.reshape(*maps.shape, *[1] * (items.ndim - 2))
+        return torch.cat([items, maps.expand(-1, -1, *items.shape[2:])], dim=1)
+
+
+class LabelPicture(ItemInput):
+    """Items and one more channel: a learned picture of their class."""
+
+    # Pictures start small, like all weights here; the factor gives them the items' range.
+    _GAIN = 4.0
+
+    def __init__(self, shape: Shape, classes: int) -> None:
+        super().__init__(shape[0] + 1)
+        self.grid = shape[1:]
+        self.pictures = nn.Embedding(classes, math.prod(self.grid))
+        nn.init.normal_(self.pictures.weight, std=0.02)
+
+    def forward(self, items: Items, labels: Labels | None) -> Items:
+        """[batch, channels + 1, ...]."""
+        assert labels is not None, "a conditional discriminator needs labels"
+        picture = self._GAIN * self.pictures(labels).reshape(-1, 1, *self.grid)
+        return torch.cat([items, picture.to(items.dtype)], dim=1)
 
 
 class LinearHead(nn.Module):
@@ -94,13 +143,9 @@ class _Conditioning(Spec):
         """Batch normalisation for feature maps of the generator."""
         return Norm2d(channels)
 
-    def item_channels(self, channels: int, classes: int) -> int:
-        """Channels (or width) of what the discriminator's first layer reads."""
-        return channels
-
-    def join_items(self, items: Items, labels: Labels | None, classes: int) -> Items:
-        """What the discriminator's first layer reads."""
-        return items
+    def item_input(self, shape: Shape, classes: int) -> "ItemInput":
+        """What stands before the discriminator's first layer: (items, labels) to items."""
+        return ItemInput(shape[0])
 
     def head(self, features: int, classes: int) -> nn.Module:
         """The discriminator's last layer."""
@@ -113,13 +158,9 @@ class Unconditional(_Conditioning):
     kind: Literal["none"] = "none"
 
 
-class Concatenation(_Conditioning):
-    """One-hot labels beside the latents, and as constant maps beside the items' channels.
+class _OneHotLatents(_Conditioning):
+    """The one-hot label beside the latents."""
 
-    Source: Mirza & Osindero 2014 (arXiv:1411.1784).
-    """
-
-    kind: Literal["concatenation"] = "concatenation"
     needs_labels: ClassVar[bool] = True
 
     def latent_width(self, latent: int, classes: int) -> int:
@@ -131,16 +172,31 @@ class Concatenation(_Conditioning):
         assert labels is not None, "a conditional generator needs labels"
         return torch.cat([latents, one_hot(labels, classes).to(latents.dtype)], dim=1)
 
-    def item_channels(self, channels: int, classes: int) -> int:
-        """The item's own channels and one map per class."""
-        return channels + classes
 
-    def join_items(self, items: Items, labels: Labels | None, classes: int) -> Items:
-        """[batch, channels + classes, ...]."""
-        assert labels is not None, "a conditional discriminator needs labels"
-        maps = one_hot(labels, classes).to(items.dtype)
-        maps = maps.reshape(*maps.shape, *[1] * (items.ndim - 2))
-        return torch.cat([items, maps.expand(-1, -1, *items.shape[2:])], dim=1)
+class Concatenation(_OneHotLatents):
+    """One-hot labels beside the latents, and as constant maps beside the items' channels.
+
+    Source: Mirza & Osindero 2014 (arXiv:1411.1784).
+    """
+
+    kind: Literal["concatenation"] = "concatenation"
+
+    def item_input(self, shape: Shape, classes: int) -> "ItemInput":
+        """The items' channels and one constant map per class."""
+        return OneHotMaps(shape[0], classes)
+
+
+class LearnedMap(_OneHotLatents):
+    """One-hot labels beside the latents, and one learned channel beside the items' own.
+
+    The discriminator's cost does not grow with the number of classes.
+    """
+
+    kind: Literal["learned_map"] = "learned_map"
+
+    def item_input(self, shape: Shape, classes: int) -> "ItemInput":
+        """The items' channels and a channel with a picture of the class."""
+        return LabelPicture(shape, classes)
 
 
 class Projection(_Conditioning):
@@ -164,5 +220,5 @@ class Projection(_Conditioning):
 
 
 Conditioning = Annotated[
-    Unconditional | Concatenation | Projection, Field(discriminator="kind")
+    Unconditional | Concatenation | LearnedMap | Projection, Field(discriminator="kind")
 ]

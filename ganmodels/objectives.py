@@ -1,4 +1,4 @@
-"""Adversarial objectives: what the discriminator and the generator minimise, as functions of logits.
+"""Adversarial objectives: what both networks minimise, as functions of logits.
 
 An objective has no weights, so its specification carries the mathematics. To add one: write the
 class here and add its name to ``Objective``; schema, validation, construction and tests follow.

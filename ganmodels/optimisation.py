@@ -71,7 +71,7 @@ class Average(Spec):
 
     def retention(self, step: int, images_per_step: int) -> float:
         """How much of the average survives step ``step`` (counted from 1)."""
-        settled = 0.5 ** (images_per_step / self.half_life_images)
+        settled: float = 0.5 ** (images_per_step / self.half_life_images)
         return min(settled, (1 + step) / (10 + step))
 
 
@@ -94,9 +94,7 @@ class WeightAverage:
     """Keeps ``average`` following ``current``: weights and buffers; counters are copied."""
 
     def __init__(self, average: nn.Module, current: nn.Module) -> None:
-        pairs = list(
-            zip(average.state_dict().values(), current.state_dict().values(), strict=True)
-        )
+        pairs = list(zip(average.state_dict().values(), current.state_dict().values(), strict=True))
         floating = [pair for pair in pairs if pair[0].is_floating_point()]
         self._mine = [mine for mine, _ in floating]
         self._theirs = [theirs for _, theirs in floating]

@@ -9,16 +9,16 @@ from typing import Any
 from pydantic import Field
 
 from ganmodels.augment import Shift
-from ganmodels.conditioning import Concatenation, Projection
+from ganmodels.conditioning import Concatenation, LearnedMap
 from ganmodels.config import Schedule
 from ganmodels.games import Game
 from ganmodels.games.gan import Gan
+from ganmodels.labels import ClusterLabels
 from ganmodels.latents import Latent
 from ganmodels.networks import Dcgan, Mlp, Resnet
 from ganmodels.objectives import (
     Hinge,
     LeastSquares,
-    NonSaturating,
     RelativisticPairing,
     Wasserstein,
 )
@@ -40,14 +40,21 @@ class Recipe(Spec):
     schedule: Schedule = Schedule()
 
 
-def _both(learning_rate: float, beta1: float, beta2: float) -> dict[str, Adam]:
-    adam = Adam(learning_rate=learning_rate, beta1=beta1, beta2=beta2)
-    return {"generator": adam, "discriminator": adam}
+def _adam(learning_rate: float, beta1: float, beta2: float) -> Adam:
+    return Adam(learning_rate=learning_rate, beta1=beta1, beta2=beta2)
 
+
+_SLOW, _QUICK, _CRITIC = _adam(2e-4, 0.5, 0.999), _adam(1e-3, 0.5, 0.999), _adam(2e-4, 0.0, 0.9)
+_NORM_FREE, _POINTS = _adam(5e-4, 0.0, 0.99), _adam(5e-3, 0.5, 0.999)
 
 _DIGITS_PACE = Optimisation(
-    **_both(1e-3, 0.5, 0.999), decay=LinearDecay(), average=Average(half_life_images=20_000)
+    generator=_QUICK,
+    discriminator=_QUICK,
+    decay=LinearDecay(),
+    average=Average(half_life_images=20_000),
 )
+
+ITEMS_PER_CLUSTER = 20
 
 RECIPES: Mapping[str, Recipe] = {
     "vanilla": Recipe(
@@ -57,12 +64,12 @@ RECIPES: Mapping[str, Recipe] = {
             latent=Latent(gaussian=100),
             network=Mlp(generator_widths=(1200, 1200), discriminator_widths=(240, 240)),
         ),
-        optimisation=Optimisation(batch_size=128, **_both(2e-4, 0.5, 0.999)),
+        optimisation=Optimisation(batch_size=128, generator=_SLOW, discriminator=_SLOW),
     ),
     "dcgan": Recipe(
-        summary="Convolutional networks with batch normalisation; no labels needed",
-        source="Radford et al. 2015, arXiv:1511.06434; rates and widths measured here",
-        game=Gan(),
+        summary="Convolutional networks, told the cluster of each item in place of a label",
+        source="Radford et al. 2015, arXiv:1511.06434; clusters: Liu et al. 2020, arXiv:2006.10728",
+        game=Gan(conditioning=LearnedMap(), labels=ClusterLabels(count=50)),
         optimisation=_DIGITS_PACE,
     ),
     "cgan": Recipe(
@@ -86,14 +93,21 @@ RECIPES: Mapping[str, Recipe] = {
             penalties=(OneCentred(weight=10.0),),
             discriminator_steps=5,
         ),
-        optimisation=Optimisation(batch_size=64, **_both(2e-4, 0.0, 0.9)),
+        optimisation=Optimisation(batch_size=64, generator=_CRITIC, discriminator=_CRITIC),
     ),
     "sngan": Recipe(
-        summary="Residual networks, spectral normalisation, hinge loss, projection where labelled",
+        summary="Residual networks, spectral normalisation, hinge loss, five turns of D per step",
         source="Miyato et al. 2018, arXiv:1802.05957",
-        game=Gan(network=Resnet(), objective=Hinge(), discriminator_steps=5),
+        game=Gan(
+            network=Resnet(generator_width=32, discriminator_width=32),
+            objective=Hinge(),
+            discriminator_steps=5,
+        ),
         optimisation=Optimisation(
-            batch_size=64, **_both(2e-4, 0.0, 0.9), decay=LinearDecay(start=0.0, final=0.0)
+            batch_size=64,
+            generator=_CRITIC,
+            discriminator=_CRITIC,
+            decay=LinearDecay(start=0.0, final=0.0),
         ),
     ),
     "r3gan-small": Recipe(
@@ -110,7 +124,10 @@ RECIPES: Mapping[str, Recipe] = {
             penalties=(R1(gamma=1.0), R2(gamma=1.0)),
         ),
         optimisation=Optimisation(
-            batch_size=64, **_both(5e-4, 0.0, 0.99), average=Average(half_life_images=20_000)
+            batch_size=64,
+            generator=_NORM_FREE,
+            discriminator=_NORM_FREE,
+            average=Average(half_life_images=20_000),
         ),
     ),
     "points": Recipe(
@@ -124,7 +141,8 @@ RECIPES: Mapping[str, Recipe] = {
         ),
         optimisation=Optimisation(
             batch_size=64,
-            **_both(5e-3, 0.5, 0.999),
+            generator=_POINTS,
+            discriminator=_POINTS,
             decay=CosineDecay(),
             average=Average(half_life_images=12_800),
         ),
@@ -140,16 +158,29 @@ def choose(space: Space) -> str:
     return "cgan" if space.classes else "dcgan"
 
 
-def settings(recipe: str, changes: Json) -> Json:
+def settings(recipe: str, changes: Json, items: int) -> Json:
     """A recipe with a request's changes: game, optimisation, schedule and seed as JSON.
 
-    ``recipe`` is a key of ``RECIPES``. ``changes`` is a JSON merge patch (RFC 7396) with two
-    additions: an object whose ``kind`` differs from the recipe's replaces it whole, and the
-    shortcuts ``steps``, ``batch_size`` and ``learning_rate`` stand for what everyone sets.
+    ``recipe`` is a key of ``RECIPES``; what it sets too high for ``items`` training items is
+    lowered first. ``changes`` is a JSON merge patch (RFC 7396) with two additions: an object
+    whose ``kind`` differs from the recipe's replaces it whole, and the shortcuts ``steps``,
+    ``batch_size`` and ``learning_rate`` stand for what everyone sets.
     """
-    base = RECIPES[recipe].model_dump(mode="json", exclude={"summary", "source"})
-    merged: Json = merge_patch(base, expand_shortcuts(changes))
+    base = fit_to_items(RECIPES[recipe], items)
+    json = base.model_dump(mode="json", exclude={"summary", "source"})
+    merged: Json = merge_patch(json, expand_shortcuts(changes))
     return merged
+
+
+def fit_to_items(recipe: Recipe, items: int) -> Recipe:
+    """The recipe for a small dataset: batches that it can fill, clusters of 20 items or more."""
+    game, optimisation = recipe.game, recipe.optimisation
+    batch_size = max(2, min(optimisation.batch_size, items))
+    if isinstance(game.labels, ClusterLabels):
+        count = max(2, min(game.labels.count, items // ITEMS_PER_CLUSTER))
+        game = game.model_copy(update={"labels": ClusterLabels(count=count)})
+    optimisation = optimisation.model_copy(update={"batch_size": batch_size})
+    return recipe.model_copy(update={"game": game, "optimisation": optimisation})
 
 
 def expand_shortcuts(changes: Json) -> Json:

@@ -6,13 +6,12 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ganmodels.games import Game
-from ganmodels.latents import philox
+from ganmodels.labels import Clusters, draw_evenly
 from ganmodels.spaces import ImageSpace, Space
 
 # Kernels choose their order of summation by batch size, so every batch has this size: then an
 # item's bytes do not depend on how many others were asked for.
 FIXED_BATCH = 8
-_LABEL_STREAM = 1
 
 Latent = NDArray[np.float32]
 Label = NDArray[np.int64]
@@ -22,16 +21,16 @@ class Sampler:
     """A trained generator, ready to draw items; safe to call from several threads."""
 
     def __init__(
-        self, game: Game, space: Space, generator: nn.Module, device: torch.device | None = None
+        self,
+        game: Game,
+        space: Space,
+        generator: nn.Module,
+        clusters: Clusters | None = None,
+        device: torch.device | None = None,
     ) -> None:
-        self.game, self.space = game, space
+        self.game, self.space, self.clusters = game, space, clusters
         self.device = device or torch.device("cpu")
         self.generator = generator.to(self.device).eval()
-
-    @property
-    def conditional(self) -> bool:
-        """Whether a label chooses the kind of item."""
-        return self.game.conditioning.needs_labels
 
     def latents(self, seed: int, offset: int, count: int, truncation: float = 1.0) -> Latent:
         """Latents [count, width] of the items ``offset`` to ``offset + count - 1``."""
@@ -39,12 +38,14 @@ class Sampler:
         return self.game.latent.truncate(np.stack(drawn), truncation)
 
     def labels(self, seed: int, offset: int, count: int) -> Label:
-        """Labels [count] drawn evenly by (seed, index), where none was asked for."""
-        classes = max(1, len(self.space.classes))
-        drawn = [
-            philox(seed, offset + index, _LABEL_STREAM).integers(classes)
-            for index in range(count)
-        ]
+        """Labels [count] by (seed, index), where none was asked for: classes evenly, clusters by
+        their shares.
+        """
+        indices, classes = range(offset, offset + count), len(self.space.classes)
+        if self.clusters is not None:
+            drawn = [self.clusters.draw(seed, index) for index in indices]
+        else:
+            drawn = [draw_evenly(classes, seed, index) for index in indices]
         return np.array(drawn, dtype=np.int64)
 
     @torch.inference_mode()

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ganmodels.data.batches import to_network
 from ganmodels.games import Game
+from ganmodels.labels import Clusters
 from ganmodels.sampling import FIXED_BATCH, Sampler
 from ganmodels.spaces import Space
 
@@ -74,9 +75,11 @@ class Scorer:
         space: Space,
         discriminator: nn.Module,
         calibration: Calibration,
+        clusters: Clusters | None = None,
         device: torch.device | None = None,
     ) -> None:
         self.game, self.space, self.calibration = game, space, calibration
+        self.clusters = clusters
         self.device = device or torch.device("cpu")
         self.discriminator = discriminator.to(self.device).eval()
 
@@ -85,10 +88,14 @@ class Scorer:
         """Scores of stored items (uint8 [n, h, w, c] or float32 [n, d]).
 
         A conditional discriminator judges under ``label``; without one it judges under every
-        label and keeps the best.
+        label and keeps the best. One that was trained on clusters judges under the nearest.
         """
         judged = to_network(np.ascontiguousarray(items), self.space, self.device)
-        logits, labels = self._best(judged, label)
+        if self.clusters is not None:
+            nearest = torch.from_numpy(self.clusters.nearest(items))
+            logits, labels = judge(self.discriminator, judged, nearest), None
+        else:
+            logits, labels = self._best(judged, label)
         probability = self.game.objective.probability(torch.from_numpy(logits))
         real, fake = self.calibration.percentiles(logits)
         return Scores(
@@ -96,7 +103,7 @@ class Scorer:
         )
 
     def _best(self, items: Tensor, label: int | None) -> tuple[Logits, NDArray[np.int64] | None]:
-        if not self.game.conditioning.needs_labels:
+        if not self.game.conditional:
             return judge(self.discriminator, items, None), None
         candidates = range(len(self.space.classes)) if label is None else [label]
         rows = [
@@ -122,9 +129,7 @@ def calibrate(
     device = sampler.device
     real_labels = None if labels is None else torch.from_numpy(np.array(labels[: len(reals)]))
     fake_labels = sampler.labels(_CALIBRATION_SEED, 0, CALIBRATION_ITEMS)
-    fakes = sampler.draw(
-        sampler.latents(_CALIBRATION_SEED, 0, CALIBRATION_ITEMS), fake_labels
-    )
+    fakes = sampler.draw(sampler.latents(_CALIBRATION_SEED, 0, CALIBRATION_ITEMS), fake_labels)
     discriminator.eval()
     try:
         with torch.inference_mode():

@@ -1,4 +1,4 @@
-"""Spaces: what one item of a dataset is. This module must not import torch (readers use it alone)."""
+"""Spaces: what one item of a dataset is. Not even torch is imported here: readers use it alone."""
 
 from typing import Annotated, ClassVar, Literal
 

@@ -52,26 +52,41 @@ def network_fits_space(config: TrainConfig) -> Iterator[Finding]:
         return
     if not isinstance(space, ImageSpace):
         yield Finding(
-            "error", "network-needs-images", "/game/network",
+            "error",
+            "network-needs-images",
+            "/game/network",
             f"{network.kind} works on images, but the dataset holds {space.kind}; use mlp",
         )
         return
     edges = (space.height, space.width)
     if min(edges) < SMALLEST_EDGE or max(edges) > LARGEST_EDGE:
         yield Finding(
-            "error", "image-size-unsupported", "/game/network",
+            "error",
+            "image-size-unsupported",
+            "/game/network",
             f"{network.kind} takes images of {SMALLEST_EDGE} to {LARGEST_EDGE} pixels a side, the "
             f"dataset's are {space.height}x{space.width}; import it again with another size",
         )
 
 
 def labels_exist(config: TrainConfig) -> Iterator[Finding]:
-    """Conditioning needs a labelled dataset."""
-    if config.game.conditioning.needs_labels and not config.space.classes:
+    """Conditioning needs labels, and labels need conditioning."""
+    game = config.game
+    if game.conditioning.needs_labels and game.labels.classes(config.space) == 0:
         yield Finding(
-            "error", "dataset-unlabelled", "/game/conditioning",
-            "this conditioning needs labels, and the dataset has none; import it with labels or "
-            'set conditioning to {"kind": "none"}',
+            "error",
+            "dataset-unlabelled",
+            "/game/conditioning",
+            "this conditioning needs labels, and the dataset has none; import it with labels, set "
+            'labels to {"kind": "clusters"} or conditioning to {"kind": "none"}',
+        )
+    if not (game.conditioning.needs_labels or game.labels.given):
+        yield Finding(
+            "error",
+            "labels-unused",
+            "/game/labels",
+            "clusters are found for conditioning, and this game has none; set conditioning to "
+            '{"kind": "learned_map"} or labels to {"kind": "given"}',
         )
 
 
@@ -80,7 +95,9 @@ def conditioning_has_a_place(config: TrainConfig) -> Iterator[Finding]:
     game = config.game
     if game.conditioning.needs_generator_norm and not game.network.generator_has_batch_norm:
         yield Finding(
-            "error", "projection-needs-batch-norm", "/game/conditioning",
+            "error",
+            "projection-needs-batch-norm",
+            "/game/conditioning",
             "projection tells the generator its class through batch normalisation, and this "
             'generator has none; set generator_norm to "batch" or conditioning to '
             '{"kind": "concatenation"}',
@@ -96,7 +113,9 @@ def gradients_are_per_item(config: TrainConfig) -> Iterator[Finding]:
     reasons += ["relativistic pairing"] if game.objective.paired else []
     if reasons:
         yield Finding(
-            "error", "batch-norm-in-discriminator", "/game/network/discriminator_norm",
+            "error",
+            "batch-norm-in-discriminator",
+            "/game/network/discriminator_norm",
             f"{' and '.join(reasons)} needs a logit that depends on one item alone, and batch "
             'normalisation mixes the batch; set discriminator_norm to "none" or "spectral"',
         )
@@ -109,7 +128,9 @@ def critic_is_lipschitz(config: TrainConfig) -> Iterator[Finding]:
     held = held or any(penalty.keeps_lipschitz for penalty in game.penalties)
     if game.objective.needs_lipschitz and not held:
         yield Finding(
-            "error", "wasserstein-without-lipschitz", "/game/penalties",
+            "error",
+            "wasserstein-without-lipschitz",
+            "/game/penalties",
             "the wasserstein objective diverges unless the discriminator's slope is held; add "
             '{"kind": "one_centred"} to penalties or set discriminator_norm to "spectral"',
         )
@@ -124,7 +145,9 @@ def penalties_are_not_lazy(config: TrainConfig) -> Iterator[Finding]:
         "warning" if isinstance(config.space, ImageSpace) else "error"
     )
     yield Finding(
-        severity, "lazy-penalty", f"/game/penalties/{lazy[0]}/every",
+        severity,
+        "lazy-penalty",
+        f"/game/penalties/{lazy[0]}/every",
         "with relativistic pairing a penalty that is not applied at every step costs quality on "
         "images and fails completely on points; set every to 1",
     )
@@ -137,14 +160,18 @@ def penalties_are_not_redundant(config: TrainConfig) -> Iterator[Finding]:
         isinstance(penalty, OneCentred) for penalty in game.penalties
     ):
         yield Finding(
-            "warning", "redundant-penalty", "/game/penalties",
+            "warning",
+            "redundant-penalty",
+            "/game/penalties",
             "spectral normalisation already bounds the slope; the one-centred penalty is slow and "
             "adds little",
         )
     kinds = [penalty.kind for penalty in game.penalties]
     if len(set(kinds)) < len(kinds):
         yield Finding(
-            "error", "duplicate-penalty", "/game/penalties",
+            "error",
+            "duplicate-penalty",
+            "/game/penalties",
             "a penalty is listed twice; list it once with a larger gamma or weight",
         )
 
@@ -154,7 +181,9 @@ def augmentation_fits_space(config: TrainConfig) -> Iterator[Finding]:
     augmentation, space = config.game.augmentation, config.space
     if augmentation.image_only and not isinstance(space, ImageSpace):
         yield Finding(
-            "error", "augmentation-needs-images", "/game/augmentation",
+            "error",
+            "augmentation-needs-images",
+            "/game/augmentation",
             f'{augmentation.kind} works on images only; set augmentation to {{"kind": "none"}}',
         )
 
@@ -163,7 +192,9 @@ def precision_fits_penalties(config: TrainConfig) -> Iterator[Finding]:
     """Second-order penalties run in float32."""
     if config.optimisation.precision == "bfloat16" and config.game.penalties:
         yield Finding(
-            "error", "penalty-needs-float32", "/optimisation/precision",
+            "error",
+            "penalty-needs-float32",
+            "/optimisation/precision",
             'second-order penalties are computed in float32; set precision to "automatic" or '
             '"float32"',
         )

@@ -265,5 +265,5 @@ def _collect_names(schema: Any, names: set[str], tags: set[str]) -> None:
 _FIELD_NAMES: set[str] = {"steps", "model", "recipe", "label", "truncation"}
 _UNION_TAGS: set[str] = set()
 _collect_names(TrainConfig.model_json_schema(), _FIELD_NAMES, _UNION_TAGS)
-_UNION_FIELDS = {"space", "network", "conditioning", "objective", "augmentation", "decay"}
+_UNION_FIELDS = {"space", "labels", "network", "conditioning", "objective", "augmentation", "decay"}
 _INDICES = {str(number) for number in range(10)}

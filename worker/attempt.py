@@ -6,16 +6,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ganmodels.config import TrainConfig
 from ganmodels.data.packed import PackedDataset
 from ganmodels.games.gan import Match, State
+from ganmodels.labels import Clusters
 from ganmodels.rendering import picture
 from ganmodels.sampling import Sampler
 from ganmodels.scoring import CALIBRATION_ITEMS, calibrate
 from ganmodels.spaces import ImageSpace
-from worker.store.checkpoints import Checkpoint, Environment, Manifest, commit
 from worker.store import Store
+from worker.store.checkpoints import Checkpoint, Environment, Manifest, commit
 from worker.store.files import fsync_directory, now, replace_json
 from worker.store.jobs import Epoch, Job
 
@@ -27,17 +29,22 @@ class Attempt:
     """Writes metrics, previews and checkpoints of one epoch of a job."""
 
     def __init__(
-        self, job: Job, epoch: Epoch, config: TrainConfig, dataset: PackedDataset,
-        environment: Environment, store: Store,
+        self,
+        job: Job,
+        epoch: Epoch,
+        config: TrainConfig,
+        dataset: PackedDataset,
+        environment: Environment,
+        clusters: Clusters | None,
+        store: Store,
     ) -> None:
         self.job, self.epoch, self.config = job, epoch, config
         self.environment, self._store = environment, store
         chosen = dataset.held_out if len(dataset.held_out) else dataset.training_indices
         chosen = chosen[:CALIBRATION_ITEMS]
+        self._clusters = clusters
         self._held_out = np.array(dataset.items[chosen])
-        self._held_out_labels = (
-            None if dataset.labels is None else np.array(dataset.labels[chosen])
-        )
+        self._held_out_labels = label(dataset, chosen, clusters)
         self._metrics = (epoch.path / "metrics.jsonl").open("ab")
 
     def close(self) -> None:
@@ -55,8 +62,8 @@ class Attempt:
 
     def write_preview(self, match: Match) -> None:
         """A picture of the same latents at every step."""
-        sampler = Sampler(match.game, match.space, match.average, match.device)
-        classes = len(match.space.classes)
+        sampler = self._sampler(match)
+        classes = match.game.labels.classes(match.space)
         columns = classes if 2 <= classes <= MOST_COLUMNS else PREVIEW_ROWS
         count = PREVIEW_ROWS * columns if isinstance(match.space, ImageSpace) else PREVIEW_POINTS
         latents = sampler.latents(PREVIEW_SEED, 0, count)
@@ -72,26 +79,32 @@ class Attempt:
         if path.exists():
             return Checkpoint(path)
         state = match.state()
-        sampler = Sampler(match.game, match.space, match.average, match.device)
-        calibration = calibrate(
-            sampler, match.discriminator, self._held_out, self._held_out_labels
-        )
+        sampler = self._sampler(match)
+        calibration = calibrate(sampler, match.discriminator, self._held_out, self._held_out_labels)
         manifest = Manifest(
-            format_version=1, job=self.job.id, epoch=self.epoch.number, step=match.step,
-            images_seen=match.images_seen, created_at=now(), environment=self.environment,
+            format_version=1,
+            job=self.job.id,
+            epoch=self.epoch.number,
+            step=match.step,
+            images_seen=match.images_seen,
+            created_at=now(),
+            environment=self.environment,
             files=(),
         )
         self._metrics.flush()
-        quantiles = {
-            key: torch.from_numpy(value) for key, value in calibration._asdict().items()
-        }
+        quantiles = {key: torch.from_numpy(value) for key, value in calibration._asdict().items()}
         tensors = {**split_state(state), "calibration": quantiles}
+        if self._clusters is not None:
+            tensors["clusters"] = self._clusters._asdict()
         checkpoint = commit(path, tensors, self.config, manifest)
         self.job.events.append(
             "checkpoint.created", {"step": match.step, "digest": checkpoint.digest}
         )
         self._prune()
         return checkpoint
+
+    def _sampler(self, match: Match) -> Sampler:
+        return Sampler(match.game, match.space, match.average, self._clusters, match.device)
 
     def _prune(self) -> None:
         schedule, checkpoints = self.config.schedule, self.job.checkpoints()
@@ -116,9 +129,22 @@ class Attempt:
         replace_json(self.job.path / "progress.json", progress, durable=False)
 
 
+def label(
+    dataset: PackedDataset, indices: NDArray[np.int64], clusters: Clusters | None
+) -> NDArray[np.int64] | None:
+    """Labels of some items: of their cluster, or the dataset's own if it has any."""
+    if clusters is not None:
+        return clusters.nearest(dataset.items[indices])
+    return None if dataset.labels is None else np.array(dataset.labels[indices])
+
+
 def split_state(state: State) -> dict[str, dict[str, torch.Tensor]]:
     """The state by file: what serving needs lies apart from what only training needs."""
-    files: dict[str, dict[str, torch.Tensor]] = {"generator": {}, "discriminator": {}, "training": {}}
+    files: dict[str, dict[str, torch.Tensor]] = {
+        "generator": {},
+        "discriminator": {},
+        "training": {},
+    }
     for key, tensor in state.tensors.items():
         owner, _, name = key.partition("/")
         if owner == "average":

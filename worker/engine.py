@@ -17,7 +17,9 @@ def choose_device(wanted: str) -> torch.device:
     return torch.device(wanted)
 
 
-def describe(config: TrainConfig, device: torch.device, recorded: Environment | None) -> Environment:
+def describe(
+    config: TrainConfig, device: torch.device, recorded: Environment | None
+) -> Environment:
     """The environment of this attempt; a resumed training keeps its precision."""
     precision = recorded.precision if recorded else _choose_precision(config, device)
     return Environment(

@@ -11,13 +11,14 @@ from ganmodels.data.batches import Batches
 from ganmodels.data.errors import DataError
 from ganmodels.data.packed import PackedDataset
 from ganmodels.games.gan import Match
-from worker.attempt import Attempt, join_state
-from worker.store.checkpoints import Checkpoint, CheckpointCorrupt
+from ganmodels.labels import Clusters
+from worker.attempt import Attempt, join_state, label
 from worker.engine import autocast_dtype, choose_device, describe
 from worker.errors import Conflict, NotFound
 from worker.loop import Outcome, TrainingDiverged, run
 from worker.settings import Settings
 from worker.store import Store
+from worker.store.checkpoints import Checkpoint, CheckpointCorrupt
 from worker.store.files import now
 from worker.store.jobs import Job, JobError, Status
 
@@ -61,8 +62,12 @@ def _begin(job: Job) -> bool:
         if record.status not in ("queued", "running"):
             return False
         job.change(
-            record, status="running", attempt=record.attempt + 1,
-            started_at=record.started_at or now(), finished_at=None, error=None,
+            record,
+            status="running",
+            attempt=record.attempt + 1,
+            started_at=record.started_at or now(),
+            finished_at=None,
+            error=None,
         )
         return True
 
@@ -105,18 +110,25 @@ def _play(settings: Settings, job: Job, interrupted: threading.Event) -> Outcome
     checkpoint = job.newest_sound_checkpoint()
     environment = describe(config, device, checkpoint.manifest.environment if checkpoint else None)
     match = Match(
-        config.game, config.space, config.optimisation, config.schedule.steps, config.seed,
-        device, autocast_dtype(environment),
+        config.game,
+        config.space,
+        config.optimisation,
+        config.schedule.steps,
+        config.seed,
+        device,
+        autocast_dtype(environment),
     )
     if checkpoint:
         match.load(join_state(checkpoint))
-    attempt = Attempt(job, job.claim_epoch(match.step), config, dataset, environment, store)
+    clusters = _clusters(config, dataset, checkpoint)
+    epoch = job.claim_epoch(match.step)
+    attempt = Attempt(job, epoch, config, dataset, environment, clusters, store)
 
     def stop_wanted() -> Outcome | None:
         return "interrupt" if interrupted.is_set() else job.stop_wanted()
 
     try:
-        outcome = run(match, _batches(config, dataset, device), attempt, stop_wanted)
+        outcome = run(match, _batches(config, dataset, clusters, device), attempt, stop_wanted)
     finally:
         attempt.close()
     if outcome == "finished":
@@ -133,10 +145,26 @@ def _finish(store: Store, job: Job, match: Match, attempt: Attempt) -> None:
         job.events.append("model.version", {"model": model, "version": version.version})
 
 
-def _batches(config: TrainConfig, dataset: PackedDataset, device: torch.device) -> Batches:
+def _clusters(
+    config: TrainConfig, dataset: PackedDataset, checkpoint: Checkpoint | None
+) -> Clusters | None:
+    """The clusters of a checkpoint, so that a resumed training keeps its labels, or new ones."""
+    labels = config.game.labels
+    if checkpoint and not labels.given:
+        return Clusters(**checkpoint.tensors("clusters"))
+    return labels.fit(dataset.items[dataset.training_indices], config.seed)
+
+
+def _batches(
+    config: TrainConfig, dataset: PackedDataset, clusters: Clusters | None, device: torch.device
+) -> Batches:
     chosen = dataset.training_indices
-    labels = None if dataset.labels is None else dataset.labels[chosen]
+    labels = label(dataset, chosen, clusters)
     return Batches(
-        dataset.items[chosen], labels, config.space, config.optimisation.batch_size,
-        config.seed, device,
+        dataset.items[chosen],
+        labels,
+        config.space,
+        config.optimisation.batch_size,
+        config.seed,
+        device,
     )

@@ -29,8 +29,13 @@ def start(
     output = log.open("ab") if log else None
     try:
         return subprocess.Popen(
-            command, env={**os.environ, **(environment or {})}, stdin=subprocess.DEVNULL,
-            stdout=output, stderr=output, start_new_session=True, preexec_fn=die_with_parent,
+            command,
+            env={**os.environ, **(environment or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            preexec_fn=die_with_parent,
         )
     finally:
         if output:

@@ -64,7 +64,7 @@ class TrainWorker(Worker):
         """Tell the training process to save at the next step."""
         if self.horse_pid:
             os.kill(self.horse_pid, signal.SIGTERM)
-        super().handle_warm_shutdown_request()
+        super().handle_warm_shutdown_request()  # type: ignore[no-untyped-call]
 
 
 class Dispatcher:
@@ -119,8 +119,12 @@ def work(settings: Settings, url: str) -> None:
     for job in unfinished(store):
         _enqueue(client, job.id)
     worker = TrainWorker(
-        [_queue(client)], connection=client, serializer=JSONSerializer, job_class=AllowedJob,
-        worker_ttl=_WORKER_TTL_SECONDS, job_monitoring_interval=_HEARTBEAT_SECONDS,
+        [_queue(client)],
+        connection=client,
+        serializer=JSONSerializer,
+        job_class=AllowedJob,
+        worker_ttl=_WORKER_TTL_SECONDS,
+        job_monitoring_interval=_HEARTBEAT_SECONDS,
     )
     worker.work(logging_level="WARNING")
 

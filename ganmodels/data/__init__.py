@@ -1,1 +1,1 @@
-"""From bytes to batches: readers, the packed form, and batches as a pure function of (seed, step)."""
+"""From bytes to batches: readers, the packed form, batches as a function of (seed, step)."""

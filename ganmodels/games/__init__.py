@@ -4,4 +4,4 @@ from ganmodels.games.gan import Gan
 
 Game = Gan
 
-__all__ = ["Gan", "Game"]
+__all__ = ["Game", "Gan"]

@@ -17,6 +17,7 @@ from torch.nn.utils import get_total_norm
 from ganmodels.augment import Augmentation, NoAugmentation
 from ganmodels.conditioning import Conditioning, Unconditional
 from ganmodels.data.batches import Batch, stream
+from ganmodels.labels import GivenLabels, LabelSource
 from ganmodels.latents import Latent
 from ganmodels.networks import Dcgan, Network
 from ganmodels.objectives import NonSaturating, Objective
@@ -46,6 +47,7 @@ class Gan(Spec):
     conditioning: Conditioning = Unconditional()
     objective: Objective = NonSaturating()
     penalties: tuple[Penalty, ...] = Field(default=(), max_length=3)
+    labels: LabelSource = GivenLabels()
     augmentation: Augmentation = NoAugmentation()
     discriminator_steps: int = Field(default=1, ge=1, le=20)
 
@@ -54,13 +56,19 @@ class Gan(Spec):
         """Batches of real items that one step takes; a paired objective shows G fresh ones."""
         return self.discriminator_steps + self.objective.paired
 
+    @property
+    def conditional(self) -> bool:
+        """Whether users can ask for a label."""
+        return self.conditioning.needs_labels and self.labels.given
+
     def generator(self, space: Space) -> nn.Module:
         """A new generator: (latents, labels) to items."""
-        return self.network.generator(self.latent.width, space, self.conditioning)
+        classes = self.labels.classes(space)
+        return self.network.generator(self.latent.width, space, self.conditioning, classes)
 
     def discriminator(self, space: Space) -> nn.Module:
         """A new discriminator: (items, labels) to logits."""
-        return self.network.discriminator(space, self.conditioning)
+        return self.network.discriminator(space, self.conditioning, self.labels.classes(space))
 
 
 class State(NamedTuple):

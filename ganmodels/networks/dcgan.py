@@ -54,15 +54,17 @@ class Dcgan(Spec):
         """Whether the discriminator's Lipschitz constant is bounded."""
         return self.discriminator_norm == "spectral"
 
-    def generator(self, latent: int, space: Space, conditioning: Conditioning) -> nn.Module:
+    def generator(
+        self, latent: int, space: Space, conditioning: Conditioning, classes: int
+    ) -> nn.Module:
         """A generator: (latents, labels) to images in [-1, 1]."""
         assert isinstance(space, ImageSpace)
-        return DcganGenerator(self, latent, space, conditioning)
+        return DcganGenerator(self, latent, space, conditioning, classes)
 
-    def discriminator(self, space: Space, conditioning: Conditioning) -> nn.Module:
+    def discriminator(self, space: Space, conditioning: Conditioning, classes: int) -> nn.Module:
         """A discriminator: (images, labels) to one logit each."""
         assert isinstance(space, ImageSpace)
-        return DcganDiscriminator(self, space, conditioning)
+        return DcganDiscriminator(self, space, conditioning, classes)
 
 
 class GeneratorStage(nn.Module):
@@ -82,11 +84,16 @@ class DcganGenerator(nn.Module):
     """Latents [batch, latent] and labels [batch] to images [batch, channels, height, width]."""
 
     def __init__(
-        self, spec: Dcgan, latent: int, space: ImageSpace, conditioning: Conditioning
+        self,
+        spec: Dcgan,
+        latent: int,
+        space: ImageSpace,
+        conditioning: Conditioning,
+        classes: int,
     ) -> None:
         super().__init__()
-        self.conditioning, self.space, self.pyramid = conditioning, space, Pyramid.of(space)
-        classes, pyramid = len(space.classes), self.pyramid
+        self.conditioning, self.space, self.classes = conditioning, space, classes
+        self.pyramid = pyramid = Pyramid.of(space)
         width = spec.generator_width * 2 ** (pyramid.halvings - 1)
         self.base_width = width
         stem = nn.Linear(
@@ -113,7 +120,7 @@ class DcganGenerator(nn.Module):
 
     def forward(self, latents: Latents, labels: Labels | None) -> Items:
         """Images in [-1, 1]."""
-        joined = self.conditioning.join_latents(latents, labels, len(self.space.classes))
+        joined = self.conditioning.join_latents(latents, labels, self.classes)
         grid = (self.base_width, self.pyramid.height, self.pyramid.width)
         items = self.stem_norm(self.stem(joined).reshape(-1, *grid), labels)
         for stage in self.stages:
@@ -124,9 +131,11 @@ class DcganGenerator(nn.Module):
 class DcganDiscriminator(nn.Module):
     """Images [batch, channels, height, width] and labels [batch] to logits [batch]."""
 
-    def __init__(self, spec: Dcgan, space: ImageSpace, conditioning: Conditioning) -> None:
+    def __init__(
+        self, spec: Dcgan, space: ImageSpace, conditioning: Conditioning, classes: int
+    ) -> None:
         super().__init__()
-        self.conditioning, self.classes = conditioning, len(space.classes)
+        self.input = conditioning.item_input(space.shape, classes)
         norm, layers, activation = spec.discriminator_norm, [], nn.LeakyReLU(0.2)
 
         def layer(convolution: nn.Conv2d, normalise: bool = True) -> list[nn.Module]:
@@ -135,9 +144,10 @@ class DcganDiscriminator(nn.Module):
             return [normed, after, activation]
 
         width = spec.discriminator_width
-        first = conditioning.item_channels(space.channels, self.classes)
         # No normalisation after the first layer: it would hide the image's own statistics.
-        layers += layer(nn.Conv2d(first, width, 4, stride=2, padding=1), normalise=False)
+        layers += layer(
+            nn.Conv2d(self.input.channels, width, 4, stride=2, padding=1), normalise=False
+        )
         for _ in range(Pyramid.of(space).halvings - 1):
             layers += layer(nn.Conv2d(width, 2 * width, 4, stride=2, padding=1))
             width *= 2
@@ -146,12 +156,12 @@ class DcganDiscriminator(nn.Module):
         self.layers = nn.Sequential(*layers)
         cell = 2 ** Pyramid.of(space).halvings
         features = width * (space.height // cell) * (space.width // cell)
-        self.head = discriminator_head(conditioning, features, self.classes, norm)
+        self.head = discriminator_head(conditioning, features, classes, norm)
         initialise(self, normalised=norm == "batch")
 
     def forward(self, items: Items, labels: Labels | None) -> Logits:
         """One logit per image."""
-        features = self.layers(self.conditioning.join_items(items, labels, self.classes))
+        features = self.layers(self.input(items, labels))
         logits: Tensor = self.head(features.flatten(1), labels)
         return logits
 

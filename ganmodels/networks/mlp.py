@@ -1,9 +1,9 @@
 """Multilayer perceptrons: the first GAN's networks, and the ones for points."""
 
+import math
 from itertools import pairwise
 from typing import Annotated, ClassVar, Literal
 
-import torch
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -44,29 +44,33 @@ class Mlp(Spec):
         """Whether the discriminator's Lipschitz constant is bounded."""
         return False
 
-    def generator(self, latent: int, space: Space, conditioning: Conditioning) -> nn.Module:
+    def generator(
+        self, latent: int, space: Space, conditioning: Conditioning, classes: int
+    ) -> nn.Module:
         """A generator: (latents, labels) to items of the space."""
-        return MlpGenerator(self, latent, space, conditioning)
+        return MlpGenerator(self, latent, space, conditioning, classes)
 
-    def discriminator(self, space: Space, conditioning: Conditioning) -> nn.Module:
+    def discriminator(self, space: Space, conditioning: Conditioning, classes: int) -> nn.Module:
         """A discriminator: (items, labels) to one logit each."""
-        return MlpDiscriminator(self, space, conditioning)
+        return MlpDiscriminator(self, space, conditioning, classes)
 
 
 class MlpGenerator(nn.Module):
     """Latents [batch, latent] and labels [batch] to items [batch, *space.shape]."""
 
-    def __init__(self, spec: Mlp, latent: int, space: Space, conditioning: Conditioning) -> None:
+    def __init__(
+        self, spec: Mlp, latent: int, space: Space, conditioning: Conditioning, classes: int
+    ) -> None:
         super().__init__()
-        self.conditioning, self.space = conditioning, space
-        width = conditioning.latent_width(latent, len(space.classes))
-        last = torch.Size(space.shape).numel()
+        self.conditioning, self.space, self.classes = conditioning, space, classes
+        width = conditioning.latent_width(latent, classes)
+        last = math.prod(space.shape)
         layers = perceptron((width, *spec.generator_widths, last), nn.ReLU())
         self.layers = nn.Sequential(*layers, nn.Tanh() if space.bounded else nn.Identity())
 
     def forward(self, latents: Latents, labels: Labels | None) -> Items:
         """Items in [-1, 1] where the space is bounded."""
-        joined = self.conditioning.join_latents(latents, labels, len(self.space.classes))
+        joined = self.conditioning.join_latents(latents, labels, self.classes)
         items: Tensor = self.layers(joined)
         return items.reshape(-1, *self.space.shape)
 
@@ -74,21 +78,20 @@ class MlpGenerator(nn.Module):
 class MlpDiscriminator(nn.Module):
     """Items [batch, *space.shape] and labels [batch] to logits [batch]."""
 
-    def __init__(self, spec: Mlp, space: Space, conditioning: Conditioning) -> None:
+    def __init__(self, spec: Mlp, space: Space, conditioning: Conditioning, classes: int) -> None:
         super().__init__()
-        self.conditioning, self.classes = conditioning, len(space.classes)
-        first = conditioning.item_channels(torch.Size(space.shape).numel(), self.classes)
-        widths = (first, *spec.discriminator_widths)
+        self.input = conditioning.item_input((math.prod(space.shape),), classes)
+        widths = (self.input.channels, *spec.discriminator_widths)
         self.layers = nn.Sequential(*perceptron(widths, nn.LeakyReLU(0.2)), nn.LeakyReLU(0.2))
         initialise(self.layers[-2], gain=2.0)
-        self.head = conditioning.head(spec.discriminator_widths[-1], self.classes)
+        self.head = conditioning.head(spec.discriminator_widths[-1], classes)
         for module in self.head.modules():
             initialise(module, gain=1.0)
 
     def forward(self, items: Items, labels: Labels | None) -> Logits:
         """One logit per item."""
-        joined = self.conditioning.join_items(items.flatten(1), labels, self.classes)
-        logits: Tensor = self.head(self.layers(joined), labels)
+        features = self.layers(self.input(items.flatten(1), labels))
+        logits: Tensor = self.head(features, labels)
         return logits
 
 

@@ -58,15 +58,17 @@ class Resnet(Spec):
         """Whether the discriminator's Lipschitz constant is bounded."""
         return self.discriminator_norm == "spectral"
 
-    def generator(self, latent: int, space: Space, conditioning: Conditioning) -> nn.Module:
+    def generator(
+        self, latent: int, space: Space, conditioning: Conditioning, classes: int
+    ) -> nn.Module:
         """A generator: (latents, labels) to images in [-1, 1]."""
         assert isinstance(space, ImageSpace)
-        return ResnetGenerator(self, latent, space, conditioning)
+        return ResnetGenerator(self, latent, space, conditioning, classes)
 
-    def discriminator(self, space: Space, conditioning: Conditioning) -> nn.Module:
+    def discriminator(self, space: Space, conditioning: Conditioning, classes: int) -> nn.Module:
         """A discriminator: (images, labels) to one logit each."""
         assert isinstance(space, ImageSpace)
-        return ResnetDiscriminator(self, space, conditioning)
+        return ResnetDiscriminator(self, space, conditioning, classes)
 
 
 class GeneratorBlock(nn.Module):
@@ -82,26 +84,33 @@ class GeneratorBlock(nn.Module):
         """[batch, width, height, width] to the same shape."""
         residual = self.first(leaky_relu(self.first_norm(items, labels), 0.2))
         residual = self.second(leaky_relu(self.second_norm(residual, labels), 0.2))
-        return items + residual
+        summed: Tensor = items + residual
+        return summed
 
 
 class ResnetGenerator(nn.Module):
     """Latents [batch, latent] and labels [batch] to images [batch, channels, height, width]."""
 
     def __init__(
-        self, spec: Resnet, latent: int, space: ImageSpace, conditioning: Conditioning
+        self,
+        spec: Resnet,
+        latent: int,
+        space: ImageSpace,
+        conditioning: Conditioning,
+        classes: int,
     ) -> None:
         super().__init__()
-        self.conditioning, self.space, self.pyramid = conditioning, space, Pyramid.of(space)
+        self.conditioning, self.space, self.classes = conditioning, space, classes
+        self.pyramid = pyramid = Pyramid.of(space)
         self.width, self.blocks_per_grid = spec.generator_width, spec.blocks_per_grid
-        classes, grid = len(space.classes), self.pyramid.height * self.pyramid.width
+        grid = pyramid.height * pyramid.width
 
         def norm() -> nn.Module:
             return generator_norm(spec.generator_norm, conditioning, self.width, classes)
 
         latent_width = conditioning.latent_width(latent, classes)
         self.stem = nn.Linear(latent_width, self.width * grid)
-        count = (self.pyramid.halvings + 1) * spec.blocks_per_grid
+        count = (pyramid.halvings + 1) * spec.blocks_per_grid
         self.blocks = nn.ModuleList(
             GeneratorBlock(self.width, (norm(), norm())) for _ in range(count)
         )
@@ -111,7 +120,7 @@ class ResnetGenerator(nn.Module):
 
     def forward(self, latents: Latents, labels: Labels | None) -> Items:
         """Images in [-1, 1]."""
-        joined = self.conditioning.join_latents(latents, labels, len(self.space.classes))
+        joined = self.conditioning.join_latents(latents, labels, self.classes)
         grid = (self.width, self.pyramid.height, self.pyramid.width)
         items = self.stem(joined).reshape(-1, *grid)
         for index, block in enumerate(self.blocks):
@@ -139,21 +148,24 @@ class DiscriminatorBlock(nn.Module):
 class ResnetDiscriminator(nn.Module):
     """Images [batch, channels, height, width] and labels [batch] to logits [batch]."""
 
-    def __init__(self, spec: Resnet, space: ImageSpace, conditioning: Conditioning) -> None:
+    def __init__(
+        self, spec: Resnet, space: ImageSpace, conditioning: Conditioning, classes: int
+    ) -> None:
         super().__init__()
-        self.conditioning, self.classes = conditioning, len(space.classes)
+        self.input = conditioning.item_input(space.shape, classes)
         self.blocks_per_grid = spec.blocks_per_grid
         width, norm = spec.discriminator_width, spec.discriminator_norm
-        first = conditioning.item_channels(space.channels, self.classes)
-        self.from_image = discriminator_layer(nn.Conv2d(first, width, 3, padding=1), norm)
+        self.from_image = discriminator_layer(
+            nn.Conv2d(self.input.channels, width, 3, padding=1), norm
+        )
         count = (Pyramid.of(space).halvings + 1) * spec.blocks_per_grid
         self.blocks = nn.ModuleList(DiscriminatorBlock(width, norm) for _ in range(count))
-        self.head = discriminator_head(conditioning, width, self.classes, norm)
+        self.head = discriminator_head(conditioning, width, classes, norm)
         initialise(self, fixup=norm == "none")
 
     def forward(self, items: Items, labels: Labels | None) -> Logits:
         """One logit per image."""
-        features = self.from_image(self.conditioning.join_items(items, labels, self.classes))
+        features = self.from_image(self.input(items, labels))
         for index, block in enumerate(self.blocks):
             if index and index % self.blocks_per_grid == 0:
                 features = avg_pool2d(features, 2)
@@ -168,7 +180,9 @@ def initialise(network: nn.Module, fixup: bool) -> None:
     for module in network.modules():
         he_initialise(module)
     if fixup:
-        blocks = [m for m in network.modules() if isinstance(m, GeneratorBlock | DiscriminatorBlock)]
+        blocks = [
+            m for m in network.modules() if isinstance(m, GeneratorBlock | DiscriminatorBlock)
+        ]
         for block in blocks:
             nn.init.zeros_(raw_weight(block.second))
             with torch.no_grad():

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 
 from ganmodels.config import TrainConfig
+from ganmodels.labels import Clusters
 from ganmodels.sampling import Sampler
 from ganmodels.scoring import Calibration, Scorer
 from worker.store.checkpoints import Checkpoint
@@ -36,10 +37,11 @@ def load(checkpoint: Checkpoint) -> LoadedModel:
     discriminator.load_state_dict(checkpoint.tensors("discriminator"), assign=True)
     quantiles = checkpoint.tensors("calibration")
     calibration = Calibration(quantiles["real"].numpy(), quantiles["fake"].numpy())
+    clusters = None if game.labels.given else Clusters(**checkpoint.tensors("clusters"))
     return LoadedModel(
         config,
-        Sampler(game, space, generator),
-        Scorer(game, space, discriminator, calibration),
+        Sampler(game, space, generator, clusters),
+        Scorer(game, space, discriminator, calibration, clusters),
         checkpoint.size_bytes,
     )
 

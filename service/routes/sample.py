@@ -143,7 +143,7 @@ async def sample_latents(
     count = _check_count(len(latents), config)
     drawing = Drawing(
         resolved, config, None, 0, latents, count, _labels(body.label or "0", config)
-        if config.game.conditioning.needs_labels or body.label else None, 1.0,
+        if config.game.conditional or body.label else None, 1.0,
         body.columns or math.ceil(math.sqrt(count)),
         _format(body.format, request.headers.get("accept"), config, body.layout, count),
     )
@@ -200,7 +200,7 @@ def _draw(drawing: Drawing, model: LoadedModel) -> Samples:
     else:
         places = drawing.offset + np.arange(count)
         labels = np.array(drawing.labels, dtype=np.int64)[places % len(drawing.labels)]
-    names: Sequence[str | None] = drawing.config.space.classes if sampler.conditional else ()
+    names: Sequence[str | None] = drawing.config.space.classes if drawing.config.game.conditional else ()
     named = tuple(names[label] if names else None for label in labels)
     items = sampler.draw(latents, labels)
     return Samples(items, named, drawing.config.space, drawing.parameters())
@@ -219,7 +219,7 @@ def _check_count(n: int, config: TrainConfig) -> int:
 def _labels(text: str | None, config: TrainConfig) -> tuple[int, ...] | None:
     if text is None:
         return None
-    if not config.game.conditioning.needs_labels:
+    if not config.game.conditional:
         raise parameter_problem(
             "model-unconditional", "label",
             "this model was trained without labels; leave label out or train with the cgan recipe",

@@ -84,7 +84,7 @@ async def score(
 def _label(text: str | None, config: TrainConfig) -> int | None:
     if text is None:
         return None
-    if not config.game.conditioning.needs_labels:
+    if not config.game.conditional:
         raise parameter_problem(
             "model-unconditional", "label", "this model knows no labels; leave label out"
         )

@@ -77,7 +77,7 @@ def make_plan(body: TrainRequest, store: Store, configuration: Settings) -> Plan
         known = ", ".join(RECIPES)
         raise body_problem("recipe-not-found", "/recipe", f"recipe must be one of {known}")
     resolved = {
-        **settings(recipe, body.changes()),
+        **settings(recipe, body.changes(), len(dataset.training_indices)),
         "dataset": dataset.manifest.id,
         "space": space.model_dump(mode="json"),
     }

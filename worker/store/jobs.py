@@ -18,7 +18,6 @@ import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,9 +25,9 @@ from filelock import FileLock
 from pydantic import BaseModel, ConfigDict
 
 from ganmodels.config import TrainConfig
-from worker.store.checkpoints import MANIFEST, Checkpoint, CheckpointCorrupt
 from worker.errors import Conflict, NotFound
 from worker.names import is_id
+from worker.store.checkpoints import MANIFEST, Checkpoint, CheckpointCorrupt
 from worker.store.events import EventLog
 from worker.store.files import new_directory, new_id, now, read_json, replace_json, write_durably
 
@@ -150,7 +149,7 @@ class Job:
         starts = [int(read_json(path / "epoch.json")["start_step"]) for path in paths]
         return [
             Epoch(path, start, end)
-            for path, start, end in zip_longest(paths, starts, starts[1:], fillvalue=None)
+            for path, start, end in zip(paths, starts, [*starts, None][1:], strict=True)
         ]
 
     def claim_epoch(self, start_step: int) -> "Epoch":
@@ -258,13 +257,21 @@ class Jobs:
         self._directory = directory
 
     def create(
-        self, config: TrainConfig, recipe: str, recipe_chosen: bool, model: str | None,
+        self,
+        config: TrainConfig,
+        recipe: str,
+        recipe_chosen: bool,
+        model: str | None,
         warnings: tuple[dict[str, str], ...],
     ) -> Job:
         """A new job, on disk when this returns."""
         record = JobRecord(
-            id=new_id("job"), recipe=recipe, recipe_chosen=recipe_chosen, model=model,
-            warnings=warnings, created_at=now(),
+            id=new_id("job"),
+            recipe=recipe,
+            recipe_chosen=recipe_chosen,
+            model=model,
+            warnings=warnings,
+            created_at=now(),
         )
         path = self._directory / record.id
         with new_directory(path) as directory:

@@ -80,14 +80,16 @@ class Models:
             self._save(model.model_copy(update={"jobs": (*model.jobs, job_id)}))
 
     def add_version(self, name: str, job_id: str, step: int, checkpoint: str) -> Version:
-        """A new version that points at a checkpoint (its digest); the same one is not added twice.
-        """
+        """A new version that points at a checkpoint, named by its digest, or the one that does."""
         with self._locked(name) as model:
             for version in model.versions:
                 if version.checkpoint == checkpoint:
                     return version
             version = Version(
-                version=len(model.versions) + 1, job=job_id, step=step, checkpoint=checkpoint,
+                version=len(model.versions) + 1,
+                job=job_id,
+                step=step,
+                checkpoint=checkpoint,
                 created_at=now(),
             )
             self._save(model.model_copy(update={"versions": (*model.versions, version)}))

@@ -2,10 +2,10 @@
 
 from typing import NamedTuple
 
-from worker.store.checkpoints import Checkpoint
 from worker.errors import NotFound
 from worker.names import is_id
 from worker.store import Store
+from worker.store.checkpoints import Checkpoint
 from worker.store.models import Model
 
 
