@@ -5,6 +5,7 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 
 from service.engine.engine import Engine
+from service.problems import Problem
 from worker.queue import Dispatcher
 from worker.settings import Settings
 from worker.store import Store
@@ -38,3 +39,13 @@ def _job(job_id: str, store: StoreDep) -> Job:
 
 
 JobDep = Annotated[Job, Depends(_job)]
+
+
+def require_queue(dispatcher: Dispatcher) -> None:
+    """Refuse before anything is changed.
+
+    Raises:
+        Problem: when Redis does not answer.
+    """
+    if not dispatcher.ping():
+        raise Problem("queue-unavailable", "Redis does not answer; try again later")

@@ -70,8 +70,7 @@ class Guard:
             _check_local(headers)
         if scope["method"] not in ("GET", "HEAD", "OPTIONS"):
             _check_origin(headers)
-        announced = headers.get("content-length", "0")
-        if not announced.isascii() or not announced.isdigit() or int(announced) > limit_bytes:
+        if _announced_bytes(headers) > limit_bytes:
             raise _too_large(limit_bytes)
 
 
@@ -97,6 +96,13 @@ class _Body:
         return message
 
 
+def _announced_bytes(headers: Headers) -> int:
+    announced = headers.get("content-length", "0")
+    if not re.fullmatch(r"[0-9]{1,18}", announced):
+        raise Problem("malformed", "Content-Length must be a number of bytes")
+    return int(announced)
+
+
 def _check_key(headers: Headers, keys: tuple[str, ...]) -> None:
     scheme, _, token = headers.get("authorization", "").partition(" ")
     given = token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
@@ -112,16 +118,22 @@ def _check_key(headers: Headers, keys: tuple[str, ...]) -> None:
 
 def _check_local(headers: Headers) -> None:
     """Without keys only this machine is served, also when a DNS name is made to point here."""
-    host = urlsplit(f"//{headers.get('host', '')}").hostname
-    if host not in LOOPBACK_HOSTS:
+    if _host(f"//{headers.get('host', '')}") not in LOOPBACK_HOSTS:
         raise Problem("forbidden-origin", "without API keys the Host must be a loopback address")
 
 
 def _check_origin(headers: Headers) -> None:
     """Any web page can make a browser post to a loopback address; that is refused."""
     origin = headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != headers.get("host"):
+    if origin is not None and origin.partition("://")[2] != headers.get("host"):
         raise Problem("forbidden-origin", "the Origin header names another site than this one")
+
+
+def _host(address: str) -> str | None:
+    try:
+        return urlsplit(address).hostname
+    except ValueError:
+        return None
 
 
 def _request_id(headers: Mapping[str, str]) -> str:

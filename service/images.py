@@ -81,7 +81,8 @@ def _check_count(count: int, limit: int) -> None:
     if not 1 <= count <= limit:
         raise Problem(
             "sample-too-large" if count else "validation",
-            f"send 1 to {limit} items at once", limit=limit,
+            f"send 1 to {limit} items at once",
+            limit=limit,
         )
 
 

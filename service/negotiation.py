@@ -1,13 +1,15 @@
 """Which format an answer has: ``format=`` first, then the Accept header."""
 
+import re
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from service.problems import Problem, parameter_problem
 
+_MAX_RANGES = 50
 
-def choose_format(
-    wanted: str | None, accept: str | None, offered: Mapping[str, str]
-) -> str:
+
+def choose_format(wanted: str | None, accept: str | None, offered: Mapping[str, str]) -> str:
     """The key of ``offered`` (name to media type) that suits best; the first is the default.
 
     Raises:
@@ -19,10 +21,11 @@ def choose_format(
             detail = f"format must be one of {', '.join(names)} here"
             raise parameter_problem("not-acceptable", "format", detail, supported=names)
         return wanted
-    for media_range in _by_preference(accept or "*/*"):
-        for name, media_type in offered.items():
-            if _matches(media_range, media_type):
-                return name
+    ranges = _ranges(accept or "*/*")
+    preferences = {name: _preference(media_type, ranges) for name, media_type in offered.items()}
+    chosen = max(preferences, key=lambda name: preferences[name])
+    if preferences[chosen].weight > 0:
+        return chosen
     raise Problem(
         "not-acceptable",
         f"Accept names no format on offer; ask for one of {', '.join(offered.values())}",
@@ -30,31 +33,31 @@ def choose_format(
     )
 
 
-def _by_preference(accept: str) -> Sequence[str]:
-    """Media ranges by falling q, those with q=0 left out; at equal q as written."""
-    weighted = []
-    for part in accept.split(",")[:50]:
+class _Preference(NamedTuple):
+    """How welcome a media type is; ``earliness`` decides between equal weights."""
+
+    weight: float
+    earliness: int
+
+
+def _preference(media_type: str, ranges: Sequence[tuple[str, float]]) -> _Preference:
+    """By the most exact range that matches, as RFC 9110 says: ``*/*`` is the least."""
+    kind = media_type.partition("/")[0]
+    for exact in (media_type, f"{kind}/*", "*/*"):
+        for place, (media_range, weight) in enumerate(ranges):
+            if media_range == exact:
+                return _Preference(weight, -place)
+    return _Preference(0.0, 0)
+
+
+def _ranges(accept: str) -> list[tuple[str, float]]:
+    ranges = []
+    for part in accept.split(",")[:_MAX_RANGES]:
         media_range, *parameters = [piece.strip().lower() for piece in part.split(";")]
-        weight = 1.0
-        for parameter in parameters:
-            name, _, value = parameter.partition("=")
-            if name.strip() == "q":
-                weight = _weight(value)
-        if weight > 0:
-            weighted.append((weight, media_range))
-    return [media_range for _, media_range in sorted(weighted, key=lambda pair: -pair[0])]
+        weights = [p.removeprefix("q=") for p in parameters if p.startswith("q=")]
+        ranges.append((media_range, _weight(weights[0]) if weights else 1.0))
+    return ranges
 
 
 def _weight(text: str) -> float:
-    try:
-        weight = float(text)
-    except ValueError:
-        return 0.0
-    return weight if 0 <= weight <= 1 else 0.0
-
-
-def _matches(media_range: str, media_type: str) -> bool:
-    kind, _, subtype = media_range.partition("/")
-    return media_range in ("*/*", media_type) or (
-        subtype == "*" and media_type.startswith(f"{kind}/")
-    )
+    return float(text) if re.fullmatch(r"[01](\.[0-9]{0,3})?", text) else 0.0

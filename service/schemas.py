@@ -6,8 +6,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
 from ganmodels.config import Seed, TrainConfig
 from ganmodels.spaces import Space
-from worker.store.checkpoints import Checkpoint, Environment
 from worker.names import NAME_PATTERN, RESERVED_PREFIXES
+from worker.store.checkpoints import Checkpoint, Environment
 from worker.store.jobs import Job, JobError, Status
 from worker.store.models import Model, Version
 
@@ -105,9 +105,12 @@ class CheckpointView(BaseModel):
         """The view of a checkpoint."""
         manifest = checkpoint.manifest
         return cls(
-            reference=f"{manifest.job}:{manifest.step}", step=manifest.step,
-            images_seen=manifest.images_seen, created_at=manifest.created_at,
-            digest=checkpoint.digest, size_bytes=checkpoint.size_bytes,
+            reference=f"{manifest.job}:{manifest.step}",
+            step=manifest.step,
+            images_seen=manifest.images_seen,
+            created_at=manifest.created_at,
+            digest=checkpoint.digest,
+            size_bytes=checkpoint.size_bytes,
             environment=manifest.environment,
         )
 
@@ -143,10 +146,15 @@ class JobView(BaseModel):
         running = record.status == "running"
         here = f"/jobs/{job.id}"
         return cls(
-            **record.model_dump(exclude={"error"}), error=record.error,
-            stopping=job.stop_wanted(), dataset=config.dataset, seed=config.seed,
+            **record.model_dump(exclude={"error"}),
+            error=record.error,
+            stopping=job.stop_wanted(),
+            dataset=config.dataset,
+            seed=config.seed,
             progress=Progress(
-                step=step, total_steps=total, fraction=round(step / total, 4),
+                step=step,
+                total_steps=total,
+                fraction=round(step / total, 4),
                 images_seen=progress.get("images_seen", 0),
                 images_per_second=progress.get("images_per_second") if running else None,
                 eta_seconds=progress.get("eta_seconds") if running else None,
@@ -155,8 +163,10 @@ class JobView(BaseModel):
             checkpoints=len(job.checkpoints()),
             links={
                 "self": here,
-                **{part: f"{here}/{part}" for part in
-                   ("events", "metrics", "checkpoints", "previews", "config")},
+                **{
+                    part: f"{here}/{part}"
+                    for part in ("events", "metrics", "checkpoints", "previews", "config")
+                },
                 "sample": f"/sample?model={job.id}",
             },
         )
@@ -186,14 +196,19 @@ class ModelView(BaseModel):
         """The view of a model; ``space`` of its latest version."""
         views = [
             VersionView(
-                **version.model_dump(), reference=f"{model.name}:{version.version}",
+                **version.model_dump(),
+                reference=f"{model.name}:{version.version}",
                 aliases=tuple(a for a, v in model.aliases.items() if v == version.version),
             )
             for version in model.versions
         ]
         return cls(
-            name=model.name, created_at=model.created_at, space=space, versions=tuple(views),
-            aliases=model.aliases, jobs=model.jobs,
+            name=model.name,
+            created_at=model.created_at,
+            space=space,
+            versions=tuple(views),
+            aliases=model.aliases,
+            jobs=model.jobs,
             links={"self": f"/models/{model.name}", "sample": f"/sample?model={model.name}"},
         )
 

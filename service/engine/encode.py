@@ -103,8 +103,7 @@ def _zip(samples: Samples, columns: int) -> bytes:
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         entries = {"manifest.json": json.dumps(manifest, indent=1).encode()}
         entries |= {
-            name: _save(image(item), "PNG")
-            for name, item in zip(names, samples.items, strict=True)
+            name: _save(image(item), "PNG") for name, item in zip(names, samples.items, strict=True)
         }
         for name, data in entries.items():
             archive.writestr(zipfile.ZipInfo(name, _ZIP_TIME), data)

@@ -7,11 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import torch
+from starlette.requests import Request
 
 from service.engine.models import LoadedModel, ModelCache
 from service.problems import Problem
-from worker.store.checkpoints import Checkpoint
 from worker.settings import Settings
+from worker.store.checkpoints import Checkpoint
 
 Answer = TypeVar("Answer")
 
@@ -29,9 +30,11 @@ class Engine:
         self._timeout_seconds = settings.request_timeout_seconds
 
     async def run(
-        self, checkpoint: Checkpoint, work: Callable[[LoadedModel], Answer]
+        self, request: Request, checkpoint: Checkpoint, work: Callable[[LoadedModel], Answer]
     ) -> Answer:
         """What ``work`` makes of the model of a checkpoint, in a model thread.
+
+        Work that still waits when its client goes is dropped, and its place is free again.
 
         Raises:
             Problem: when too many requests wait, or this one waited too long.
@@ -40,15 +43,34 @@ class Engine:
             raise Problem("overloaded", f"{self._limit} requests are waiting; try again later")
         future = self._threads.submit(lambda: work(self._cache.get(checkpoint)))
         future.add_done_callback(lambda _: self._places.release())
+        working = asyncio.wrap_future(future)
+        leaving = asyncio.ensure_future(_gone(request))
         try:
-            # A timeout or a client that has gone takes the work out of the queue.
-            return await asyncio.wait_for(asyncio.wrap_future(future), self._timeout_seconds)
-        except TimeoutError:
+            await asyncio.wait(
+                {working, leaving},
+                timeout=self._timeout_seconds,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            if working.done():
+                return working.result()
+            if leaving.done():
+                leaving.result()
+                raise Problem("client-gone", "the client closed the connection", status=499)
             raise Problem(
                 "deadline-exceeded",
                 f"no model thread was free for {self._timeout_seconds:g} seconds; try again later",
-            ) from None
+            )
+        finally:
+            leaving.cancel()
+            # Takes it out of the queue; work that has begun goes on to its end.
+            working.cancel()
 
     def close(self) -> None:
         """Let running work end; drop what waits."""
         self._threads.shutdown(wait=True, cancel_futures=True)
+
+
+async def _gone(request: Request) -> None:
+    """Return when the client has closed the connection."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -2,7 +2,8 @@
 
 import shutil
 import tempfile
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -37,19 +38,21 @@ def add_dataset(
     """Import a dataset. The same content is stored once: it answers 200 and the same id."""
     if name is not None and not is_name(name):
         raise body_problem(
-            "validation", "/name",
+            "validation",
+            "/name",
             "a name has 1 to 64 of a-z, 0-9, - and _, begins and ends with a letter or digit and "
             "is no id",
         )
     directory = store.home / "uploads"
     directory.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
-        paths = [
-            _spool(upload, directory, stack) if upload else None for upload in (file, labels)
-        ]
-        assert paths[0] is not None
+        upload, upload_labels = (
+            stack.enter_context(_spooled(given, directory)) if given else None
+            for given in (file, labels)
+        )
+        assert upload is not None
         manifest, new = store.datasets.import_upload(
-            paths[0], paths[1], _size(size), name, settings.import_timeout_seconds
+            upload, upload_labels, _size(size), name, settings.import_timeout_seconds
         )
     response.status_code = 201 if new else 200
     response.headers["Location"] = f"/datasets/{manifest.id}"
@@ -69,7 +72,8 @@ def get_dataset(reference: str, store: StoreDep) -> dict[str, Any]:
 
 
 @router.get(
-    "/{reference}/preview", response_class=FileResponse,
+    "/{reference}/preview",
+    response_class=FileResponse,
     responses={200: {"content": {"image/png": {}}}},
 )
 def preview(reference: str, store: StoreDep) -> FileResponse:
@@ -84,8 +88,9 @@ def delete_dataset(reference: str, store: StoreDep) -> None:
     users = store.jobs.users_of(dataset_id)
     if users:
         listed = ", ".join(job.id for job in users[:5])
-        raise Problem("dataset-in-use", f"jobs use this dataset: {listed}; cancel them first",
-                      status=409)
+        raise Problem(
+            "dataset-in-use", f"jobs use this dataset: {listed}; cancel them first", status=409
+        )
     store.datasets.delete(dataset_id)
 
 
@@ -95,7 +100,10 @@ def view(manifest: Manifest, store: Store, with_report: bool = True) -> dict[str
     body = manifest.model_dump(mode="json", exclude=set() if with_report else {"report"})
     here = f"/datasets/{manifest.id}"
     return {
-        "object": "dataset", **body, "name": names[0] if names else None, "names": names,
+        "object": "dataset",
+        **body,
+        "name": names[0] if names else None,
+        "names": names,
         "classes": list(manifest.space.classes),
         "links": {"self": here, "preview": f"{here}/preview"},
     }
@@ -105,12 +113,13 @@ def _directory(dataset: PackedDataset) -> Path:
     return dataset.directory
 
 
-def _spool(upload: UploadFile, directory: Path, stack: ExitStack) -> Path:
+@contextmanager
+def _spooled(upload: UploadFile, directory: Path) -> Iterator[Path]:
     """A file of our own with the upload's bytes; the name it came with is not used."""
-    target = stack.enter_context(tempfile.NamedTemporaryFile(dir=directory))
-    shutil.copyfileobj(upload.file, target, 1 << 20)
-    target.flush()
-    return Path(target.name)
+    with tempfile.NamedTemporaryFile(dir=directory) as target:
+        shutil.copyfileobj(upload.file, target, 1 << 20)
+        target.flush()
+        yield Path(target.name)
 
 
 def _size(text: str | None) -> tuple[int, int] | None:
@@ -120,6 +129,7 @@ def _size(text: str | None) -> tuple[int, int] | None:
     size = (int(height), int(width or height))
     if not all(4 <= edge <= 1024 for edge in size):
         detail = "size must be 4 to 1024 pixels a side, as 32 or 48x64 (height x width)"
-        raise Problem("validation", detail,
-                      errors=[FieldError(code="size", detail=detail, pointer="/size")])
+        raise Problem(
+            "validation", detail, errors=[FieldError(code="size", detail=detail, pointer="/size")]
+        )
     return size

@@ -2,15 +2,18 @@
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import AsyncIterator
-from typing import Annotated
+from itertools import islice
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from service.deps import JobDep
 from service.negotiation import choose_format
+from service.problems import parameter_problem
 from worker.store.events import Event
 from worker.store.jobs import LIVE, Job
 
@@ -19,7 +22,9 @@ router = APIRouter(prefix="/jobs", tags=["jobs"])
 _POLL_SECONDS, _PING_SECONDS = 0.2, 15.0
 _LIFETIME_SECONDS = 3600.0
 _FORMATS = {
-    "sse": "text/event-stream", "ndjson": "application/x-ndjson", "json": "application/json"
+    "sse": "text/event-stream",
+    "ndjson": "application/x-ndjson",
+    "json": "application/json",
 }
 _HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
@@ -27,7 +32,8 @@ EventId = Annotated[int, Query(ge=0, le=10**12, description="only events with a 
 
 
 @router.get(
-    "/{job_id}/events", response_class=StreamingResponse,
+    "/{job_id}/events",
+    response_class=StreamingResponse,
     responses={200: {"content": {media_type: {} for media_type in _FORMATS.values()}}},
 )
 async def events(
@@ -35,7 +41,7 @@ async def events(
     request: Request,
     after: EventId = 0,
     limit: Annotated[int, Query(ge=1, le=1000, description="entries of a JSON page")] = 200,
-    last_event_id: Annotated[str | None, Header(max_length=20)] = None,
+    last_event_id: Annotated[str | None, Header(description="goes on after this event")] = None,
 ) -> Response:
     """Server-sent events; NDJSON or one JSON page by Accept.
 
@@ -43,12 +49,10 @@ async def events(
     which tells browsers to stop.
     """
     chosen = choose_format(None, request.headers.get("accept"), _FORMATS)
-    if last_event_id is not None and last_event_id.isascii() and last_event_id.isdigit():
-        after = max(after, int(last_event_id))
-    waiting = await asyncio.to_thread(_read, job, after, limit)
+    after = max(after, _resumed(last_event_id))
     if chosen == "json":
-        return JSONResponse({"object": "list", "data": [event._asdict() for event in waiting]})
-    if not waiting and job.record().status not in LIVE:
+        return JSONResponse(await asyncio.to_thread(_page, job, after, limit))
+    if await asyncio.to_thread(_is_over, job, after):
         return Response(status_code=204)
     stream = _follow(job, after, request)
     if chosen == "ndjson":
@@ -57,16 +61,47 @@ async def events(
     return StreamingResponse(_sse(stream), media_type=_FORMATS["sse"], headers=_HEADERS)
 
 
+def _resumed(last_event_id: str | None) -> int:
+    if last_event_id is None:
+        return 0
+    if not re.fullmatch(r"[0-9]{1,12}", last_event_id):
+        raise parameter_problem(
+            "validation", "Last-Event-ID", "Last-Event-ID must be the id of an event: a number"
+        )
+    return int(last_event_id)
+
+
+def _page(job: Job, after: int, limit: int) -> dict[str, Any]:
+    found = list(islice(job.events.after(after), limit + 1))
+    page, has_more = found[:limit], len(found) > limit
+    last = page[-1].id if page else after
+    data = [event._asdict() for event in page]
+    return {"object": "list", "data": data, "has_more": has_more, "last_event_id": last}
+
+
+def _is_over(job: Job, after: int) -> bool:
+    """Whether nothing is left to be told, now or later."""
+    return _is_settled(job) and next(job.events.after(after), None) is None
+
+
+def _is_settled(job: Job) -> bool:
+    if job.record().status in LIVE:
+        return False
+    # Whoever settled the job may still be writing its last events, inside this lock.
+    with job.locked() as record:
+        return record.status not in LIVE
+
+
 async def _follow(job: Job, after: int, request: Request) -> AsyncIterator[Event | None]:
     """Events as they are written; None now and then, so that a dead connection is noticed."""
     started = spoke = time.monotonic()
     seen = -1
     while time.monotonic() - started < _LIFETIME_SECONDS:
-        settled = job.record().status not in LIVE
+        settled = await asyncio.to_thread(_is_settled, job)
         size = job.events.size
         if size != seen:
             seen = size
-            for event in await asyncio.to_thread(_read, job, after, None):
+            for event in await asyncio.to_thread(lambda last: list(job.events.after(last)), after):
                 after, spoke = event.id, time.monotonic()
                 yield event
         if settled or await request.is_disconnected():
@@ -85,12 +120,3 @@ async def _sse(stream: AsyncIterator[Event | None]) -> AsyncIterator[str]:
         else:
             data = json.dumps({"at": event.at, **event.data})
             yield f"id: {event.id}\nevent: {event.type}\ndata: {data}\n\n"
-
-
-def _read(job: Job, after: int, limit: int | None) -> list[Event]:
-    found = []
-    for event in job.events.after(after):
-        found.append(event)
-        if len(found) == limit:
-            break
-    return found

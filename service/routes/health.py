@@ -3,7 +3,8 @@
 import os
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
+from prometheus_client import generate_latest
 
 from service.deps import DispatcherDep, StoreDep
 from worker.errors import Unavailable
@@ -31,6 +32,13 @@ def readyz(response: Response, dispatcher: DispatcherDep, store: StoreDep) -> di
         "checks": checks,
         "workers": _workers(dispatcher),
     }
+
+
+@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+def metrics(request: Request) -> Response:
+    """Measurements for Prometheus. Looking at them changes nothing."""
+    text = generate_latest(request.app.state.registry)
+    return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 def _workers(dispatcher: DispatcherDep) -> int | None:

@@ -6,11 +6,10 @@ from fastapi import APIRouter, Query, Response
 from fastapi.responses import FileResponse
 
 from ganmodels.config import TrainConfig
-from service.deps import DispatcherDep, JobDep, StoreDep
+from service.deps import DispatcherDep, JobDep, StoreDep, require_queue
 from service.pages import Cursor, Limit, listing, page
 from service.problems import Problem, body_problem
 from service.schemas import CheckpointView, JobView, Listing, ResumeRequest
-from worker.errors import Conflict
 from worker.store.jobs import LIVE, Job, JobRecord, Status, Stop
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
@@ -78,16 +77,16 @@ def _stop(job: Job, stop: Stop, response: Response) -> JobView:
             if target == "canceled":
                 job.events.append("job.done", {"status": target})
         elif record.status != target:
-            raise Problem("job-finished", f"the job has {record.status}; nothing to stop",
-                          status=409)
+            raise Problem(
+                "job-finished", f"the job has {record.status}; nothing to stop", status=409
+            )
     return JobView.of(job)
 
 
 @router.post("/{job_id}/resume", status_code=202)
-def resume(
-    job: JobDep, dispatcher: DispatcherDep, body: ResumeRequest | None = None
-) -> JobView:
+def resume(job: JobDep, dispatcher: DispatcherDep, body: ResumeRequest | None = None) -> JobView:
     """Go on exactly where the job stopped, perhaps further than planned."""
+    require_queue(dispatcher)
     with job.locked() as record:
         _check_resumable(job, record)
         _extend(job, record, body.steps if body else None)
@@ -112,7 +111,9 @@ def _extend(job: Job, record: JobRecord, steps: int | None) -> None:
     wanted = steps or config.schedule.steps
     if wanted <= done:
         raise body_problem(
-            "nothing-to-resume", "/steps", f"the job is at step {done}; ask for more steps",
+            "nothing-to-resume",
+            "/steps",
+            f"the job is at step {done}; ask for more steps",
             status=409,
         )
     if wanted != config.schedule.steps:
@@ -137,7 +138,10 @@ def metrics(
         raise Problem("validation", f"names may be any of {', '.join(known)}")
     columns = {name: [row.get(name) for row in kept] for name in dict.fromkeys(["step", *wanted])}
     return {
-        "object": "metrics", "job": job.id, "raw_points": len(rows), "points": len(kept),
+        "object": "metrics",
+        "job": job.id,
+        "raw_points": len(rows),
+        "points": len(kept),
         "columns": columns,
     }
 
@@ -157,7 +161,8 @@ def previews(job: JobDep) -> Listing:
 
 
 @router.get(
-    "/{job_id}/previews/{step}", response_class=FileResponse,
+    "/{job_id}/previews/{step}",
+    response_class=FileResponse,
     responses={200: {"content": {"image/png": {}}}},
 )
 def preview(job: JobDep, step: int | Literal["latest"]) -> FileResponse:

@@ -7,10 +7,10 @@ from fastapi import APIRouter, Path
 from service.deps import StoreDep
 from service.pages import listing
 from service.schemas import AliasRequest, Listing, ModelView
-from worker.store.checkpoints import CheckpointCorrupt
 from worker.errors import NotFound
 from worker.names import NAME_PATTERN
 from worker.store import Store
+from worker.store.checkpoints import CheckpointCorrupt
 from worker.store.models import Model
 from worker.store.references import resolve
 

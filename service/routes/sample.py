@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import numpy as np
 from fastapi import APIRouter, Query, Request, Response
 from numpy.typing import NDArray
+from pydantic import Field
 
 from ganmodels.config import TrainConfig
 from ganmodels.latents import MAX_SEED
@@ -19,9 +20,8 @@ from service.engine.encode import ENCODER_VERSION, FORMATS, Encoding, Samples
 from service.engine.engine import Engine
 from service.engine.models import LoadedModel
 from service.negotiation import choose_format
-from service.problems import Problem, body_problem, parameter_problem
+from service.problems import body_problem, parameter_problem
 from service.schemas import Body
-from worker.store import Store
 from worker.store.references import Resolved, resolve
 
 router = APIRouter(tags=["samples"])
@@ -36,9 +36,7 @@ Model = Annotated[
     Query(max_length=200, description="name, name:version, name@alias, job id or job:step"),
 ]
 Count = Annotated[int, Query(ge=1, description="64 images or 10,000 points at most")]
-Seed = Annotated[
-    int | None, Query(ge=0, le=MAX_SEED, description="random if left out, and echoed")
-]
+Seed = Annotated[int | None, Query(ge=0, le=MAX_SEED, description="random if left out, and echoed")]
 Offset = Annotated[int, Query(ge=0, le=MAX_INDEX, description="index of the first item")]
 Truncation = Annotated[
     float, Query(ge=0, le=1.5, allow_inf_nan=False, description="below 1: typical, less varied")
@@ -110,48 +108,64 @@ async def sample(
     resolved = resolve(store, model)
     config = resolved.checkpoint.config()
     drawing = Drawing(
-        resolved, config, secrets.randbelow(2**32) if seed is None else seed, offset, None,
-        _check_count(n, config), _labels(label, config), truncation,
+        resolved,
+        config,
+        secrets.randbelow(2**32) if seed is None else seed,
+        offset,
+        None,
+        _check_count(n, config),
+        _labels(label, config),
+        truncation,
         columns or math.ceil(math.sqrt(n)),
         _format(format, request.headers.get("accept"), config, layout, n),
     )
     headers = _headers(drawing, seeded=seed is not None)
-    if _matches(request.headers.get("if-none-match"), drawing.etag()):
+    if seed is not None and _matches(request.headers.get("if-none-match"), drawing.etag()):
         return Response(status_code=304, headers=headers)
-    return await _answer(drawing, engine, headers)
+    return await _answer(request, drawing, engine, headers)
 
 
 class LatentsRequest(Body):
     """Latents to draw from, one item each; ``label`` as in ``GET /sample``."""
 
-    model: str
-    latents: list[list[float]]
-    label: str | None = None
+    model: str = Field(max_length=200)
+    latents: list[list[float]] = Field(min_length=1, max_length=MAX_POINTS)
+    label: str | None = Field(default=None, max_length=2000)
     layout: Literal["auto", "grid", "separate"] | None = None
-    columns: int | None = None
-    format: str | None = None
+    columns: int | None = Field(default=None, ge=1, le=MAX_IMAGES)
+    format: str | None = Field(default=None, max_length=20)
 
 
 @router.post("/sample", response_class=Response, responses={200: _ANSWER})
 async def sample_latents(
     body: LatentsRequest, request: Request, store: StoreDep, engine: EngineDep
 ) -> Response:
-    """Items from given latents; ``GET /latents`` has those of a seed."""
+    """Items from given latents; ``GET /latents`` has those of a seed.
+
+    Without ``label`` item i has the label that ``GET /sample`` gives it under seed 0.
+    """
     resolved = resolve(store, body.model)
     config = resolved.checkpoint.config()
     latents = _check_latents(body.latents, config)
     count = _check_count(len(latents), config)
     drawing = Drawing(
-        resolved, config, None, 0, latents, count, _labels(body.label or "0", config)
-        if config.game.conditional or body.label else None, 1.0,
+        resolved,
+        config,
+        None,
+        0,
+        latents,
+        count,
+        _labels(body.label or "0", config) if config.game.conditional or body.label else None,
+        1.0,
         body.columns or math.ceil(math.sqrt(count)),
         _format(body.format, request.headers.get("accept"), config, body.layout, count),
     )
-    return await _answer(drawing, engine, _headers(drawing, seeded=False))
+    return await _answer(request, drawing, engine, _headers(drawing, seeded=False))
 
 
 @router.get(
-    "/latents", response_class=Response,
+    "/latents",
+    response_class=Response,
     responses={200: {"content": {media_type: {} for media_type in _LATENT_FORMATS.values()}}},
 )
 def latents(
@@ -179,13 +193,15 @@ def latents(
     return Response(json.dumps(body), media_type="application/json")
 
 
-async def _answer(drawing: Drawing, engine: Engine, headers: dict[str, str]) -> Response:
+async def _answer(
+    request: Request, drawing: Drawing, engine: Engine, headers: dict[str, str]
+) -> Response:
     encoding = FORMATS[drawing.format]
 
     def draw(model: LoadedModel) -> bytes:
         return encoding.encode(_draw(drawing, model), drawing.columns)
 
-    body = await engine.run(drawing.resolved.checkpoint, draw)
+    body = await engine.run(request, drawing.resolved.checkpoint, draw)
     return Response(body, media_type=encoding.media_type, headers=headers)
 
 
@@ -200,7 +216,9 @@ def _draw(drawing: Drawing, model: LoadedModel) -> Samples:
     else:
         places = drawing.offset + np.arange(count)
         labels = np.array(drawing.labels, dtype=np.int64)[places % len(drawing.labels)]
-    names: Sequence[str | None] = drawing.config.space.classes if drawing.config.game.conditional else ()
+    names: Sequence[str | None] = (
+        drawing.config.space.classes if drawing.config.game.conditional else ()
+    )
     named = tuple(names[label] if names else None for label in labels)
     items = sampler.draw(latents, labels)
     return Samples(items, named, drawing.config.space, drawing.parameters())
@@ -221,7 +239,8 @@ def _labels(text: str | None, config: TrainConfig) -> tuple[int, ...] | None:
         return None
     if not config.game.conditional:
         raise parameter_problem(
-            "model-unconditional", "label",
+            "model-unconditional",
+            "label",
             "this model was trained without labels; leave label out or train with the cgan recipe",
         )
     return tuple(label_number(part.strip(), config.space.classes) for part in text.split(","))
@@ -261,7 +280,9 @@ def _format(
 def _check_latents(rows: list[list[float]], config: TrainConfig) -> NDArray[np.float32]:
     width = config.game.latent.width
     if not rows or any(len(row) != width for row in rows):
-        raise body_problem("validation", "/latents", f"each latent of this model has {width} values")
+        raise body_problem(
+            "validation", "/latents", f"each latent of this model has {width} values"
+        )
     array = np.array(rows, dtype=np.float64)
     if not np.isfinite(array).all() or np.abs(array).max() > 1e6:
         raise body_problem("validation", "/latents", "latents must be finite, at most 1e6 in size")

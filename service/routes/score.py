@@ -13,12 +13,15 @@ from ganmodels.spaces import ImageSpace, Space
 from service.deps import EngineDep, StoreDep
 from service.engine.models import LoadedModel
 from service.images import MAX_ITEMS, Received, from_images, from_npy, from_zip
-from service.problems import Problem, data_problem, parameter_problem
+from service.problems import Problem, parameter_problem
+from service.refusals import data_problem
 from service.routes.sample import Model, label_number
 from worker.store.references import resolve
 
 router = APIRouter(tags=["scores"])
 
+# More than may be scored, so that too many are refused with the limit that counts.
+_MAX_FILES = 16 * MAX_ITEMS
 _BODIES = {
     "requestBody": {
         "required": True,
@@ -27,9 +30,7 @@ _BODIES = {
                 "schema": {
                     "type": "object",
                     "properties": {
-                        "images": {
-                            "type": "array", "items": {"type": "string", "format": "binary"}
-                        }
+                        "images": {"type": "array", "items": {"type": "string", "format": "binary"}}
                     },
                 }
             },
@@ -66,7 +67,7 @@ async def score(
     def judge(loaded: LoadedModel) -> Scores:
         return loaded.scorer.score(np.stack(good), number)
 
-    scores = await engine.run(resolved.checkpoint, judge) if good else None
+    scores = await engine.run(request, resolved.checkpoint, judge) if good else None
     data = _entries(received, scores, config)
     return {
         "object": "scores",
@@ -110,7 +111,7 @@ async def _receive(request: Request, space: Space) -> list[Received]:
 
 
 async def _form_files(request: Request) -> list[tuple[str, bytes]]:
-    async with request.form(max_files=MAX_ITEMS, max_fields=10) as form:
+    async with request.form(max_files=_MAX_FILES, max_fields=10) as form:
         uploads = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
         return [(upload.filename or "image", await upload.read()) for upload in uploads]
 
@@ -145,7 +146,10 @@ def _entry(scores: Scores, position: int, config: TrainConfig) -> dict[str, Any]
 def _preprocessing(space: Space) -> dict[str, Any]:
     if isinstance(space, ImageSpace):
         return {
-            "height": space.height, "width": space.width, "channels": space.channels,
-            "crop": "centre", "resize": "lanczos",
+            "height": space.height,
+            "width": space.width,
+            "channels": space.channels,
+            "crop": "centre",
+            "resize": "lanczos",
         }
     return {"divided_by": space.scale}

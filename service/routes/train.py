@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from contextlib import nullcontext
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Response
@@ -14,8 +14,9 @@ from ganmodels.data.packed import PackedDataset
 from ganmodels.estimate import Estimate, estimate
 from ganmodels.recipes import RECIPES, choose, settings
 from ganmodels.validity import check
-from service.deps import DispatcherDep, SettingsDep, StoreDep
-from service.problems import Problem, body_problem, invalid_settings, store_problem
+from service.deps import DispatcherDep, SettingsDep, StoreDep, require_queue
+from service.problems import Problem, body_problem
+from service.refusals import settings_problem
 from service.schemas import JobView, Plan, TrainRequest
 from worker.errors import NotFound, Unavailable
 from worker.queue import Dispatcher
@@ -25,6 +26,7 @@ from worker.store.jobs import LIVE, Job
 
 router = APIRouter(tags=["training"])
 
+_KEY_TIMEOUT_SECONDS = 10
 KeyHeader = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=255)]
 
 
@@ -39,25 +41,20 @@ def train(
     dry_run: Annotated[bool, Query(description="answer the plan, train nothing")] = False,
 ) -> JobView | Plan:
     """Queue a training. The job is on disk when this answers 202."""
-    plan = make_plan(body, store, configuration)
     if dry_run:
         response.status_code = 200
-        return plan
-    fingerprint = hashlib.sha256(body.model_dump_json().encode()).hexdigest()
-    lock = store.idempotency.lock(idempotency_key) if idempotency_key else nullcontext()
-    try:
-        with lock:
-            job = _remembered(store, idempotency_key, fingerprint)
-            if job:
-                response.headers["Idempotent-Replayed"] = "true"
-            else:
-                job = _accept(body, plan, store, configuration, dispatcher)
-                if idempotency_key:
-                    store.idempotency.remember(idempotency_key, fingerprint, job.id)
-    except Timeout:
-        raise Problem(
-            "conflict", "another request under this Idempotency-Key is at work; try again"
-        ) from None
+        return make_plan(body, store, configuration)
+
+    def accept() -> Job:
+        return _accept(body, store, configuration, dispatcher)
+
+    if idempotency_key is None:
+        job = accept()
+    else:
+        fingerprint = hashlib.sha256(body.model_dump_json().encode()).hexdigest()
+        job, replayed = _once(store, idempotency_key, fingerprint, accept)
+        if replayed:
+            response.headers["Idempotent-Replayed"] = "true"
     response.headers["Location"] = f"/jobs/{job.id}"
     response.headers["Retry-After"] = "2"
     return JobView.of(job)
@@ -84,7 +81,7 @@ def make_plan(body: TrainRequest, store: Store, configuration: Settings) -> Plan
     try:
         config = TrainConfig.model_validate_json(json.dumps(resolved))
     except ValidationError as error:
-        raise invalid_settings(error) from None
+        raise settings_problem(error) from None
     warnings = tuple(
         {"code": w.code, "pointer": w.pointer, "detail": w.detail} for w in check(config)
     )
@@ -92,7 +89,10 @@ def make_plan(body: TrainRequest, store: Store, configuration: Settings) -> Plan
     cost = estimate(config)
     _check_cost(cost, dataset, configuration)
     return Plan(
-        recipe=recipe, recipe_chosen=body.recipe is None, config=config, warnings=warnings,
+        recipe=recipe,
+        recipe_chosen=body.recipe is None,
+        config=config,
+        warnings=warnings,
         estimate=cost._asdict(),
     )
 
@@ -108,7 +108,8 @@ def _check_items(config: TrainConfig, dataset: PackedDataset) -> None:
     items, batch_size = len(dataset.training_indices), config.optimisation.batch_size
     if batch_size > items:
         raise body_problem(
-            "validation", "/optimisation/batch_size",
+            "validation",
+            "/optimisation/batch_size",
             f"the dataset has {items} items to train on; batch_size may be at most that",
             limit=items,
         )
@@ -121,33 +122,49 @@ def _check_cost(cost: Estimate, dataset: PackedDataset, configuration: Settings)
             "config-too-large",
             f"the training would take about {needed} bytes of memory and may take {limit}; lower "
             "batch_size or the networks' widths",
-            limit=limit, estimate=needed,
+            limit=limit,
+            estimate=needed,
         )
     if cost.step_flops > configuration.max_step_flops:
         raise Problem(
             "config-too-large",
             f"one step would take {cost.step_flops} floating-point operations and may take "
             f"{configuration.max_step_flops}; lower batch_size or the networks' widths",
-            limit=configuration.max_step_flops, estimate=cost.step_flops,
+            limit=configuration.max_step_flops,
+            estimate=cost.step_flops,
         )
 
 
-def _remembered(store: Store, key: str | None, fingerprint: str) -> Job | None:
-    job_id = store.idempotency.find(key, fingerprint) if key else None
-    return store.jobs.get(job_id) if job_id else None
+def _once(store: Store, key: str, fingerprint: str, accept: Callable[[], Job]) -> tuple[Job, bool]:
+    """The job of an Idempotency-Key, and whether it was there before."""
+    try:
+        # Who comes second waits for the first one's job.
+        with store.idempotency.lock(key).acquire(timeout=_KEY_TIMEOUT_SECONDS):
+            job_id = store.idempotency.find(key, fingerprint)
+            if job_id:
+                return store.jobs.get(job_id), True
+            job = accept()
+            store.idempotency.remember(key, fingerprint, job.id)
+            return job, False
+    except Timeout:
+        raise Problem(
+            "conflict", "another request under this Idempotency-Key is at work; try again"
+        ) from None
 
 
 def _accept(
-    body: TrainRequest, plan: Plan, store: Store, configuration: Settings, dispatcher: Dispatcher
+    body: TrainRequest, store: Store, configuration: Settings, dispatcher: Dispatcher
 ) -> Job:
+    plan = make_plan(body, store, configuration)
     waiting = sum(job.record().status in LIVE for job in store.jobs.unfinished())
     if waiting >= configuration.max_queued_jobs:
         raise Problem(
-            "too-many-jobs", f"{waiting} jobs are waiting or running; wait or cancel some",
-            limit=configuration.max_queued_jobs, headers={"Retry-After": "60"},
+            "too-many-jobs",
+            f"{waiting} jobs are waiting or running; wait or cancel some",
+            limit=configuration.max_queued_jobs,
+            headers={"Retry-After": "60"},
         )
-    if not dispatcher.ping():
-        raise store_problem(Unavailable("queue-unavailable", "Redis does not answer; try again"))
+    require_queue(dispatcher)
     warnings: tuple[dict[str, Any], ...] = plan.warnings
     job = store.jobs.create(plan.config, plan.recipe, plan.recipe_chosen, body.model, warnings)
     if body.model:

@@ -1,0 +1,184 @@
+"""From what is raised anywhere below to the problem document that clients see."""
+
+import logging
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+
+from ganmodels.config import TrainConfig
+from ganmodels.data.errors import DataError, printable
+from ganmodels.validity import InvalidConfig
+from service.methods import allowed
+from service.problems import KINDS, STATUS_CODES, FieldError, Problem, did_you_mean, respond
+from worker.errors import Conflict, NotFound, StoreError, Unavailable
+from worker.store.checkpoints import CheckpointCorrupt
+
+log = logging.getLogger("ringside.api")
+
+_DETAILS = {
+    404: "there is nothing at this address; GET / lists what there is",
+    405: "the Allow header lists the methods of this address",
+}
+
+
+def install(app: FastAPI, routes: Sequence[APIRoute]) -> None:
+    """Make every error of an application with these routes a problem document."""
+    translations: dict[type[Exception], Callable[[Any], Problem]] = {
+        RequestValidationError: request_problem,
+        StoreError: store_problem,
+        DataError: data_problem,
+        InvalidConfig: config_problem,
+        CheckpointCorrupt: checkpoint_problem,
+        FileNotFoundError: vanished_problem,
+        Exception: unexpected_problem,
+    }
+    for kind, translate in translations.items():
+        app.add_exception_handler(kind, _handler(translate))
+
+    @app.exception_handler(HTTPException)
+    async def http_error(request: Request, error: HTTPException) -> JSONResponse:
+        problem = http_problem(error)
+        if problem.status == 405:
+            problem.headers = {"Allow": ", ".join(allowed(routes, request.url.path))}
+        return respond(request, problem)
+
+
+def _handler(
+    translate: Callable[[Any], Problem],
+) -> Callable[[Request, Exception], Awaitable[JSONResponse]]:
+    # Starlette would call a plain function in a thread.
+    async def handle(request: Request, error: Exception) -> JSONResponse:
+        return respond(request, translate(error))
+
+    return handle
+
+
+def http_problem(error: HTTPException) -> Problem:
+    """Starlette's own errors (404, 405, a body that cannot be parsed) as problems."""
+    if isinstance(error, Problem):
+        return error
+    code = STATUS_CODES.get(error.status_code, "malformed")
+    detail = _DETAILS.get(error.status_code, "the body could not be parsed; check its syntax")
+    return Problem(code, detail, status=error.status_code, headers=error.headers)
+
+
+def store_problem(error: StoreError) -> Problem:
+    """The store's refusals by kind."""
+    if isinstance(error, NotFound):
+        return Problem(error.code, error.detail, status=404)
+    if isinstance(error, Unavailable):
+        return Problem(error.code, error.detail, status=503)
+    if isinstance(error, Conflict) and error.code in KINDS:
+        return Problem(error.code, error.detail)
+    return Problem(error.code, error.detail, status=409)
+
+
+def data_problem(error: DataError) -> Problem:
+    """Refused data; the reader's code is kept."""
+    extra = {} if error.limit is None else {"limit": error.limit}
+    return Problem(error.code.replace("_", "-"), error.detail, status=422, **extra)
+
+
+def config_problem(error: InvalidConfig) -> Problem:
+    """A configuration that would not train, with every reason."""
+    errors = [
+        FieldError(code=finding.code, detail=finding.detail, pointer=finding.pointer)
+        for finding in error.findings
+    ]
+    return Problem("config-invalid", errors[0].detail, errors=errors)
+
+
+def checkpoint_problem(error: CheckpointCorrupt) -> Problem:
+    """Damage looks like a checkpoint that retention deletes while it is read."""
+    log.error("a checkpoint cannot be read: %s", error)
+    return Problem(
+        "checkpoint-corrupt",
+        "the checkpoint was replaced by a newer one just now, or is damaged; ask again, and if "
+        "that does not help resume the job",
+    )
+
+
+def vanished_problem(error: FileNotFoundError) -> Problem:
+    """Something was deleted between being found and being read."""
+    log.warning("a file vanished while it was read", exc_info=error)
+    return Problem("not-found", "it was deleted while it was read")
+
+
+def unexpected_problem(error: Exception) -> Problem:
+    """A bug of ours."""
+    log.error("unexpected error", exc_info=error)
+    return Problem("internal", "this is a bug; the log has the details")
+
+
+def request_problem(error: RequestValidationError) -> Problem:
+    """A body, query or header that FastAPI refused."""
+    if any(entry["type"] == "json_invalid" for entry in error.errors()):
+        return Problem("malformed", "the body is not valid JSON")
+    return validation_problem(error.errors())
+
+
+def settings_problem(error: ValidationError) -> Problem:
+    """A resolved configuration whose fields are out of bounds."""
+    return validation_problem(
+        [{**entry, "loc": ("body", *entry["loc"])} for entry in error.errors()]
+    )
+
+
+def validation_problem(entries: Sequence[Any]) -> Problem:
+    """Pydantic's errors, without the input."""
+    errors = [_field_error(entry) for entry in entries]
+    count = f"{len(errors)} problems: " if len(errors) > 1 else ""
+    where = errors[0].pointer or errors[0].parameter or "the request"
+    return Problem("validation", f"{count}{where}: {errors[0].detail}", errors=errors)
+
+
+def _field_error(entry: Any) -> FieldError:
+    place, *path = [str(part) for part in entry["loc"]] or ["body"]
+    code, detail = _explain(entry, path[-1] if path else place)
+    if place == "body":
+        return FieldError(code=code, detail=detail, pointer=_pointer(path))
+    return FieldError(code=code, detail=detail, parameter=printable(path[0] if path else place))
+
+
+def _explain(entry: Any, name: str) -> tuple[str, str]:
+    """Code and text; where Pydantic's text quotes the input, another one."""
+    if entry["type"] == "extra_forbidden":
+        return "unknown_field", f"unknown field{did_you_mean(name, _FIELD_NAMES)}"
+    if entry["type"] == "union_tag_invalid":
+        return entry["type"], f"kind must be one of {entry['ctx']['expected_tags']}"
+    return entry["type"], re.sub("^Value error, ", "", entry["msg"])
+
+
+def _pointer(path: Sequence[str]) -> str:
+    """A JSON pointer (RFC 6901); the tags that name a union's member are no part of it."""
+    kept = [part for index, part in enumerate(path) if not _is_tag(path, index)]
+    return "".join("/" + printable(part).replace("~", "~0").replace("/", "~1") for part in kept)
+
+
+def _is_tag(path: Sequence[str], index: int) -> bool:
+    return path[index] in _UNION_TAGS and index > 0 and path[index - 1] in _UNION_FIELDS | _INDICES
+
+
+def _collect_names(schema: Any, names: set[str], tags: set[str]) -> None:
+    if isinstance(schema, dict):
+        names.update(schema.get("properties", {}))
+        tags.update(schema.get("discriminator", {}).get("mapping", {}))
+        for value in schema.values():
+            _collect_names(value, names, tags)
+    elif isinstance(schema, list):
+        for value in schema:
+            _collect_names(value, names, tags)
+
+
+_FIELD_NAMES: set[str] = {"steps", "model", "recipe", "label", "truncation"}
+_UNION_TAGS: set[str] = set()
+_collect_names(TrainConfig.model_json_schema(), _FIELD_NAMES, _UNION_TAGS)
+_UNION_FIELDS = {"space", "labels", "network", "conditioning", "objective", "augmentation", "decay"}
+_INDICES = {str(number) for number in range(10)}

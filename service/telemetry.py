@@ -1,0 +1,75 @@
+"""Metrics for Prometheus: requests as they end, jobs as they are when scraped.
+
+Labels come from fixed sets; a job's id or a model's name is never one.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import get_args
+
+from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from worker.store import Store
+from worker.store.jobs import JobRecord, Status
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"})
+_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+
+class Telemetry:
+    """Times every request from its headers to the end of its answer."""
+
+    def __init__(self, app: ASGIApp, registry: CollectorRegistry) -> None:
+        self._app = app
+        self._seconds = Histogram(
+            "ringside_http_request_duration_seconds",
+            "Time to answer a request",
+            ("method", "route", "status"),
+            buckets=_BUCKETS,
+            registry=registry,
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started, status = time.perf_counter(), 500
+
+        async def watch(message: Message) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watch)
+        finally:
+            method = scope["method"] if scope["method"] in _METHODS else "other"
+            route = getattr(scope.get("route"), "path", "none")
+            self._seconds.labels(method, route, status).observe(time.perf_counter() - started)
+
+
+class JobsCollector(Collector):
+    """How many jobs are in each state."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Count now."""
+        gauge = GaugeMetricFamily("ringside_jobs", "Jobs by status", labels=["status"])
+        counted = Counter(record.status for record in self._records())
+        for status in get_args(Status):
+            gauge.add_metric([status], counted[status])
+        yield gauge
+
+    def _records(self) -> Iterator[JobRecord]:
+        for job in self._store.jobs.all():
+            # A job may be deleted meanwhile.
+            with suppress(FileNotFoundError):
+                yield job.record()

@@ -1,0 +1,84 @@
+"""Small configurations for tests."""
+
+import json
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ganmodels.config import TrainConfig
+from ganmodels.data.batches import Batches
+from ganmodels.games.gan import Match
+from ganmodels.labels import Clusters
+from ganmodels.recipes import settings
+from ganmodels.spaces import ImageSpace, PointSpace, Space
+
+DATASET = "ds_" + "0" * 32
+CPU = torch.device("cpu")
+SMALL: dict[str, Any] = {
+    "dcgan": {"generator_width": 4, "discriminator_width": 4},
+    "resnet": {"generator_width": 4, "discriminator_width": 4},
+    "mlp": {"generator_widths": [8], "discriminator_widths": [8]},
+}
+
+
+def image_space(height: int = 8, width: int = 8, channels: int = 1, classes: int = 3) -> ImageSpace:
+    names = tuple(f"class {number}" for number in range(classes))
+    return ImageSpace(height=height, width=width, channels=channels, classes=names)
+
+
+def space_for(recipe: str) -> Space:
+    return PointSpace(dimensions=2, scale=2.0) if recipe == "points" else image_space()
+
+
+def config_for(recipe: str, space: Space | None = None, **changes: Any) -> TrainConfig:
+    """A recipe with networks of a few channels, so that steps take milliseconds."""
+    base = settings(recipe, {}, items=60)
+    kind = base["game"]["network"]["kind"]
+    game = {"network": SMALL[kind], **changes.pop("game", {})}
+    small = settings(recipe, {"batch_size": 8, "game": game, **changes}, items=60)
+    space = space or space_for(recipe)
+    text = json.dumps({**small, "dataset": DATASET, "space": space.model_dump(mode="json")})
+    return TrainConfig.model_validate_json(text)
+
+
+def items_for(space: Space, count: int = 60) -> NDArray[np.generic]:
+    random = np.random.default_rng(0)
+    if isinstance(space, ImageSpace):
+        shape = (count, space.height, space.width, space.channels)
+        return random.integers(0, 256, shape, dtype=np.uint8)
+    return random.standard_normal((count, space.dimensions), dtype=np.float32)
+
+
+def labels_for(space: Space, count: int = 60) -> NDArray[np.int64] | None:
+    return np.arange(count) % len(space.classes) if space.classes else None
+
+
+def clusters_for(config: TrainConfig) -> Clusters | None:
+    return config.game.labels.fit(items_for(config.space), config.seed)
+
+
+def batches_for(config: TrainConfig) -> Batches:
+    items = items_for(config.space)
+    clusters = clusters_for(config)
+    labels = clusters.nearest(items) if clusters else labels_for(config.space)
+    size = config.optimisation.batch_size
+    return Batches(items, labels, config.space, size, config.seed, CPU)
+
+
+def match_for(config: TrainConfig, seed: int | None = None) -> Match:
+    return Match(
+        config.game,
+        config.space,
+        config.optimisation,
+        config.schedule.steps,
+        config.seed if seed is None else seed,
+        CPU,
+    )
+
+
+def play(match: Match, config: TrainConfig, steps: int) -> None:
+    batches = batches_for(config)
+    for _ in range(steps):
+        match.play(batches.at)

@@ -1,0 +1,166 @@
+"""One step of the game does what the paper says, and a match can stop and go on exactly."""
+
+import pytest
+import torch
+
+from ganmodels.games.gan import METRICS, Match, State
+from ganmodels.recipes import RECIPES
+from tests.ganmodels.builders import batches_for, config_for, match_for, play
+
+every_recipe = pytest.mark.parametrize("recipe", RECIPES)
+
+
+def snapshot(match: Match) -> State:
+    state = match.state()
+    return State({key: tensor.clone() for key, tensor in state.tensors.items()}, state.step)
+
+
+def differing(first: State, second: State) -> list[str]:
+    assert first.tensors.keys() == second.tensors.keys()
+    return [k for k, v in first.tensors.items() if not torch.equal(v, second.tensors[k])]
+
+
+def weights(network: torch.nn.Module) -> list[torch.Tensor]:
+    return [parameter.detach().clone() for parameter in network.parameters()]
+
+
+def same(first: list[torch.Tensor], second: list[torch.Tensor]) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+@every_recipe
+def test_resume_is_bit_identical(recipe):
+    config = config_for(recipe)
+    straight = match_for(config)
+    play(straight, config, 3)
+    saved = snapshot(straight)
+    play(straight, config, 4)
+    resumed = match_for(config)
+    resumed.load(saved)
+    play(resumed, config, 4)
+    assert resumed.step == straight.step == 7
+    assert differing(straight.state(), resumed.state()) == []
+    assert resumed.read_metrics() == straight.read_metrics()
+
+
+@every_recipe
+def test_every_part_of_the_state_is_needed_to_go_on(recipe):
+    """Each tensor left as it was at the start makes the continuation differ."""
+    config = config_for(recipe)
+    straight = match_for(config)
+    play(straight, config, 3)
+    saved, fresh = snapshot(straight), match_for(config)
+    fresh.load(saved._replace(step=3))
+    start = snapshot(match_for(config))
+    play(straight, config, 2)
+    owners = {key.partition("/")[0] for key in saved.tensors}
+    assert owners >= {"generator", "average", "discriminator", "metric_sums", "metric_count"}
+    for owner in owners:
+        damaged = dict(saved.tensors)
+        for key in damaged:
+            if key.partition("/")[0] == owner:
+                damaged[key] = start.tensors.get(key, torch.zeros_like(damaged[key]))
+        resumed = match_for(config)
+        resumed.load(State(damaged, 3))
+        play(resumed, config, 2)
+        assert differing(straight.state(), resumed.state()), f"{owner} is not needed"
+
+
+def test_the_step_is_part_of_the_state():
+    config = config_for("dcgan")
+    straight = match_for(config)
+    play(straight, config, 3)
+    saved = snapshot(straight)
+    play(straight, config, 2)
+    resumed = match_for(config)
+    resumed.load(saved._replace(step=2))
+    play(resumed, config, 2)
+    assert differing(straight.state(), resumed.state())
+
+
+def test_a_state_that_lacks_a_tensor_is_refused():
+    config = config_for("cgan")
+    match = match_for(config)
+    play(match, config, 1)
+    saved = snapshot(match)
+    del saved.tensors["generator_optimiser/0/exp_avg"]
+    with pytest.raises(ValueError, match="generator_optimiser/0/exp_avg"):
+        match_for(config).load(saved)
+
+
+@every_recipe
+def test_equal_seeds_give_equal_matches_and_other_seeds_others(recipe):
+    config = config_for(recipe)
+    first, second = match_for(config), match_for(config)
+    other = match_for(config, seed=1)
+    for match in (first, second, other):
+        play(match, config, 2)
+    assert differing(first.state(), second.state()) == []
+    assert differing(first.state(), other.state())
+
+
+@every_recipe
+def test_each_step_teaches_its_own_network_only(recipe):
+    config = config_for(recipe)
+    match, batches = match_for(config), batches_for(config)
+    random = torch.Generator().manual_seed(0)
+    generator, discriminator = weights(match.generator), weights(match.discriminator)
+    match.discriminator_step(batches.at(0), random)
+    assert same(generator, weights(match.generator))
+    assert not same(discriminator, weights(match.discriminator))
+    assert all(parameter.grad is None for parameter in match.generator.parameters())
+    discriminator = weights(match.discriminator)
+    match.generator_step(batches.at(1), random)
+    assert not same(generator, weights(match.generator))
+    assert same(discriminator, weights(match.discriminator))
+
+
+def test_the_average_follows_weights_and_buffers():
+    config = config_for("dcgan")
+    match = match_for(config)
+    play(match, config, 3)
+    mine, theirs = match.average.state_dict(), match.generator.state_dict()
+    running = next(key for key in mine if key.endswith("running_mean"))
+    counter = next(key for key in mine if key.endswith("num_batches_tracked"))
+    assert not torch.equal(mine[running], torch.zeros_like(mine[running]))
+    assert not torch.equal(mine[running], theirs[running])
+    assert torch.equal(mine[counter], theirs[counter])
+
+
+@every_recipe
+def test_metrics_are_finite_and_complete(recipe):
+    config = config_for(recipe)
+    match = match_for(config)
+    play(match, config, 3)
+    measured = match.read_metrics()
+    assert tuple(measured.means) == METRICS
+    assert measured.first_bad_step is None
+    assert all(abs(value) < 1e6 for value in measured.means.values())
+
+
+def test_the_first_step_that_is_not_finite_is_named():
+    config = config_for("dcgan")
+    match = match_for(config)
+    play(match, config, 2)
+    with torch.no_grad():
+        next(match.generator.parameters()).fill_(float("nan"))
+    play(match, config, 3)
+    assert match.read_metrics().first_bad_step == 3
+
+
+def test_images_seen_counts_reals_shown_to_the_discriminator():
+    config = config_for("wgan-gp")
+    match = match_for(config)
+    play(match, config, 2)
+    assert match.images_seen == 2 * 5 * 8
+
+
+def test_bfloat16_forward_passes_leave_float32_weights():
+    config = config_for("cgan")
+    match = Match(
+        config.game, config.space, config.optimisation, 10, 0, torch.device("cpu"), torch.bfloat16
+    )
+    play(match, config, 2)
+    floating = [t for t in match.state().tensors.values() if t.is_floating_point()]
+    assert all(tensor.dtype == torch.float32 for tensor in floating)
+    assert match.read_metrics().first_bad_step is None
