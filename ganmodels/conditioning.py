@@ -109,7 +109,7 @@ class LinearHead(nn.Module):
 
 
 class ProjectionHead(nn.Module):
-    """w . f + embedding(label) . f / sqrt(width). Source: Miyato & Koyama 2018 (1802.05637)."""
+    """w . f + embedding(label) . f. Source: Miyato & Koyama 2018 (arXiv:1802.05637), eq. 4."""
 
     def __init__(self, features: int, classes: int, width: int) -> None:
         super().__init__()
@@ -120,7 +120,7 @@ class ProjectionHead(nn.Module):
     def forward(self, features: Tensor, labels: Labels | None) -> Logits:
         """[batch, features] and [batch] to [batch]."""
         hidden = torch.nn.functional.leaky_relu(self.hidden(features), 0.2)
-        agreement = (self.embedding(labels) * hidden).sum(1) / hidden.shape[1] ** 0.5
+        agreement = (self.embedding(labels) * hidden).sum(1)
         logits: Tensor = self.linear(hidden).squeeze(1) + agreement
         return logits
 
@@ -199,20 +199,38 @@ class LearnedMap(_OneHotLatents):
         return LabelPicture(shape, classes)
 
 
-class Projection(_Conditioning):
+class _ClassNorm(_Conditioning):
+    """Class-conditional batch normalisation in the generator."""
+
+    needs_labels: ClassVar[bool] = True
+    needs_generator_norm: ClassVar[bool] = True
+
+    def norm(self, channels: int, classes: int) -> nn.Module:
+        """Batch normalisation with a gain and a bias per class."""
+        return ClassNorm2d(channels, classes)
+
+
+class ClassNorm(_ClassNorm):
+    """Class-conditional batch normalisation in G, one-hot labels as constant maps in D.
+
+    Measured on scikit-learn's digits it learns the label best of all kinds here.
+    """
+
+    kind: Literal["class_norm"] = "class_norm"
+
+    def item_input(self, shape: Shape, classes: int) -> "ItemInput":
+        """The items' channels and one constant map per class."""
+        return OneHotMaps(shape[0], classes)
+
+
+class Projection(_ClassNorm):
     """Class-conditional batch normalisation in G, an inner product with the label in D.
 
     Source: Miyato & Koyama 2018 (arXiv:1802.05637).
     """
 
     kind: Literal["projection"] = "projection"
-    needs_labels: ClassVar[bool] = True
-    needs_generator_norm: ClassVar[bool] = True
     embedding_width: int = Field(default=128, ge=1, le=4096)
-
-    def norm(self, channels: int, classes: int) -> nn.Module:
-        """Batch normalisation with a gain and a bias per class."""
-        return ClassNorm2d(channels, classes)
 
     def head(self, features: int, classes: int) -> nn.Module:
         """The projection discriminator's last layer."""
@@ -220,5 +238,5 @@ class Projection(_Conditioning):
 
 
 Conditioning = Annotated[
-    Unconditional | Concatenation | LearnedMap | Projection, Field(discriminator="kind")
+    Unconditional | Concatenation | LearnedMap | ClassNorm | Projection, Field(discriminator="kind")
 ]

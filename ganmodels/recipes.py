@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import Field
 
 from ganmodels.augment import Shift
-from ganmodels.conditioning import Concatenation, LearnedMap
+from ganmodels.conditioning import ClassNorm, LearnedMap
 from ganmodels.config import Schedule
 from ganmodels.games import Game
 from ganmodels.games.gan import Gan
@@ -75,7 +75,7 @@ RECIPES: Mapping[str, Recipe] = {
     "cgan": Recipe(
         summary="dcgan that is told the label: the best samples wherever labels exist",
         source="Mirza & Osindero 2014, arXiv:1411.1784; shift: Zhao et al. 2020, arXiv:2006.10738",
-        game=Gan(conditioning=Concatenation(), augmentation=Shift(pixels=1)),
+        game=Gan(conditioning=ClassNorm(), augmentation=Shift(pixels=1)),
         optimisation=_DIGITS_PACE,
     ),
     "lsgan": Recipe(

@@ -96,9 +96,9 @@ def conditioning_has_a_place(config: TrainConfig) -> Iterator[Finding]:
     if game.conditioning.needs_generator_norm and not game.network.generator_has_batch_norm:
         yield Finding(
             "error",
-            "projection-needs-batch-norm",
+            "class-norm-needs-batch-norm",
             "/game/conditioning",
-            "projection tells the generator its class through batch normalisation, and this "
+            "this conditioning tells the generator its class through batch normalisation, and this "
             'generator has none; set generator_norm to "batch" or conditioning to '
             '{"kind": "concatenation"}',
         )

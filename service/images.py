@@ -19,7 +19,12 @@ from service.problems import Problem
 
 MAX_ITEMS = 256
 MAX_POINTS = 10_000
-LIMITS = Limits(max_entries=4 * MAX_ITEMS, max_unpacked_bytes=256 * 2**20, max_items=MAX_POINTS)
+LIMITS = Limits(
+    max_entries=4 * MAX_ITEMS,
+    max_unpacked_bytes=256 * 2**20,
+    max_items=MAX_POINTS,
+    min_items=1,
+)
 
 
 class Received(NamedTuple):

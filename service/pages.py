@@ -20,7 +20,7 @@ def page(ids: Sequence[str], limit: int, cursor: str | None) -> tuple[list[str],
     if cursor is not None:
         last = _decode(cursor)
         if last not in ids:
-            raise parameter_problem("cursor-mismatch", "cursor", _STALE, status=400)
+            raise parameter_problem("cursor-mismatch", "cursor", _STALE)
         start = ids.index(last) + 1
     chosen = list(ids[start : start + limit])
     more = start + limit < len(ids)
@@ -36,7 +36,7 @@ def _decode(cursor: str) -> str:
     try:
         return base64.urlsafe_b64decode(cursor.encode()).decode()
     except (binascii.Error, ValueError):
-        raise parameter_problem("cursor-mismatch", "cursor", _STALE, status=400) from None
+        raise parameter_problem("cursor-mismatch", "cursor", _STALE) from None
 
 
 _STALE = "this cursor belongs to no entry of the list; start again without it"

@@ -35,6 +35,7 @@ class Kind(NamedTuple):
 
 KINDS: Mapping[str, Kind] = {
     "malformed": Kind(400, "The request could not be parsed"),
+    "cursor-mismatch": Kind(400, "The cursor is of another list"),
     "unauthenticated": Kind(401, "An API key is needed"),
     "forbidden-origin": Kind(403, "Requests from other web origins are refused"),
     "not-found": Kind(404, "There is nothing at this address"),
@@ -42,9 +43,16 @@ KINDS: Mapping[str, Kind] = {
     "not-acceptable": Kind(406, "No such format"),
     "too-slow": Kind(408, "The body came too slowly"),
     "conflict": Kind(409, "The present state forbids this"),
+    "job-finished": Kind(409, "The job is over"),
+    "nothing-to-resume": Kind(409, "There is nothing to go on with"),
+    "dataset-in-use": Kind(409, "Jobs use the dataset"),
     "payload-too-large": Kind(413, "The body is too large"),
     "unsupported-media-type": Kind(415, "This kind of body is not understood"),
     "validation": Kind(422, "The request is not valid"),
+    "unknown-parameter": Kind(422, "There is no such query parameter"),
+    "repeated-parameter": Kind(422, "A query parameter was given twice"),
+    "unknown-field": Kind(422, "There is no such form field"),
+    "repeated-field": Kind(422, "A form field was given twice"),
     "config-invalid": Kind(422, "This combination of settings would not train"),
     "config-too-large": Kind(422, "The training would be too large"),
     "data-refused": Kind(422, "The data was refused"),
@@ -55,6 +63,7 @@ KINDS: Mapping[str, Kind] = {
     "label-unknown": Kind(422, "The model knows no such label"),
     "sample-too-large": Kind(422, "Too much was asked for at once"),
     "too-many-jobs": Kind(429, "Too many jobs are waiting"),
+    "client-gone": Kind(499, "The client closed the connection"),
     "internal": Kind(500, "Something is wrong on our side"),
     "checkpoint-corrupt": Kind(503, "A checkpoint cannot be read"),
     "queue-unavailable": Kind(503, "The queue does not answer"),
@@ -116,8 +125,7 @@ class Problem(HTTPException):
         headers: Mapping[str, str] | None = None,
         **extra: Any,
     ) -> None:
-        kind = KINDS.get(code)
-        self.status = status or (kind.status if kind else 400)
+        self.status = status or KINDS[code].status
         super().__init__(self.status, detail, dict(headers or {}))
         self.code, self.errors, self.extra = code, list(errors), extra
 

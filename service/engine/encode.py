@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from ganmodels.rendering import image, picture
+from ganmodels.rendering import picture
 from ganmodels.spaces import ImageSpace, Space
 
 ENCODER_VERSION = 1
@@ -47,6 +47,20 @@ def _png(samples: Samples, columns: int) -> bytes:
     return _save(_picture(samples, columns), "PNG", pnginfo=metadata)
 
 
+def _single_png(samples: Samples, index: int) -> bytes:
+    """One of the images, with the parameters that make it alone."""
+    chosen, labels = slice(index, index + 1), samples.parameters["labels"]
+    place = samples.parameters["offset"] + index
+    parameters = {
+        **samples.parameters,
+        "n": 1,
+        "offset": place,
+        "labels": labels and [labels[place % len(labels)]],
+    }
+    one = Samples(samples.items[chosen], samples.labels[chosen], samples.space, parameters)
+    return _png(one, columns=1)
+
+
 def _webp(samples: Samples, columns: int) -> bytes:
     return _save(_picture(samples, columns), "WEBP", lossless=True, exact=True)
 
@@ -60,9 +74,7 @@ def _jpeg(samples: Samples, columns: int) -> bytes:
 
 
 def _npy(samples: Samples, columns: int) -> bytes:
-    buffer = io.BytesIO()
-    np.save(buffer, samples.items, allow_pickle=False)
-    return buffer.getvalue()
+    return encode_array(samples.items)
 
 
 def _json(samples: Samples, columns: int) -> bytes:
@@ -71,7 +83,7 @@ def _json(samples: Samples, columns: int) -> bytes:
     for index, (item, label) in enumerate(zip(samples.items, samples.labels, strict=True)):
         entry: dict[str, Any] = {"index": first + index, "label": label}
         if isinstance(samples.space, ImageSpace):
-            encoded = base64.b64encode(_save(image(item), "PNG")).decode()
+            encoded = base64.b64encode(_single_png(samples, index)).decode()
             entry["image"] = f"data:image/png;base64,{encoded}"
         else:
             entry["point"] = [float(value) for value in item]
@@ -102,11 +114,16 @@ def _zip(samples: Samples, columns: int) -> bytes:
     # Stored: PNG does not shrink again.
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         entries = {"manifest.json": json.dumps(manifest, indent=1).encode()}
-        entries |= {
-            name: _save(image(item), "PNG") for name, item in zip(names, samples.items, strict=True)
-        }
+        entries |= {name: _single_png(samples, index) for index, name in enumerate(names)}
         for name, data in entries.items():
             archive.writestr(zipfile.ZipInfo(name, _ZIP_TIME), data)
+    return buffer.getvalue()
+
+
+def encode_array(array: NDArray[np.generic]) -> bytes:
+    """An array as NPY."""
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
     return buffer.getvalue()
 
 

@@ -55,14 +55,15 @@ class Engine:
                 return working.result()
             if leaving.done():
                 leaving.result()
-                raise Problem("client-gone", "the client closed the connection", status=499)
+                raise Problem("client-gone", "the client closed the connection")
             raise Problem(
                 "deadline-exceeded",
                 f"no model thread was free for {self._timeout_seconds:g} seconds; try again later",
             )
         finally:
             leaving.cancel()
-            # Takes it out of the queue; work that has begun goes on to its end.
+            # Out of the queue, and the place is free now; work that has begun goes on to its end.
+            future.cancel()
             working.cancel()
 
     def close(self) -> None:

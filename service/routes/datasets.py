@@ -21,7 +21,8 @@ from worker.store import Store
 router = APIRouter(prefix="/datasets", tags=["datasets"])
 
 SizeField = Annotated[
-    str | None, Form(pattern=r"^\d{1,4}(x\d{1,4})?$", description="32 or 48x64: height x width")
+    str | None,
+    Form(pattern="^[0-9]{1,4}(x[0-9]{1,4})?$", description="32 or 48x64: height x width"),
 ]
 
 
@@ -88,9 +89,7 @@ def delete_dataset(reference: str, store: StoreDep) -> None:
     users = store.jobs.users_of(dataset_id)
     if users:
         listed = ", ".join(job.id for job in users[:5])
-        raise Problem(
-            "dataset-in-use", f"jobs use this dataset: {listed}; cancel them first", status=409
-        )
+        raise Problem("dataset-in-use", f"jobs use this dataset: {listed}; cancel them first")
     store.datasets.delete(dataset_id)
 
 

@@ -8,7 +8,7 @@ from fastapi.responses import FileResponse
 from ganmodels.config import TrainConfig
 from service.deps import DispatcherDep, JobDep, StoreDep, require_queue
 from service.pages import Cursor, Limit, listing, page
-from service.problems import Problem, body_problem
+from service.problems import Problem, body_problem, parameter_problem
 from service.schemas import CheckpointView, JobView, Listing, ResumeRequest
 from worker.store.jobs import LIVE, Job, JobRecord, Status, Stop
 
@@ -77,9 +77,7 @@ def _stop(job: Job, stop: Stop, response: Response) -> JobView:
             if target == "canceled":
                 job.events.append("job.done", {"status": target})
         elif record.status != target:
-            raise Problem(
-                "job-finished", f"the job has {record.status}; nothing to stop", status=409
-            )
+            raise Problem("job-finished", f"the job has {record.status}; nothing to stop")
     return JobView.of(job)
 
 
@@ -100,9 +98,7 @@ def _check_resumable(job: Job, record: JobRecord) -> None:
     if record.status in LIVE:
         raise Problem("conflict", f"the job is {record.status}; there is nothing to resume")
     if record.status != "paused" and not job.checkpoints():
-        raise Problem(
-            "nothing-to-resume", "the job has no checkpoint; send POST /train again", status=409
-        )
+        raise Problem("nothing-to-resume", "the job has no checkpoint; send POST /train again")
 
 
 def _extend(job: Job, record: JobRecord, steps: int | None) -> None:
@@ -114,7 +110,6 @@ def _extend(job: Job, record: JobRecord, steps: int | None) -> None:
             "nothing-to-resume",
             "/steps",
             f"the job is at step {done}; ask for more steps",
-            status=409,
         )
     if wanted != config.schedule.steps:
         schedule = config.schedule.model_copy(update={"steps": wanted})
@@ -135,7 +130,8 @@ def metrics(
     wanted = names.split(",") if names else known
     unknown = [name for name in wanted if name not in known]
     if rows and unknown:
-        raise Problem("validation", f"names may be any of {', '.join(known)}")
+        detail = f"names may be any of {', '.join(known)}"
+        raise parameter_problem("validation", "names", detail)
     columns = {name: [row.get(name) for row in kept] for name in dict.fromkeys(["step", *wanted])}
     return {
         "object": "metrics",

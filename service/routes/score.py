@@ -11,11 +11,12 @@ from ganmodels.config import TrainConfig
 from ganmodels.scoring import CALIBRATION_ITEMS, QUANTILES, Scores
 from ganmodels.spaces import ImageSpace, Space
 from service.deps import EngineDep, StoreDep
+from service.drawing import label_number
 from service.engine.models import LoadedModel
 from service.images import MAX_ITEMS, Received, from_images, from_npy, from_zip
 from service.problems import Problem, parameter_problem
 from service.refusals import data_problem
-from service.routes.sample import Model, label_number
+from service.routes.sample import Model
 from worker.store.references import resolve
 
 router = APIRouter(tags=["scores"])

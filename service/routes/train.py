@@ -51,7 +51,7 @@ def train(
     if idempotency_key is None:
         job = accept()
     else:
-        fingerprint = hashlib.sha256(body.model_dump_json().encode()).hexdigest()
+        fingerprint = _fingerprint(body)
         job, replayed = _once(store, idempotency_key, fingerprint, accept)
         if replayed:
             response.headers["Idempotent-Replayed"] = "true"
@@ -133,6 +133,12 @@ def _check_cost(cost: Estimate, dataset: PackedDataset, configuration: Settings)
             limit=configuration.max_step_flops,
             estimate=cost.step_flops,
         )
+
+
+def _fingerprint(body: TrainRequest) -> str:
+    """Equal for equal bodies; escaped text holds whatever strings a patch may hold."""
+    text = json.dumps(body.model_dump(exclude_unset=True), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _once(store: Store, key: str, fingerprint: str, accept: Callable[[], Job]) -> tuple[Job, bool]:

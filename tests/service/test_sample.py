@@ -1,4 +1,4 @@
-"""``/sample`` and ``/latents``: equal requests give equal bytes, and every error says what to do."""
+"""``/sample`` and ``/latents``: equal requests give equal bytes; errors say what to do."""
 
 import base64
 import io
@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
-from service.routes.sample import MAX_IMAGES
+from service.drawing import MAX_IMAGES
 from tests.service.checks import assert_problem
 from tests.service.conftest import STEPS, Trained
 
@@ -239,12 +239,12 @@ def test_points_fit_no_archive_of_images(client: TestClient) -> None:
     assert_problem(sample(client, model="plain", format="csv"), 406, "not-acceptable")
 
 
-def test_given_latents_give_the_images_of_their_seed(client: TestClient) -> None:
-    query = {"model": "plain", "seed": 5, "n": 3, "offset": 2, "truncation": 0.8}
-    latents = client.get("/latents", params={**query, "format": "json"}).json()["latents"]
-    from_latents = client.post(
-        "/sample", json={"model": "plain", "latents": latents, "format": "npy"}
-    )
+@pytest.mark.parametrize("model", ["plain", "conditional", "points"])
+def test_given_latents_give_the_items_of_their_seed(client: TestClient, model: str) -> None:
+    query = {"model": model, "seed": 5, "n": 3, "offset": 2, "truncation": 0.8}
+    given = client.get("/latents", params={**query, "format": "json"}).json()
+    body = {"model": model, "latents": given["latents"], "labels": given["labels"]}
+    from_latents = client.post("/sample", json={**body, "format": "npy"})
     assert np.array_equal(array(from_latents), array(sample(client, format="npy", **query)))
 
 
@@ -274,6 +274,8 @@ def test_given_latents_may_have_a_label(client: TestClient) -> None:
         {"latents": [[1e300] * 64]},
         {"latents": [["1"] * 64]},
         {"latents": [[10**400] * 64]},
+        {"labels": [0, 0]},
+        {"labels": [0], "label": "1"},
         {"columns": 0},
         {"columns": -1},
         {"columns": 10**30},
@@ -282,6 +284,15 @@ def test_given_latents_may_have_a_label(client: TestClient) -> None:
 def test_bad_latents_are_refused(client: TestClient, change: dict[str, Any]) -> None:
     body = {"model": "plain", "latents": [[0.0] * 64], **change}
     assert_problem(client.post("/sample", json=body), 422, "validation")
+
+
+@pytest.mark.parametrize(("model", "label"), [("points", 0), ("conditional", 10), ("plain", -1)])
+def test_unknown_label_numbers_are_refused(client: TestClient, model: str, label: int) -> None:
+    query = {"model": model, "seed": 5, "format": "json"}
+    latents = client.get("/latents", params=query).json()["latents"]
+    body = {"model": model, "latents": latents, "labels": [label]}
+    problem = assert_problem(client.post("/sample", json=body), 422, "label-unknown")
+    assert problem["errors"][0]["pointer"] == "/labels"
 
 
 def test_more_latents_than_images_allowed_are_refused(client: TestClient) -> None:

@@ -10,8 +10,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated
 
-import safetensors.torch
 from pydantic import BaseModel, ConfigDict, Field
+from safetensors.torch import load as parse_tensors
+from safetensors.torch import save as serialise_tensors
 from torch import Tensor
 
 from ganmodels.config import TrainConfig
@@ -111,7 +112,7 @@ class Checkpoint:
         Raises:
             CheckpointCorrupt: when the bytes are not those that were committed.
         """
-        tensors: dict[str, Tensor] = safetensors.torch.load(self._read(f"{name}.safetensors"))
+        tensors: dict[str, Tensor] = parse_tensors(self._read(f"{name}.safetensors"))
         return tensors
 
     def verify(self) -> None:
@@ -149,7 +150,7 @@ def commit(
     files = {CONFIG: config.model_dump_json(indent=1).encode()}
     for name, content in tensors.items():
         plain = {key: tensor.detach().cpu().contiguous() for key, tensor in content.items()}
-        files[f"{name}.safetensors"] = safetensors.torch.save(plain)
+        files[f"{name}.safetensors"] = serialise_tensors(plain)
     entries = []
     with new_directory(path) as directory:
         for name, data in files.items():

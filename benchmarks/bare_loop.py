@@ -1,0 +1,39 @@
+"""Prints images per second of cgan's step on digits in a loop that does nothing else."""
+
+import json
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+
+from ganmodels.config import TrainConfig
+from ganmodels.data.batches import Batches
+from ganmodels.data.builtin import BUILTIN
+from ganmodels.data.packed import open_packed, pack
+from ganmodels.games.gan import Match
+from ganmodels.recipes import settings
+from worker.engine import autocast_dtype, describe
+from worker.settings import Settings
+
+STEPS = 1450
+CPU = torch.device("cpu")
+
+torch.set_num_threads(Settings().train_threads)
+with TemporaryDirectory() as directory:
+    manifest = pack(BUILTIN["digits"](), Path(directory))
+    dataset = open_packed(Path(directory))
+    chosen = dataset.training_indices
+    items, labels = dataset.items[chosen], dataset.labels[chosen]
+resolved = settings("cgan", {"steps": 1500}, len(items))
+resolved |= {"dataset": manifest.id, "space": manifest.space.model_dump(mode="json")}
+config = TrainConfig.model_validate_json(json.dumps(resolved))
+batches = Batches(items, labels, config.space, config.optimisation.batch_size, 0, CPU)
+dtype = autocast_dtype(describe(config, CPU, None))
+match = Match(config.game, config.space, config.optimisation, 1500, 0, CPU, dtype)
+for _ in range(50):
+    match.play(batches.at)
+began = time.perf_counter()
+for _ in range(STEPS):
+    match.play(batches.at)
+print(STEPS * config.optimisation.batch_size / (time.perf_counter() - began))

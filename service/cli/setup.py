@@ -1,0 +1,55 @@
+"""The settings as the command line reads them, and the address they name."""
+
+import socket
+
+from pydantic import ValidationError
+
+from service.cli.exits import fail
+from worker.settings import LOOPBACK_HOSTS, Settings
+
+# Listening on "all addresses" is no address to call.
+_REACHED_AS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104
+
+
+def read_settings() -> Settings:
+    """The settings, or one line that says which variable is wrong."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        fail(f"RINGSIDE_{str(first['loc'][0]).upper()}: {first['msg']}")
+
+
+def serving_settings() -> Settings:
+    """The settings of a server: an address that others can reach needs a key."""
+    settings = read_settings()
+    if settings.host not in LOOPBACK_HOSTS and not settings.keys:
+        fail(
+            f"RINGSIDE_HOST is {settings.host}, which others can reach, and RINGSIDE_API_KEYS is "
+            "empty: set a key, or listen on 127.0.0.1"
+        )
+    return settings
+
+
+def address(settings: Settings) -> str:
+    """Where clients on this machine find the API."""
+    host = _REACHED_AS.get(settings.host, settings.host)
+    return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
+
+
+def free_port(settings: Settings) -> int:
+    """The port to listen on: the one that is set, or any free one where that is 0.
+
+    Ends the command with one line when the address cannot be had.
+    """
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            fail(
+                f"cannot listen on {settings.host}:{settings.port} ({error.strerror}); stop what "
+                "uses it or set RINGSIDE_PORT"
+            )
+        return int(probe.getsockname()[1])

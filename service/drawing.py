@@ -1,0 +1,181 @@
+"""A sample request, checked and complete: equal drawings give equal bytes."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ganmodels.config import TrainConfig
+from ganmodels.spaces import ImageSpace
+from service.engine.encode import ENCODER_VERSION, FORMATS, Encoding, Samples
+from service.engine.models import LoadedModel
+from service.negotiation import choose_format
+from service.problems import Problem, body_problem, parameter_problem
+from worker.store.references import Resolved
+
+MAX_IMAGES, MAX_POINTS, MAX_PIXELS = 64, 10_000, 2**24
+_MAX_LATENT = 1e6
+
+
+class Drawing(NamedTuple):
+    """What to draw. Either ``seed`` or ``latents`` is given; ``labels`` are cycled."""
+
+    resolved: Resolved
+    config: TrainConfig
+    count: int
+    labels: tuple[int, ...] | None
+    columns: int
+    format: str
+    seed: int | None = None
+    offset: int = 0
+    truncation: float = 1.0
+    latents: NDArray[np.float32] | None = None
+
+    @property
+    def class_names(self) -> Sequence[str]:
+        """Names of the labels that people may ask for."""
+        return self.config.space.classes if self.config.game.conditional else ()
+
+    def parameters(self) -> dict[str, Any]:
+        """What made the samples, as it is written into files and answers."""
+        names = self.class_names
+        return {
+            "model": self.resolved.reference,
+            "checkpoint": self.resolved.checkpoint.digest,
+            "seed": self.seed,
+            "offset": self.offset,
+            "n": self.count,
+            "labels": self.labels and [names[label] if names else label for label in self.labels],
+            "truncation": self.truncation,
+        }
+
+    def etag(self) -> str:
+        """Strong, and known before the model is touched."""
+        named = {**self.parameters(), "columns": self.columns, "format": self.format}
+        named |= {"encoder": ENCODER_VERSION, "device": "cpu"}
+        return f'"{hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()[:32]}"'
+
+    def draw(self, model: LoadedModel) -> Samples:
+        """The items, in a model thread."""
+        sampler, seed = model.sampler, self.seed or 0
+        latents = self.latents
+        if latents is None:
+            latents = sampler.latents(seed, self.offset, self.count, self.truncation)
+        if self.labels is None:
+            labels = sampler.labels(seed, self.offset, self.count)
+        else:
+            places = self.offset + np.arange(self.count)
+            labels = np.array(self.labels, dtype=np.int64)[places % len(self.labels)]
+        names = self.class_names
+        named = tuple(names[label] if names else None for label in labels)
+        return Samples(sampler.draw(latents, labels), named, self.config.space, self.parameters())
+
+
+def check_count(n: int, config: TrainConfig) -> int:
+    """``n`` itself.
+
+    Raises:
+        Problem: when it is more than is drawn at once.
+    """
+    space, limit = config.space, MAX_POINTS
+    if isinstance(space, ImageSpace):
+        limit = min(MAX_IMAGES, MAX_PIXELS // (space.height * space.width))
+    if n > limit:
+        detail = f"n may be at most {limit} for this model; page with offset for more"
+        raise parameter_problem("sample-too-large", "n", detail, limit=limit)
+    return n
+
+
+def parse_labels(text: str | None, config: TrainConfig) -> tuple[int, ...] | None:
+    """Numbers of the classes that a list with commas names.
+
+    Raises:
+        Problem: when a class is unknown, or the model knows none.
+    """
+    if text is None:
+        return None
+    if not config.game.conditional:
+        raise parameter_problem(
+            "model-unconditional",
+            "label",
+            "this model was trained without labels; leave label out or train with the cgan recipe",
+        )
+    return tuple(label_number(part.strip(), config.space.classes) for part in text.split(","))
+
+
+def label_number(text: str, classes: Sequence[str]) -> int:
+    """The number of a class, given by name or number.
+
+    Raises:
+        Problem: when there is no such class.
+    """
+    if text in classes:
+        return classes.index(text)
+    if text.isascii() and text.isdigit() and len(text) < 6 and int(text) < len(classes):
+        return int(text)
+    known = ", ".join(classes[:20])
+    raise parameter_problem("label-unknown", "label", f"labels of this model: {known}")
+
+
+def check_label_numbers(numbers: list[int] | None, config: TrainConfig) -> tuple[int, ...] | None:
+    """Labels as ``GET /latents`` gives them, also of clusters, which have no names.
+
+    Raises:
+        Problem: when the generator knows no such label.
+    """
+    if numbers is None:
+        return None
+    known = label_count(config)
+    if not all(0 <= number < known for number in numbers):
+        detail = f"labels are numbers below {known}" if known else "this model has no labels"
+        raise body_problem("label-unknown", "/labels", detail)
+    return tuple(numbers)
+
+
+def label_count(config: TrainConfig) -> int:
+    """How many labels the generator is told apart."""
+    game = config.game
+    return game.labels.classes(config.space) if game.conditioning.needs_labels else 0
+
+
+def choose_encoding(
+    wanted: str | None, accept: str | None, config: TrainConfig, layout: str | None, n: int
+) -> str:
+    """A key of ``FORMATS`` that can hold these items in this layout.
+
+    Raises:
+        Problem: when the client accepts none of them.
+    """
+    image = isinstance(config.space, ImageSpace)
+
+    def fits(encoding: Encoding) -> bool:
+        if layout == "grid" and not encoding.single:
+            return False
+        if layout == "separate" and n > 1 and encoding.single:
+            return False
+        return not (encoding.points_only if image else encoding.images_only)
+
+    offered = {name: encoding.media_type for name, encoding in FORMATS.items() if fits(encoding)}
+    return choose_format(wanted, accept, offered)
+
+
+def check_latents(rows: list[list[float]], config: TrainConfig) -> NDArray[np.float32]:
+    """Latents [n, width].
+
+    Raises:
+        Problem: when they do not fit the model.
+    """
+    width = config.game.latent.width
+    if any(len(row) != width for row in rows):
+        raise _bad_latents(f"each latent of this model has {width} values")
+    array = np.array(rows, dtype=np.float64)
+    if np.abs(array).max() > _MAX_LATENT:
+        raise _bad_latents(f"latents may be at most {_MAX_LATENT:g} in size")
+    return array.astype(np.float32)
+
+
+def _bad_latents(detail: str) -> Problem:
+    return body_problem("validation", "/latents", detail)

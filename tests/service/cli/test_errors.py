@@ -1,0 +1,69 @@
+"""Refusals: what went wrong on standard error, and an exit status for scripts."""
+
+import pytest
+
+from service.cli.client import exit_status
+
+NO_JOB = "job_00000000000000000000000000"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "text"),
+    [
+        (("train", "ring", "--set", "game.penalty=1"), 1, "/game/penalty"),
+        (("train", "ring", "--set", "nothing"), 2, "PATH=VALUE"),
+        (("train", "ring", "--set", "seed=1", "--set", "seed.x=1"), 2, "seed"),
+        (("train", "no-such-dataset"), 3, "no such dataset"),
+        (("train", "ring", "--recipe", "nope"), 3, "/recipe"),
+        (("jobs", "show", NO_JOB), 3, "GET /jobs"),
+        (("jobs", "follow", NO_JOB), 3, "GET /jobs"),
+        (("sample", "no-such-model"), 3, "GET /models"),
+        (("sample", "m", "-o", "samples.gif"), 2, "suffix"),
+        (("score", "m", "/no/such/file.png"), 2, "file.png"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_a_refusal_says_why_and_leaves_with_its_status(invoke, arguments, status, text):
+    answer = invoke(*arguments)
+    assert answer.exit_code == status, answer.output
+    assert text in answer.stderr
+    assert answer.stdout == ""
+
+
+def test_every_bad_field_is_named(invoke):
+    answer = invoke("train", "ring", "--steps", 0, "--batch-size", 1)
+    assert answer.exit_code == 1
+    assert "/steps" in answer.stderr
+    assert "/batch_size" in answer.stderr
+
+
+def test_a_wrong_key_is_status_4(invoke):
+    answer = invoke("jobs", "list", RINGSIDE_API_KEY="wrong")
+    assert answer.exit_code == 4
+    assert "API key" in answer.stderr
+
+
+def test_the_first_of_the_services_keys_is_sent(invoke):
+    answer = invoke("jobs", "list", RINGSIDE_API_KEY="", RINGSIDE_API_KEYS="key-for-tests,other")
+    assert answer.exit_code == 0, answer.output
+
+
+def test_no_service_is_one_line_and_status_5(invoke):
+    answer = invoke("models", RINGSIDE_URL="http://127.0.0.1:9")
+    assert answer.exit_code == 5
+    assert len(answer.stderr.splitlines()) == 1
+    assert "ringside up" in answer.stderr
+
+
+def test_a_bad_address_is_a_usage_error(invoke):
+    assert invoke("models", RINGSIDE_URL="ftp://localhost").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("http_status", "code", "status"),
+    [(422, "validation", 1), (404, "not-found", 3), (403, "forbidden-origin", 4),
+     (429, "too-many-jobs", 5), (503, "overloaded", 5), (504, "deadline-exceeded", 5),
+     (500, "internal", 1)],
+)  # fmt: skip
+def test_exit_statuses_of_problems(http_status, code, status):
+    assert exit_status(http_status, code) == status

@@ -1,0 +1,221 @@
+"""Under load: equal requests give equal bytes, too many are shed, and nobody holds a place."""
+
+import asyncio
+import shutil
+import threading
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.testclient import TestClient
+
+from service.app import create_app
+from service.engine.engine import Engine
+from service.engine.models import LoadedModel, ModelCache
+from service.problems import Problem
+from tests.service.checks import assert_problem
+from tests.service.conftest import ADDRESS, Trained
+from worker.settings import Settings
+from worker.store import Store
+from worker.store.checkpoints import Checkpoint
+
+
+@pytest.fixture(scope="module")
+def checkpoint(store: Store, trained: Trained) -> Checkpoint:
+    found = store.jobs.get(trained.plain).checkpoint()
+    assert found is not None
+    return found
+
+
+def staying() -> Request:
+    """A request whose client waits for ever."""
+
+    async def receive() -> Any:
+        await asyncio.Event().wait()
+
+    return Request({"type": "http"}, receive)
+
+
+def gone() -> Request:
+    """A request whose client has closed the connection."""
+
+    async def receive() -> Any:
+        return {"type": "http.disconnect"}
+
+    return Request({"type": "http"}, receive)
+
+
+def together(
+    app: FastAPI, send: Callable[[httpx2.AsyncClient], Awaitable[list[httpx2.Response]]]
+) -> list[httpx2.Response]:
+    """Requests in one event loop, as a server has them."""
+
+    async def run() -> list[httpx2.Response]:
+        transport = httpx2.ASGITransport(app)
+        async with (
+            app.router.lifespan_context(app),
+            httpx2.AsyncClient(transport=transport, base_url=ADDRESS) as client,
+        ):
+            return await send(client)
+
+    return asyncio.run(run())
+
+
+def test_fifty_mixed_requests_at_once_give_the_bytes_of_single_ones(
+    client: TestClient, settings: Settings, redis_url: str, trained: Trained
+) -> None:
+    queries = [
+        {
+            "model": (*Trained._fields, f"{trained.plain}:10")[index % 4],
+            "seed": index % 3,
+            "n": 1 + index % 17,
+            "offset": index,
+            "format": ("png", "npy", "json")[index % 3],
+        }
+        for index in range(50)
+    ]
+
+    async def send(many: httpx2.AsyncClient) -> list[httpx2.Response]:
+        return await asyncio.gather(*(many.get("/sample", params=query) for query in queries))
+
+    crowded = settings.model_copy(update={"sample_threads": 4, "model_cache_bytes": 1})
+    answers = together(create_app(crowded, redis_url), send)
+    for query, answer in zip(queries, answers, strict=True):
+        assert answer.status_code == 200, answer.text
+        assert answer.content == client.get("/sample", params=query).content, query
+
+
+def test_overload_is_shed_and_the_rest_is_served(
+    settings: Settings, redis_url: str, trained: Trained
+) -> None:
+    app = create_app(settings.model_copy(update={"max_waiting_requests": 2}), redis_url)
+
+    async def send(many: httpx2.AsyncClient) -> list[httpx2.Response]:
+        queries = [{"model": "plain", "seed": index, "n": 64} for index in range(20)]
+        answers = await asyncio.gather(*(many.get("/sample", params=query) for query in queries))
+        return [*answers, await many.get("/sample", params=queries[0])]
+
+    *crowd, after = together(app, send)
+    assert {answer.status_code for answer in crowd} == {200, 503}
+    for answer in crowd:
+        if answer.status_code == 503:
+            assert_problem(answer, 503, "overloaded")
+            assert int(answer.headers["retry-after"]) > 0
+    assert after.status_code == 200
+
+
+class Held:
+    """Work that holds the only model thread until it is let go."""
+
+    def __init__(self) -> None:
+        self.begun, self.let_go = threading.Event(), threading.Event()
+
+    def __call__(self, model: LoadedModel) -> str:
+        self.begun.set()
+        assert self.let_go.wait(30)
+        return "held"
+
+
+def busy(tmp_path: Path, **changes: Any) -> Engine:
+    return Engine(Settings(home=tmp_path, sample_threads=1, **changes))
+
+
+def test_a_client_that_goes_frees_its_place(tmp_path: Path, checkpoint: Checkpoint) -> None:
+    engine, held = busy(tmp_path, max_waiting_requests=2), Held()
+    drawn = []
+
+    async def run() -> None:
+        first = asyncio.create_task(engine.run(staying(), checkpoint, held))
+        await asyncio.to_thread(held.begun.wait, 30)
+        for _ in range(5):
+            with pytest.raises(Problem, match="closed the connection"):
+                await engine.run(gone(), checkpoint, drawn.append)
+        second = asyncio.create_task(engine.run(staying(), checkpoint, lambda _: "served"))
+        held.let_go.set()
+        assert await asyncio.gather(first, second) == ["held", "served"]
+
+    asyncio.run(run())
+    engine.close()
+    assert drawn == []
+
+
+def test_a_place_over_the_limit_is_refused_at_once(tmp_path: Path, checkpoint: Checkpoint) -> None:
+    engine, held = busy(tmp_path, max_waiting_requests=1), Held()
+
+    async def run() -> None:
+        first = asyncio.create_task(engine.run(staying(), checkpoint, held))
+        await asyncio.to_thread(held.begun.wait, 30)
+        with pytest.raises(Problem) as caught:
+            await engine.run(staying(), checkpoint, lambda _: "never")
+        assert caught.value.code == "overloaded"
+        held.let_go.set()
+        assert await first == "held"
+
+    asyncio.run(run())
+    engine.close()
+
+
+def test_who_waits_too_long_is_told_and_not_served_later(
+    tmp_path: Path, checkpoint: Checkpoint
+) -> None:
+    engine, held, late = busy(tmp_path, request_timeout_seconds=0.2), Held(), []
+
+    async def run() -> None:
+        with pytest.raises(Problem) as caught:
+            await asyncio.gather(
+                engine.run(staying(), checkpoint, held),
+                engine.run(staying(), checkpoint, late.append),
+            )
+        assert caught.value.code == "deadline-exceeded"
+
+    asyncio.run(run())
+    held.let_go.set()
+    engine.close()
+    assert late == []
+
+
+def test_errors_of_the_work_reach_the_request(tmp_path: Path, checkpoint: Checkpoint) -> None:
+    engine = busy(tmp_path, max_waiting_requests=1)
+
+    def fail(model: LoadedModel) -> None:
+        raise ArithmeticError
+
+    for _ in range(3):
+        with pytest.raises(ArithmeticError):
+            asyncio.run(engine.run(staying(), checkpoint, fail))
+    engine.close()
+
+
+def test_a_model_is_loaded_once_and_dropped_when_others_need_the_room(
+    store: Store, trained: Trained
+) -> None:
+    first, second = store.jobs.get(trained.plain).checkpoints()
+    roomy, narrow = ModelCache(2**30), ModelCache(1)
+    for cache in (roomy, narrow):
+        loaded = cache.get(first)
+        assert cache.get(first) is loaded
+        cache.get(second)
+        assert (cache.get(first) is loaded) == (cache is roomy)
+
+
+def test_a_damaged_checkpoint_is_no_error_of_the_service(
+    settings: Settings, trained: Trained, tmp_path: Path, redis_url: str
+) -> None:
+    home = tmp_path / "copy"
+    shutil.copytree(settings.home, home)
+    copied = Store(home).jobs.get(trained.plain).checkpoint()
+    assert copied is not None
+    weights = copied.path / "generator.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"?")
+    with TestClient(create_app(Settings(home=home), redis_url), base_url=ADDRESS) as client:
+        answer = client.get("/sample", params={"model": trained.plain, "seed": 1})
+        assert_problem(answer, 503, "checkpoint-corrupt")
+        (copied.path / "manifest.json").write_text("{}")
+        answer = client.get("/sample", params={"model": f"{trained.plain}:20", "seed": 1})
+        assert answer.status_code in (404, 503)
+        assert client.get("/models").status_code == 200
+        assert client.get("/jobs").status_code == 200

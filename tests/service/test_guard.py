@@ -1,0 +1,247 @@
+"""What is decided before any of the body is read: keys, origins, hosts, sizes, times."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from pydantic import SecretStr
+from starlette.testclient import TestClient
+
+from service.app import ROUTERS, create_app
+from tests.service.checks import assert_problem
+from tests.service.conftest import ADDRESS
+from worker.settings import Settings
+
+KEYS = ("first-key", "second-key")
+ROUTES = [
+    (method, route.path)
+    for router in ROUTERS
+    for route in router.routes
+    if isinstance(route, APIRoute)
+    for method in sorted(route.methods or ())
+]
+
+
+class Upload:
+    """A client that would send for ever; counts what is taken from it."""
+
+    def __init__(self, piece: bytes = b"x" * 65_536) -> None:
+        self.piece, self.bytes_taken = piece, 0
+
+    async def receive(self) -> dict[str, Any]:
+        self.bytes_taken += len(self.piece)
+        return {"type": "http.request", "body": self.piece, "more_body": True}
+
+
+class Answer:
+    """What the application sends."""
+
+    def __init__(self) -> None:
+        self.status, self.body, self.headers = 0, b"", dict[str, str]()
+
+    async def send(self, message: Any) -> None:
+        self.status = message.get("status", self.status)
+        self.body += message.get("body", b"")
+        for name, value in message.get("headers", ()):
+            self.headers[name.decode()] = value.decode()
+
+
+def upload(app: FastAPI, path: str, client: Any, headers: dict[str, str] | None = None) -> Answer:
+    """POST a body that has no end and no Content-Length, straight to the application."""
+    given = {"host": "127.0.0.1", "content-type": "application/json", **(headers or {})}
+    path, _, query = path.partition("?")
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "POST",
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "root_path": "",
+        "query_string": query.encode(),
+        "headers": [(name.encode(), value.encode()) for name, value in given.items()],
+        "client": ("127.0.0.1", 5),
+        "server": ("127.0.0.1", 80),
+    }
+    answer = Answer()
+
+    async def run() -> None:
+        async with app.router.lifespan_context(app):
+            await app(scope, client.receive, answer.send)
+
+    asyncio.run(run())
+    return answer
+
+
+@pytest.fixture
+def locked(tmp_path: Path, redis_url: str) -> Iterator[TestClient]:
+    settings = Settings(home=tmp_path, api_keys=SecretStr(", ".join(KEYS)))
+    with TestClient(create_app(settings, redis_url), base_url="http://ringside.test") as client:
+        yield client
+
+
+@pytest.mark.parametrize(("method", "path"), [*ROUTES, ("GET", "/openapi.json"), ("GET", "/no")])
+def test_every_route_but_health_needs_a_key(locked: TestClient, method: str, path: str) -> None:
+    answer = locked.request(method, path)
+    if path in ("/healthz", "/readyz"):
+        assert answer.status_code == 200
+        return
+    assert_problem(answer, 401, "unauthenticated")
+    assert answer.headers["www-authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize("path", ["/docs/assets/swagger-ui.css", "//healthz", "/healthz/", "/x"])
+def test_no_spelling_of_an_address_goes_without_a_key(locked: TestClient, path: str) -> None:
+    assert_problem(locked.get(path, follow_redirects=False), 401, "unauthenticated")
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_any_key_opens_in_either_header(locked: TestClient, key: str) -> None:
+    for headers in ({"Authorization": f"Bearer {key}"}, {"X-API-Key": key}):
+        assert locked.get("/jobs", headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Authorization": "Bearer"},
+        {"Authorization": "Bearer first-key,second-key"},
+        {"Authorization": "Basic first-key"},
+        {"Authorization": "Bearer first-key2"},
+        {"Authorization": b"Bearer \xff\xfe"},
+        {"Authorization": "first-key"},
+        {"X-API-Key": ""},
+        {"X-API-Key": "first"},
+        {"X-API-Key": "first-key, second-key"},
+    ],
+)
+def test_other_keys_do_not_open(locked: TestClient, headers: Any) -> None:
+    answer = locked.get("/jobs", headers=headers)
+    assert_problem(answer, 401, "unauthenticated")
+    assert not any(key in answer.text for key in KEYS)
+
+
+def test_a_key_in_the_query_does_not_open(locked: TestClient) -> None:
+    assert_problem(locked.get("/jobs?api_key=first-key"), 401, "unauthenticated")
+
+
+def test_an_upload_without_a_key_is_refused_unread(tmp_path: Path, redis_url: str) -> None:
+    app = create_app(Settings(home=tmp_path, api_keys=SecretStr("secret")), redis_url)
+    client = Upload()
+    answer = upload(app, "/datasets", client)
+    assert (answer.status, client.bytes_taken) == (401, 0)
+
+
+@pytest.mark.parametrize(
+    ("path", "media_type"),
+    [
+        ("/train", "application/json"),
+        ("/sample", "application/json"),
+        ("/datasets", "multipart/form-data; boundary=x"),
+    ],
+)
+def test_a_body_without_length_is_read_up_to_the_limit(
+    tmp_path: Path, redis_url: str, path: str, media_type: str
+) -> None:
+    limit = 200_000
+    settings = Settings(home=tmp_path, max_json_bytes=limit, max_upload_bytes=limit)
+    client = Upload(
+        b'--x\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n' + b"x" * 60_000
+    )
+    headers = {"content-type": media_type}
+    answer = upload(create_app(settings, redis_url), path, client, headers)
+    assert answer.status == 413
+    assert client.bytes_taken <= limit + len(client.piece)
+    assert b'"limit_bytes":200000' in answer.body
+
+
+def test_an_announced_body_over_the_limit_is_refused_unread(tmp_path: Path, redis_url: str) -> None:
+    app = create_app(Settings(home=tmp_path, max_json_bytes=1000), redis_url)
+    client = Upload()
+    answer = upload(app, "/train", client, {"content-length": "1001"})
+    assert (answer.status, client.bytes_taken) == (413, 0)
+    assert answer.headers["connection"] == "close"
+
+
+@pytest.mark.parametrize("length", ["-1", "1e3", "9" * 5000, "\u0663", "1,1", ""])
+def test_a_length_that_is_no_number_is_malformed(
+    tmp_path: Path, redis_url: str, length: str
+) -> None:
+    app = create_app(Settings(home=tmp_path), redis_url)
+    answer = upload(app, "/train", Upload(), {"content-length": length})
+    assert answer.status == 400
+
+
+def test_a_body_over_the_limit_says_the_limit(tmp_path: Path, redis_url: str) -> None:
+    settings = Settings(home=tmp_path, max_json_bytes=1000)
+    with TestClient(create_app(settings, redis_url), base_url=ADDRESS) as client:
+        answer = client.post("/train", json={"dataset": "x" * 1000})
+        problem = assert_problem(answer, 413, "payload-too-large")
+        assert problem["limit_bytes"] == 1000
+        answer = client.post(
+            "/train",
+            content=iter([b"x" * 600, b"x" * 600]),
+            headers={"Content-Type": "application/json"},
+        )
+        assert_problem(answer, 413, "payload-too-large")
+
+
+def test_a_client_that_breaks_off_harms_nobody(tmp_path: Path, redis_url: str) -> None:
+    class Breaking(Upload):
+        async def receive(self) -> dict[str, Any]:
+            if self.bytes_taken:
+                return {"type": "http.disconnect"}
+            return await super().receive()
+
+    app = create_app(Settings(home=tmp_path), redis_url)
+    assert upload(app, "/train", Breaking()).status in (0, 400)
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "http://evil.example",
+        "null",
+        "http://[",
+        "",
+        "http://127.0.0.1:81",
+        "http://127.0.0.1.evil.example",
+    ],
+)
+def test_a_page_of_another_site_cannot_post(client: TestClient, origin: str) -> None:
+    for path in ("/train", "/datasets", "/score", "/jobs/x/cancel"):
+        answer = client.post(path, headers={"Origin": origin})
+        assert_problem(answer, 403, "forbidden-origin")
+
+
+def test_a_page_of_our_own_can_post(client: TestClient) -> None:
+    answer = client.post("/train", json={}, headers={"Origin": ADDRESS})
+    assert_problem(answer, 422, "validation")
+
+
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "[", "", "10.0.0.1"])
+def test_without_keys_only_this_machine_is_served(client: TestClient, host: str) -> None:
+    assert_problem(client.get("/jobs", headers={"Host": host}), 403, "forbidden-origin")
+
+
+@pytest.mark.parametrize("host", ["localhost", "localhost:8000", "127.0.0.1:8000", "[::1]:8000"])
+def test_this_machine_has_several_names(client: TestClient, host: str) -> None:
+    assert client.get("/jobs", headers={"Host": host}).status_code == 200
+
+
+def test_a_sane_request_id_is_echoed_and_another_replaced(client: TestClient) -> None:
+    assert client.get("/", headers={"X-Request-Id": "mine-1"}).headers["x-request-id"] == "mine-1"
+    strange = client.get("/", headers={"X-Request-Id": "a b\x1b"}).headers["x-request-id"]
+    assert strange.startswith("req_")
+
+
+def test_every_answer_forbids_sniffing_and_framing(client: TestClient) -> None:
+    for path in ("/", "/docs", "/healthz", "/no/such", "/docs/assets/favicon.png"):
+        headers = client.get(path).headers
+        assert headers["x-content-type-options"] == "nosniff"
+        assert "frame-ancestors 'none'" in headers["content-security-policy"]
