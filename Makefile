@@ -27,7 +27,7 @@ format: $(VENV)/installed-dev
 	$(BIN)/ruff check --fix .
 
 benchmark: $(VENV)/installed-dev
-	$(BIN)/python benchmarks/first_light.py
+	$(BIN)/python -m benchmarks.first_light
 
 clean:
 	rm -rf $(VENV) .ringside

@@ -1,0 +1,1 @@
+"""What is measured, one command each; every figure stands beside its baseline and ceiling."""

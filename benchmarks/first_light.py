@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import NamedTuple
 
 import numpy as np
@@ -52,11 +53,15 @@ def digits(service: Service) -> Iterator[Row]:
     ratio = spread(halve(images), asked) / spread(halve(chunk.values[..., 0]), chunk.labels)
     chance = float((judge.labels(images) == np.roll(asked, 1)).mean())
     yield Row(
-        "digits, cgan: samples show the digit asked for", f"{right:.1%}", ">= 98 %",
+        "digits, cgan: samples show the digit asked for",
+        f"{right:.1%}",
+        ">= 98 %",
         f"wrong label {chance:.1%}; judge on held-out reals {judge.test_accuracy:.1%}",
     )
     yield Row(
-        "digits, cgan: within-class distance / real", f"{ratio:.2f}", ">= 0.75",
+        "digits, cgan: within-class distance / real",
+        f"{ratio:.2f}",
+        ">= 0.75",
         "one picture per class 0; real, in the same 16x16 form, 1",
     )
     yield Row(
@@ -89,7 +94,9 @@ def ring(service: Service) -> Iterator[Row]:
         "ring, points: within 3 sigma", f"{good.mean():.1%}", ">= 90 %", "perfect sampler 98.9 %"
     )
     yield Row(
-        "ring, points: within-mode spread / sigma", f"{inner.std() / 0.01:.2f}", "printed",
+        "ring, points: within-mode spread / sigma",
+        f"{inner.std() / 0.01:.2f}",
+        "printed",
         "perfect sampler 0.99; shrunken modes are lower",
     )
     yield Row("ring, points: training", f"{seconds:.0f} s", "<= 120 s", f"{RING_STEPS} steps of 64")
@@ -102,36 +109,42 @@ def mnist(service: Service) -> Iterator[Row]:
     service.import_idx(
         "mnist", folder / "train-images-idx3-ubyte.gz", folder / "train-labels-idx1-ubyte.gz"
     )
-    yield Row("MNIST judge: test accuracy", f"{judge.test_accuracy:.2%}", ">= 99 %", "10,000 images")
+    yield Row(
+        "MNIST judge: test accuracy", f"{judge.test_accuracy:.2%}", ">= 99 %", "10,000 images"
+    )
     jobs = {}
     for recipe in ("dcgan", "cgan"):
         jobs[recipe], seconds = service.train(
             dataset="mnist", recipe=recipe, steps=MNIST_STEPS, seed=0
         )
         yield Row(
-            f"MNIST, {recipe}: training", f"{seconds:.0f} s", "<= 600 s",
+            f"MNIST, {recipe}: training",
+            f"{seconds:.0f} s",
+            "<= 600 s",
             f"{MNIST_STEPS} steps of 32",
         )
     verdict = judge.judge(service.sample(jobs["dcgan"], 1000))
     rarest = np.bincount(verdict.labels, minlength=10).min() / 1000
     yield Row(
-        "MNIST, dcgan: samples with p > 0.9", f"{(verdict.confidence > 0.9).mean():.1%}",
-        ">= 85 %", f"real test images {judge.real_confident:.1%}",
+        "MNIST, dcgan: samples with p > 0.9",
+        f"{(verdict.confidence > 0.9).mean():.1%}",
+        ">= 85 %",
+        f"real test images {judge.real_confident:.1%}",
     )
     yield Row("MNIST, dcgan: rarest digit", f"{rarest:.1%}", ">= 3 %", "real about 8.5 %")
     verdict = judge.judge(service.sample(jobs["cgan"], 1000, TEN))
     right = (verdict.labels == np.arange(1000) % 10).mean()
     yield Row(
-        "MNIST, cgan: samples show the digit asked for", f"{right:.1%}", ">= 97 %",
+        "MNIST, cgan: samples show the digit asked for",
+        f"{right:.1%}",
+        ">= 97 %",
         f"chance 10 %; judge on reals {judge.test_accuracy:.1%}",
     )
     for recipe, job in jobs.items():
         yield from scores(service, recipe, job, judge.test_images[:1000])
 
 
-def scores(
-    service: Service, recipe: str, job: str, reals: NDArray[np.uint8]
-) -> Iterator[Row]:
+def scores(service: Service, recipe: str, job: str, reals: NDArray[np.uint8]) -> Iterator[Row]:
     """AUROC of /score between held-out digits and two kinds of other images."""
     others = {"noise": np.random.default_rng(0).integers(0, 256, (1000, 28, 28), dtype=np.uint8)}
     fashion = DATA / "fashion-mnist" / "t10k-images-idx3-ubyte.gz"
@@ -142,8 +155,10 @@ def scores(
         logits = np.concatenate([real, service.logits(job, images)])
         area = roc_auc_score(np.arange(len(logits)) < len(real), logits)
         yield Row(
-            f"MNIST, {recipe}: AUROC of /score, digits against {name}", f"{area:.3f}",
-            "> 0.95 for the better", "chance 0.5; MNIST test images, 1,000 each",
+            f"MNIST, {recipe}: AUROC of /score, digits against {name}",
+            f"{area:.3f}",
+            "> 0.95 for the better",
+            "chance 0.5; MNIST test images, 1,000 each",
         )
 
 
@@ -157,19 +172,24 @@ def throughput(service: Service) -> Iterator[Row]:
         began, ended = (_seconds(service, job, place) for place in (0, -1))
         ratios.append((images[-1] - images[0]) / (ended - began) / bare)
     yield Row(
-        "worker / bare loop, images per second", f"{np.median(ratios):.3f}", ">= 0.95",
+        "worker / bare loop, images per second",
+        f"{np.median(ratios):.3f}",
+        ">= 0.95",
         "of three pairs: " + ", ".join(f"{ratio:.3f}" for ratio in ratios),
     )
 
 
 def _seconds(service: Service, job: str, place: int) -> float:
-    return float(np.datetime64(service.metrics(job, "at")[place].rstrip("Z"), "ms").astype(float) / 1e3)  # type: ignore[attr-defined]
+    """The time of a row of metrics, in seconds since 1970."""
+    return datetime.fromisoformat(service.times(job)[place]).timestamp()
 
 
 def start(service: Service) -> Iterator[Row]:
     """What starting costs."""
     yield Row(
-        "API answers after `ringside up`", f"{service.ready_seconds:.1f} s", "< 5 s",
+        "API answers after `ringside up`",
+        f"{service.ready_seconds:.1f} s",
+        "< 5 s",
         "Redis and worker started beside it",
     )
     loaded = _output("benchmarks.imports")
@@ -182,14 +202,19 @@ def _output(module: str) -> str:
 
 
 SECTIONS: dict[str, Callable[[Service], Iterator[Row]]] = {
-    "start": start, "digits": digits, "ring": ring, "throughput": throughput, "mnist": mnist,
+    "start": start,
+    "digits": digits,
+    "ring": ring,
+    "throughput": throughput,
+    "mnist": mnist,
 }
 
 
 def main() -> None:
+    """Measure the sections asked for and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("sections", nargs="*", choices=[*SECTIONS, []], default=list(SECTIONS))
-    wanted = parser.parse_args().sections
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help=", ".join(SECTIONS))
+    wanted = parser.parse_args().sections or list(SECTIONS)
     torch.set_num_threads(1)
     console = Console(width=160)
     console.print(

@@ -23,6 +23,7 @@ class Verdict(NamedTuple):
 
 
 def read_idx(path: Path) -> NDArray[np.uint8]:
+    """The array in a gzipped IDX file of unsigned bytes."""
     data = gzip.decompress(path.read_bytes())
     rank = data[3]
     shape = np.frombuffer(data, ">u4", rank, 4)
@@ -62,9 +63,19 @@ class MnistJudge:
     def __init__(self, folder: Path, seed: int = 0, epochs: int = 3) -> None:
         torch.manual_seed(seed)
         self._network = nn.Sequential(
-            nn.Conv2d(1, 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU(), nn.MaxPool2d(2),
-            nn.Conv2d(32, 64, 3, padding=1), nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(2),
-            nn.Flatten(), nn.Dropout(0.3), nn.Linear(64 * 49, 128), nn.ReLU(), nn.Linear(128, 10),
+            nn.Conv2d(1, 32, 3, padding=1),
+            nn.BatchNorm2d(32),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(32, 64, 3, padding=1),
+            nn.BatchNorm2d(64),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Flatten(),
+            nn.Dropout(0.3),
+            nn.Linear(64 * 49, 128),
+            nn.ReLU(),
+            nn.Linear(128, 10),
         )
         images = read_idx(folder / "train-images-idx3-ubyte.gz")
         labels = read_idx(folder / "train-labels-idx1-ubyte.gz").astype(np.int64)

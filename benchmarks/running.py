@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ class Service:
         self.client, self.ready_seconds = client, ready_seconds
 
     def import_idx(self, name: str, images: Path, labels: Path) -> dict[str, Any]:
+        """Upload two IDX files as one dataset."""
         with images.open("rb") as file, labels.open("rb") as label_file:
             files = {"file": file, "labels": label_file}
             answer = self.client.post("/datasets", files=files, data={"name": name})
@@ -40,10 +42,17 @@ class Service:
             job = self._checked(self.client.get(f"/jobs/{job['id']}"))
         if job["status"] != "succeeded":
             raise SystemExit(f"{request}: {job['status']}, {job['error']}")
-        times = [np.datetime64(job[key].rstrip("Z")) for key in ("started_at", "finished_at")]
-        return job["id"], float((times[1] - times[0]) / np.timedelta64(1, "ms")) / 1000
+        began, ended = (datetime.fromisoformat(job[k]) for k in ("started_at", "finished_at"))
+        return job["id"], (ended - began).total_seconds()
+
+    def times(self, job: str) -> list[str]:
+        """When each row of metrics was written."""
+        answer = self._checked(self.client.get(f"/jobs/{job}/metrics", params={"names": "at"}))
+        column: list[str] = answer["columns"]["at"]
+        return column
 
     def metrics(self, job: str, name: str) -> list[float]:
+        """One column of a job's metrics."""
         answer = self._checked(self.client.get(f"/jobs/{job}/metrics", params={"names": name}))
         column: list[float] = answer["columns"][name]
         return column
@@ -70,7 +79,9 @@ class Service:
             buffer = io.BytesIO()
             np.save(buffer, items[start : start + 256], allow_pickle=False)
             answer = self.client.post(
-                "/score", params={"model": model}, content=buffer.getvalue(),
+                "/score",
+                params={"model": model},
+                content=buffer.getvalue(),
                 headers={"Content-Type": "application/x-npy"},
             )
             found += [entry["logit"] for entry in self._checked(answer)["data"]]

@@ -25,7 +25,7 @@ class Drawing(NamedTuple):
 
     resolved: Resolved
     config: TrainConfig
-    count: int
+    item_count: int
     labels: tuple[int, ...] | None
     columns: int
     format: str
@@ -47,7 +47,7 @@ class Drawing(NamedTuple):
             "checkpoint": self.resolved.checkpoint.digest,
             "seed": self.seed,
             "offset": self.offset,
-            "n": self.count,
+            "n": self.item_count,
             "labels": self.labels and [names[label] if names else label for label in self.labels],
             "truncation": self.truncation,
         }
@@ -63,11 +63,11 @@ class Drawing(NamedTuple):
         sampler, seed = model.sampler, self.seed or 0
         latents = self.latents
         if latents is None:
-            latents = sampler.latents(seed, self.offset, self.count, self.truncation)
+            latents = sampler.latents(seed, self.offset, self.item_count, self.truncation)
         if self.labels is None:
-            labels = sampler.labels(seed, self.offset, self.count)
+            labels = sampler.labels(seed, self.offset, self.item_count)
         else:
-            places = self.offset + np.arange(self.count)
+            places = self.offset + np.arange(self.item_count)
             labels = np.array(self.labels, dtype=np.int64)[places % len(self.labels)]
         names = self.class_names
         named = tuple(names[label] if names else None for label in labels)
@@ -97,13 +97,22 @@ def parse_labels(text: str | None, config: TrainConfig) -> tuple[int, ...] | Non
     """
     if text is None:
         return None
+    require_labels(config)
+    return tuple(label_number(part.strip(), config.space.classes) for part in text.split(","))
+
+
+def require_labels(config: TrainConfig) -> None:
+    """Refuse a label for a model that knows none.
+
+    Raises:
+        Problem: saying so.
+    """
     if not config.game.conditional:
         raise parameter_problem(
             "model-unconditional",
             "label",
             "this model was trained without labels; leave label out or train with the cgan recipe",
         )
-    return tuple(label_number(part.strip(), config.space.classes) for part in text.split(","))
 
 
 def label_number(text: str, classes: Sequence[str]) -> int:

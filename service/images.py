@@ -1,8 +1,9 @@
 """Items that clients send to be scored, in any of four kinds of body."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,18 +42,21 @@ def from_images(files: list[tuple[str, bytes]], space: Space) -> list[Received]:
     Raises:
         Problem: when there are none or too many, or the model takes no images.
     """
-    if not isinstance(space, ImageSpace):
-        raise Problem("unsupported-media-type", "this model scores points; send application/x-npy")
+    images = _require_images(space)
     _check_count(len(files), MAX_ITEMS)
-    return [_decode(printable(name), data, space) for name, data in files]
+    return [_decode(name, partial(bytes, data), images) for name, data in files]
 
 
 def from_zip(data: bytes, space: Space) -> list[Received]:
     """The images of an archive; directories and foreign files are refused as images are."""
+    images = _require_images(space)
     with _as_file(data) as path, open_zip(path, LIMITS) as archive:
-        members = [m for m in checked_members(archive, LIMITS) if not m.is_dir()]
+        members = checked_members(archive, LIMITS)
         _check_count(len(members), MAX_ITEMS)
-        return from_images([(member_name(m), read_member(archive, m)) for m in members], space)
+        return [
+            _decode(member_name(member), partial(read_member, archive, member), images)
+            for member in members
+        ]
 
 
 def from_npy(data: bytes, space: Space) -> list[Received]:
@@ -64,11 +68,17 @@ def from_npy(data: bytes, space: Space) -> list[Received]:
     return [_fit(f"{index}", item, space) for index, item in enumerate(items)]
 
 
-def _decode(name: str, data: bytes, space: ImageSpace) -> Received:
+def _require_images(space: Space) -> ImageSpace:
+    if not isinstance(space, ImageSpace):
+        raise Problem("unsupported-media-type", "this model scores points; send application/x-npy")
+    return space
+
+
+def _decode(name: str, read: Callable[[], bytes], space: ImageSpace) -> Received:
     try:
-        return _fit(name, decode_image(data, LIMITS).pixels, space)
+        return _fit(printable(name), decode_image(read(), LIMITS).pixels, space)
     except DataError as error:
-        return Received(name, None, error)
+        return Received(printable(name), None, error)
 
 
 def _fit(name: str, item: NDArray[np.generic], space: Space) -> Received:

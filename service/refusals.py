@@ -82,7 +82,7 @@ def store_problem(error: StoreError) -> Problem:
 
 def data_problem(error: DataError) -> Problem:
     """Refused data; the reader's code is kept."""
-    extra = {} if error.limit is None else {"limit": error.limit}
+    extra: dict[str, Any] = {} if error.limit is None else {"limit": error.limit}
     return Problem(error.code.replace("_", "-"), error.detail, status=422, **extra)
 
 

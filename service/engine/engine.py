@@ -4,7 +4,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from starlette.requests import Request
@@ -45,11 +45,10 @@ class Engine:
         future.add_done_callback(lambda _: self._places.release())
         working = asyncio.wrap_future(future)
         leaving = asyncio.ensure_future(_gone(request))
+        either: set[asyncio.Future[Any]] = {working, leaving}
         try:
             await asyncio.wait(
-                {working, leaving},
-                timeout=self._timeout_seconds,
-                return_when=asyncio.FIRST_COMPLETED,
+                either, timeout=self._timeout_seconds, return_when=asyncio.FIRST_COMPLETED
             )
             if working.done():
                 return working.result()

@@ -3,7 +3,7 @@
 import json
 import math
 import secrets
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
@@ -32,7 +32,7 @@ from worker.store.references import resolve
 router = APIRouter(tags=["samples"])
 
 MAX_INDEX = 2**53
-_ANSWER = {"content": {encoding.media_type: {} for encoding in FORMATS.values()}}
+_ANSWER: dict[str, Any] = {"content": {encoding.media_type: {} for encoding in FORMATS.values()}}
 _LATENT_FORMATS = {"npy": "application/x-npy", "json": "application/json"}
 
 Model = Annotated[

@@ -11,10 +11,10 @@ from ganmodels.config import TrainConfig
 from ganmodels.scoring import CALIBRATION_ITEMS, QUANTILES, Scores
 from ganmodels.spaces import ImageSpace, Space
 from service.deps import EngineDep, StoreDep
-from service.drawing import label_number
+from service.drawing import label_number, require_labels
 from service.engine.models import LoadedModel
 from service.images import MAX_ITEMS, Received, from_images, from_npy, from_zip
-from service.problems import Problem, parameter_problem
+from service.problems import Problem
 from service.refusals import data_problem
 from service.routes.sample import Model
 from worker.store.references import resolve
@@ -23,6 +23,7 @@ router = APIRouter(tags=["scores"])
 
 # More than may be scored, so that too many are refused with the limit that counts.
 _MAX_FILES = 16 * MAX_ITEMS
+_TOO_FAR = "the item lies so far from the data that its logit is no number; send nearer ones"
 _BODIES = {
     "requestBody": {
         "required": True,
@@ -76,7 +77,7 @@ async def score(
         "checkpoint": resolved.checkpoint.digest,
         "objective": config.game.objective.kind,
         "count": len(data),
-        "errors": len(received) - len(good),
+        "errors": sum("error" in entry for entry in data),
         "data": data,
         "calibration": {"quantiles": QUANTILES, "items_at_most": CALIBRATION_ITEMS},
         "preprocessing": _preprocessing(config.space),
@@ -86,10 +87,7 @@ async def score(
 def _label(text: str | None, config: TrainConfig) -> int | None:
     if text is None:
         return None
-    if not config.game.conditional:
-        raise parameter_problem(
-            "model-unconditional", "label", "this model knows no labels; leave label out"
-        )
+    require_labels(config)
     return label_number(text, config.space.classes)
 
 
@@ -135,6 +133,8 @@ def _entries(
 
 def _entry(scores: Scores, position: int, config: TrainConfig) -> dict[str, Any]:
     probability, labels = scores.probabilities, scores.labels
+    if not np.isfinite(scores.logits[position]):
+        return {"error": {"code": "score-not-finite", "detail": _TOO_FAR}}
     return {
         "logit": float(scores.logits[position]),
         "probability": None if probability is None else float(probability[position]),

@@ -16,16 +16,22 @@ NETWORKS = {
     "mlp": Mlp(generator_widths=(8, 8), discriminator_widths=(8,)),
     "dcgan": Dcgan(generator_width=4, discriminator_width=4),
     "dcgan plain": Dcgan(
-        generator_width=4, discriminator_width=4, generator_norm="none",
-        discriminator_norm="none", extra_convolutions=False,
+        generator_width=4,
+        discriminator_width=4,
+        generator_norm="none",
+        discriminator_norm="none",
+        extra_convolutions=False,
     ),
     "dcgan spectral": Dcgan(
         generator_width=4, discriminator_width=4, discriminator_norm="spectral"
     ),
     "resnet": Resnet(generator_width=4, discriminator_width=4),
     "resnet plain": Resnet(
-        generator_width=4, discriminator_width=4, generator_norm="none",
-        discriminator_norm="none", blocks_per_grid=2,
+        generator_width=4,
+        discriminator_width=4,
+        generator_norm="none",
+        discriminator_norm="none",
+        blocks_per_grid=2,
     ),
 }
 SHAPES = [(8, 8, 1), (9, 13, 3), (16, 16, 4), (28, 28, 1), (48, 64, 3), (30, 8, 2), (8, 128, 1)]

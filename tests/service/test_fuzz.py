@@ -40,10 +40,12 @@ values = st.recursive(
     lambda child: st.lists(child, max_size=4) | st.dictionaries(texts, child, max_size=4),
     max_leaves=8,
 )
+FIELDS = (
+    "network objective penalties conditioning labels latent augmentation batch_size generator "
+    "decay average steps keep_last kind"
+)
 merge_patches = st.dictionaries(
-    st.sampled_from(
-        ["network", "objective", "penalties", "conditioning", "labels", "latent", "augmentation", "batch_size", "generator", "decay", "average", "steps", "keep_last", "kind"]
-    ),
+    st.sampled_from(FIELDS.split()),
     values
     | st.fixed_dictionaries(
         {"kind": st.sampled_from(["mlp", "resnet", "dcgan", "projection", "clusters", "hinge"])}

@@ -194,6 +194,28 @@ def test_damaged_bodies_are_refused(
     assert_problem(answer, answer.status_code, code or answer.json()["code"])
 
 
+def test_one_damaged_member_does_not_fail_the_archive(client: TestClient) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("good.png", png())
+        archive.writestr("bad.png", noise())
+    content = bytearray(buffer.getvalue())
+    content[content.rindex(b"IDAT") + 50] ^= 0xFF
+    data = entries(score(client, bytes(content), "application/zip"))
+    assert [entry["name"] for entry in data] == ["good.png", "bad.png"]
+    assert ["error" in entry for entry in data] == [False, True]
+
+
+@pytest.mark.parametrize("value", [1e30, 3e38])
+def test_points_too_far_away_are_named_and_the_rest_scored(
+    client: TestClient, value: float
+) -> None:
+    points = np.array([[0.0, 1.0], [value, -value]], np.float32)
+    answer = score(client, npy(points), "application/x-npy", "points")
+    assert "logit" in entries(answer)[0]
+    assert answer.json()["errors"] in (0, 1)
+
+
 def test_an_archive_that_leaves_its_folder_is_refused(client: TestClient) -> None:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:

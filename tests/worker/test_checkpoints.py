@@ -15,8 +15,14 @@ from worker.store.checkpoints import (
 )
 
 MANIFEST = Manifest(
-    format_version=1, job="job_x", epoch=1, step=5, images_seen=40, created_at="2026-01-01T00:00Z",
-    environment=Environment(torch="2", device="cpu", threads=1, precision="float32"), files=(),
+    format_version=1,
+    job="job_x",
+    epoch=1,
+    step=5,
+    images_seen=40,
+    created_at="2026-01-01T00:00Z",
+    environment=Environment(torch="2", device="cpu", threads=1, precision="float32"),
+    files=(),
 )
 TENSORS = {"generator": {"weight": torch.arange(6.0).reshape(2, 3)}}
 

@@ -142,7 +142,8 @@ def test_a_job_without_a_sound_checkpoint_fails_and_does_not_start_again(store, 
 def test_divergence_fails_the_job_names_the_step_and_saves_nothing_of_it(store, home):
     wild = {"learning_rate": 1.0, "beta1": 0.0, "beta2": 0.0}
     job = make_job(
-        store, "vanilla",
+        store,
+        "vanilla",
         game={
             "objective": {"kind": "least_squares"},
             # Sixteen layers whose weights grow by one per step overflow within some steps.

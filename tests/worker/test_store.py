@@ -51,7 +51,10 @@ def test_references_mean_what_they_say(store, home):
     newest = job.checkpoint()
     store.models.set_alias("digits", "prod", 1)
     for reference, pinned in (
-        ("digits", False), ("digits:1", True), ("digits@prod", False), (job.id, False),
+        ("digits", False),
+        ("digits:1", True),
+        ("digits@prod", False),
+        (job.id, False),
         (f"{job.id}:8", True),
     ):
         resolved = resolve(store, reference)
@@ -62,8 +65,20 @@ def test_references_mean_what_they_say(store, home):
 
 @pytest.mark.parametrize(
     "reference",
-    ["nobody", "digits:2", "digits:x", "digits@none", "job_x", "../digits", "", ":", "@", "a:9" * 9,
-     "job_" + "0" * 26, "digits:" + "9" * 30],
+    [
+        "nobody",
+        "digits:2",
+        "digits:x",
+        "digits@none",
+        "job_x",
+        "../digits",
+        "",
+        ":",
+        "@",
+        "a:9" * 9,
+        "job_" + "0" * 26,
+        "digits:" + "9" * 30,
+    ],
 )
 def test_references_that_mean_nothing_are_not_found(store, reference):
     store.models.add_job("digits", "job_" + "1" * 26)

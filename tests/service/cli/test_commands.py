@@ -2,6 +2,7 @@
 
 import io
 import json
+import zipfile
 
 import numpy as np
 import pytest
@@ -129,9 +130,12 @@ def test_score_lists_every_file_and_names_the_bad_one(invoke, trained, tmp_path)
 
 
 def test_score_takes_a_zip(invoke, trained, tmp_path):
-    invoke("sample", "cli-digits", "-n", 3, "-o", tmp_path / "three.zip")
-    answer = invoke("score", "cli-digits", tmp_path / "three.zip", "--json")
-    assert json.loads(answer.stdout)["count"] == 3, answer.output
+    Image.new("L", (16, 16), 128).save(tmp_path / "grey.png")
+    with zipfile.ZipFile(tmp_path / "two.zip", "w") as archive:
+        for name in ("a.png", "b.png"):
+            archive.write(tmp_path / "grey.png", name)
+    answer = invoke("score", "cli-digits", tmp_path / "two.zip", "--json")
+    assert json.loads(answer.stdout)["count"] == 2, answer.output
 
 
 def test_settings_are_json_or_text_at_any_depth():

@@ -1,0 +1,129 @@
+"""Every rule refuses what it should, says why and how to mend it, and lets the mended through."""
+
+import pytest
+
+from ganmodels.recipes import RECIPES
+from ganmodels.spaces import PointSpace
+from ganmodels.validity import InvalidConfig, check
+from tests.ganmodels.builders import config_for, image_space
+
+UNLABELLED = image_space(classes=0)
+POINTS = PointSpace(dimensions=2)
+R1_EVERY_4 = {"kind": "r1", "gamma": 1.0, "every": 4}
+RELATIVISTIC = {"kind": "relativistic_pairing"}
+PLAIN = {"conditioning": {"kind": "none"}, "labels": {"kind": "given"}}
+
+
+def refusals(recipe, space=None, **changes):
+    with pytest.raises(InvalidConfig) as caught:
+        check(config_for(recipe, space, **changes))
+    findings = caught.value.findings
+    assert all(f.pointer.startswith("/") and len(f.detail) > 40 for f in findings)
+    return {finding.code for finding in findings}
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_every_recipe_passes_without_a_warning(recipe):
+    assert check(config_for(recipe)) == []
+
+
+@pytest.mark.parametrize(
+    ("code", "recipe", "space", "changes"),
+    [
+        ("network-needs-images", "dcgan", POINTS, {}),
+        ("image-size-unsupported", "dcgan", image_space(7, 8), {}),
+        ("image-size-unsupported", "sngan", image_space(8, 129), {}),
+        ("dataset-unlabelled", "cgan", UNLABELLED, {}),
+        ("labels-unused", "dcgan", None, {"game": {"conditioning": {"kind": "none"}}}),
+        (
+            "class-norm-needs-batch-norm",
+            "vanilla",
+            None,
+            {"game": {"conditioning": {"kind": "projection"}}},
+        ),
+        (
+            "class-norm-needs-batch-norm",
+            "r3gan-small",
+            None,
+            {"game": {"conditioning": {"kind": "class_norm"}}},
+        ),
+        ("batch-norm-in-discriminator", "dcgan", None, {"game": {"penalties": [{"kind": "r1"}]}}),
+        ("batch-norm-in-discriminator", "dcgan", None, {"game": {"objective": RELATIVISTIC}}),
+        (
+            "batch-norm-in-discriminator",
+            "dcgan",
+            None,
+            {"game": {"penalties": [{"kind": "one_centred"}]}},
+        ),
+        ("wasserstein-without-lipschitz", "wgan-gp", None, {"game": {"penalties": []}}),
+        (
+            "wasserstein-without-lipschitz",
+            "wgan-gp",
+            None,
+            {"game": {"penalties": [{"kind": "r1"}]}},
+        ),
+        ("lazy-penalty", "points", None, {"game": {"penalties": [R1_EVERY_4]}}),
+        (
+            "duplicate-penalty",
+            "points",
+            None,
+            {"game": {"penalties": [{"kind": "r1"}, {"kind": "r1", "gamma": 2.0}]}},
+        ),
+        (
+            "augmentation-needs-images",
+            "points",
+            None,
+            {"game": {"augmentation": {"kind": "shift"}}},
+        ),
+        ("penalty-needs-float32", "wgan-gp", None, {"optimisation": {"precision": "bfloat16"}}),
+    ],
+)
+def test_a_bad_combination_is_refused_with_its_reason(code, recipe, space, changes):
+    assert code in refusals(recipe, space, **changes)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "space", "changes"),
+    [
+        ("dcgan", UNLABELLED, {}),
+        ("dcgan", UNLABELLED, {"game": PLAIN}),
+        (
+            "dcgan",
+            None,
+            {
+                "game": {
+                    **PLAIN,
+                    "network": {"discriminator_norm": "none"},
+                    "penalties": [{"kind": "r1"}],
+                }
+            },
+        ),
+        (
+            "wgan-gp",
+            None,
+            {"game": {"penalties": [], "network": {"discriminator_norm": "spectral"}}},
+        ),
+        ("r3gan-small", None, {"game": {"conditioning": {"kind": "concatenation"}}}),
+        ("sngan", None, {"game": {"conditioning": {"kind": "projection"}}}),
+        ("vanilla", POINTS, {}),
+        ("vanilla", image_space(3, 200), {}),
+    ],
+)
+def test_the_mended_combination_passes(recipe, space, changes):
+    assert check(config_for(recipe, space, **changes)) == []
+
+
+@pytest.mark.parametrize(
+    ("code", "recipe", "changes"),
+    [
+        ("lazy-penalty", "r3gan-small", {"game": {"penalties": [R1_EVERY_4]}}),
+        ("redundant-penalty", "sngan", {"game": {"penalties": [{"kind": "one_centred"}]}}),
+    ],
+)
+def test_a_doubtful_combination_is_warned_about(code, recipe, changes):
+    assert [w.code for w in check(config_for(recipe, **changes))] == [code]
+
+
+def test_all_reasons_are_given_at_once():
+    codes = refusals("cgan", UNLABELLED, game={"penalties": [{"kind": "r1"}]})
+    assert codes == {"dataset-unlabelled", "batch-norm-in-discriminator"}
