@@ -58,6 +58,7 @@ def create_app(settings: Settings, redis_url: str) -> FastAPI:
         app.state.registry = registry
         app.state.dispatcher = Dispatcher(redis_url)
         app.state.engine = Engine(settings)
+        app.state.streams = set()
         yield
         app.state.engine.close()
 

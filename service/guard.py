@@ -57,6 +57,8 @@ class Guard:
         try:
             self._check(scope, headers, limit)
         except Problem as problem:
+            # Whatever of the body is on its way is not waited for.
+            problem.headers = {**(problem.headers or {}), "Connection": "close"}
             response = respond(Request(scope), problem)
             await response(scope, receive, send_with_headers)
             return
@@ -88,7 +90,11 @@ class _Body:
             async with asyncio.timeout(max(0.0, self._deadline - time.monotonic())):
                 message = await self._receive()
         except TimeoutError:
-            raise Problem("too-slow", "the body did not arrive in time; send it faster") from None
+            raise Problem(
+                "too-slow",
+                "the body did not arrive in time; send it faster",
+                headers={"Connection": "close"},
+            ) from None
         self._bytes += len(message.get("body", b""))
         if self._bytes > self._limit_bytes:
             raise _too_large(self._limit_bytes)

@@ -50,6 +50,7 @@ class Ringside:
 
     def __init__(self, home: Path, port: int = 0) -> None:
         self.home, self.log = home, home / "up.log"
+        self.log.unlink(missing_ok=True)
         self._process = start(
             [sys.executable, "-m", "service.cli", "up"], self._environment(port), self.log
         )

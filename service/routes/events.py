@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 
 from service.deps import JobDep
 from service.negotiation import choose_format
-from service.problems import parameter_problem
+from service.problems import Problem, parameter_problem
 from worker.store.events import Event
 from worker.store.jobs import LIVE, Job
 
@@ -21,6 +21,7 @@ router = APIRouter(prefix="/jobs", tags=["jobs"])
 
 _POLL_SECONDS, _PING_SECONDS = 0.2, 15.0
 _LIFETIME_SECONDS = 3600.0
+_MAX_STREAMS = 64
 _FORMATS = {
     "sse": "text/event-stream",
     "ndjson": "application/x-ndjson",
@@ -49,11 +50,15 @@ async def events(
     which tells browsers to stop.
     """
     chosen = choose_format(None, request.headers.get("accept"), _FORMATS)
-    after = max(after, _resumed(last_event_id))
+    last_id = await asyncio.to_thread(_last_id, job)
+    # An id from elsewhere must not silence the stream.
+    after = min(max(after, _resumed(last_event_id)), last_id)
     if chosen == "json":
         return JSONResponse(await asyncio.to_thread(_page, job, after, limit))
-    if await asyncio.to_thread(_is_over, job, after):
+    if after == last_id and await asyncio.to_thread(_is_settled, job):
         return Response(status_code=204)
+    if len(request.app.state.streams) >= _MAX_STREAMS:
+        raise Problem("overloaded", f"{_MAX_STREAMS} streams are open; ask for JSON pages instead")
     stream = _follow(job, after, request)
     if chosen == "ndjson":
         lines = (json.dumps(event._asdict()) + "\n" async for event in stream if event)
@@ -79,9 +84,8 @@ def _page(job: Job, after: int, limit: int) -> dict[str, Any]:
     return {"object": "list", "data": data, "has_more": has_more, "last_event_id": last}
 
 
-def _is_over(job: Job, after: int) -> bool:
-    """Whether nothing is left to be told, now or later."""
-    return _is_settled(job) and next(job.events.after(after), None) is None
+def _last_id(job: Job) -> int:
+    return max((event.id for event in job.events.after(0)), default=0)
 
 
 def _is_settled(job: Job) -> bool:
@@ -94,6 +98,16 @@ def _is_settled(job: Job) -> bool:
 
 async def _follow(job: Job, after: int, request: Request) -> AsyncIterator[Event | None]:
     """Events as they are written; None now and then, so that a dead connection is noticed."""
+    mine = object()
+    request.app.state.streams.add(mine)
+    try:
+        async for event in _told(job, after, request):
+            yield event
+    finally:
+        request.app.state.streams.discard(mine)
+
+
+async def _told(job: Job, after: int, request: Request) -> AsyncIterator[Event | None]:
     started = spoke = time.monotonic()
     seen = -1
     while time.monotonic() - started < _LIFETIME_SECONDS:

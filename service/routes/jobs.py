@@ -10,6 +10,7 @@ from service.deps import DispatcherDep, JobDep, StoreDep, require_queue
 from service.pages import Cursor, Limit, listing, page
 from service.problems import Problem, body_problem, parameter_problem
 from service.schemas import CheckpointView, JobView, Listing, ResumeRequest
+from worker.store.checkpoints import Checkpoint, CheckpointCorrupt
 from worker.store.jobs import LIVE, Job, JobRecord, Status, Stop
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
@@ -145,7 +146,15 @@ def metrics(
 @router.get("/{job_id}/checkpoints")
 def checkpoints(job: JobDep) -> Listing:
     """The checkpoints that are kept, by step."""
-    return listing([CheckpointView.of(checkpoint) for checkpoint in job.checkpoints()])
+    return listing([view for view in map(_checkpoint_view, job.checkpoints()) if view])
+
+
+def _checkpoint_view(checkpoint: Checkpoint) -> CheckpointView | None:
+    try:
+        return CheckpointView.of(checkpoint)
+    except CheckpointCorrupt:
+        # Damaged, or pruned just now; the others are still worth listing.
+        return None
 
 
 @router.get("/{job_id}/previews")

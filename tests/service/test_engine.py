@@ -143,6 +143,38 @@ def test_a_client_that_goes_frees_its_place(tmp_path: Path, checkpoint: Checkpoi
     assert drawn == []
 
 
+def test_the_application_notices_that_a_client_goes(
+    settings: Settings, redis_url: str, checkpoint: Checkpoint
+) -> None:
+    app, held = create_app(settings, redis_url), Held()
+    messages = iter([{"type": "http.request"}, {"type": "http.disconnect"}])
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/sample",
+        "query_string": b"model=plain&seed=1",
+        "headers": [(b"host", b"127.0.0.1")],
+    }
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return next(messages)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def run() -> None:
+        async with app.router.lifespan_context(app):
+            holding = asyncio.create_task(app.state.engine.run(staying(), checkpoint, held))
+            await asyncio.to_thread(held.begun.wait, 30)
+            await app(scope, receive, send)
+            held.let_go.set()
+            await holding
+
+    asyncio.run(run())
+    assert sent[0]["status"] == 499
+
+
 def test_a_place_over_the_limit_is_refused_at_once(tmp_path: Path, checkpoint: Checkpoint) -> None:
     engine, held = busy(tmp_path, max_waiting_requests=1), Held()
 

@@ -202,6 +202,21 @@ def test_a_client_that_breaks_off_harms_nobody(tmp_path: Path, redis_url: str) -
     assert upload(app, "/train", Breaking()).status in (0, 400)
 
 
+def test_a_body_that_comes_too_slowly_is_not_waited_for(
+    tmp_path: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Stuck(Upload):
+        async def receive(self) -> dict[str, Any]:
+            if self.bytes_taken:
+                await asyncio.Event().wait()
+            return await super().receive()
+
+    monkeypatch.setattr("service.guard._JSON_SECONDS", 0.05)
+    answer = upload(create_app(Settings(home=tmp_path), redis_url), "/train", Stuck())
+    assert answer.status == 408
+    assert b'"code":"too-slow"' in answer.body
+
+
 @pytest.mark.parametrize(
     "origin",
     [

@@ -196,6 +196,15 @@ def test_a_stream_follows_a_job_to_its_end(
     assert told[-1]["event"] == "job.done"
 
 
+def test_an_event_id_from_elsewhere_does_not_silence_the_stream(client: TestClient) -> None:
+    job_id = queue(client)
+    canceling = threading.Timer(0.3, client.post, (f"/jobs/{job_id}/cancel",))
+    canceling.start()
+    told = events(client.get(f"/jobs/{job_id}/events", headers={"Last-Event-ID": "999"}).text)
+    canceling.join()
+    assert told[-1]["event"] == "job.done"
+
+
 def test_a_queued_job_is_cancelled_at_once(client: TestClient) -> None:
     job_id = queue(client)
     assert client.post(f"/jobs/{job_id}/cancel").json()["status"] == "canceled"
