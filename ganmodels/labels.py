@@ -93,7 +93,7 @@ def draw_evenly(classes: int, seed: int, index: int) -> int:
 
 
 def _flat(items: Items) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(items)).reshape(len(items), -1).float()
+    return torch.from_numpy(items.reshape(len(items), -1).astype(np.float32))
 
 
 LabelSource = Annotated[GivenLabels | ClusterLabels, Field(discriminator="kind")]

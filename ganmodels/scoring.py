@@ -90,7 +90,7 @@ class Scorer:
         A conditional discriminator judges under ``label``; without one it judges under every
         label and keeps the best. One that was trained on clusters judges under the nearest.
         """
-        judged = to_network(np.ascontiguousarray(items), self.space, self.device)
+        judged = to_network(items, self.space, self.device)
         if self.clusters is not None:
             nearest = torch.from_numpy(self.clusters.nearest(items))
             logits, labels = judge(self.discriminator, judged, nearest), None
@@ -133,7 +133,7 @@ def calibrate(
     discriminator.eval()
     try:
         with torch.inference_mode():
-            real = to_network(np.array(reals), sampler.space, device)
+            real = to_network(reals, sampler.space, device)
             fake = to_network(fakes, sampler.space, device)
             return Calibration.of(
                 judge(discriminator, real, real_labels),

@@ -68,6 +68,7 @@ KINDS: Mapping[str, Kind] = {
     "checkpoint-corrupt": Kind(503, "A checkpoint cannot be read"),
     "queue-unavailable": Kind(503, "The queue does not answer"),
     "overloaded": Kind(503, "Too many requests are waiting"),
+    "storage-full": Kind(507, "There is no room"),
     "deadline-exceeded": Kind(504, "The request waited too long"),
 }
 STATUS_CODES = {

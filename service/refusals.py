@@ -1,5 +1,6 @@
 """From what is raised anywhere below to the problem document that clients see."""
 
+import errno
 import logging
 import re
 from collections.abc import Awaitable, Callable, Sequence
@@ -37,6 +38,7 @@ def install(app: FastAPI, routes: Sequence[APIRoute]) -> None:
         InvalidConfig: config_problem,
         CheckpointCorrupt: checkpoint_problem,
         FileNotFoundError: vanished_problem,
+        OSError: storage_problem,
         Exception: unexpected_problem,
     }
     for kind, translate in translations.items():
@@ -109,6 +111,14 @@ def vanished_problem(error: FileNotFoundError) -> Problem:
     """Something was deleted between being found and being read."""
     log.warning("a file vanished while it was read", exc_info=error)
     return Problem("not-found", "it was deleted while it was read")
+
+
+def storage_problem(error: OSError) -> Problem:
+    """A full disk; anything else is a bug."""
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return unexpected_problem(error)
+    log.error("the disk is full", exc_info=error)
+    return Problem("storage-full", "the disk of the service is full; delete datasets or jobs")
 
 
 def unexpected_problem(error: Exception) -> Problem:

@@ -110,7 +110,7 @@ class Attempt:
         schedule, checkpoints = self.config.schedule, self.job.checkpoints()
         needed = self._store.models.steps_in_use(self.job.id)
         for checkpoint in checkpoints[: -schedule.keep_last]:
-            step = checkpoint.manifest.step
+            step = checkpoint.step
             if step in needed or (schedule.keep_every and step % schedule.keep_every == 0):
                 continue
             remove(checkpoint)

@@ -98,8 +98,9 @@ def _settle(job: Job, status: Status, error: JobError | None) -> None:
         job.want_stop(None)
         finished = None if status in ("queued", "paused") else now()
         job.change(record, status=status, error=error, finished_at=finished)
-    if status not in ("queued", "paused"):
-        job.events.append("job.done", {"status": status})
+        # Inside the lock: who waits for the end of the history waits for the lock.
+        if finished:
+            job.events.append("job.done", {"status": status})
 
 
 def _play(settings: Settings, job: Job, interrupted: threading.Event) -> Outcome:

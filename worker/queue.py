@@ -116,6 +116,9 @@ def work(settings: Settings, url: str) -> None:
     """Run jobs until SIGTERM or SIGINT; both let the training process save first."""
     client = connect(url, None, retries=-1)
     store = Store(settings.home)
+    # What lies in Redis is replaced by what lies on disk, oldest first. A job that another worker
+    # trains is delivered again and found to be locked.
+    _queue(client).empty()  # type: ignore[no-untyped-call]
     for job in unfinished(store):
         _enqueue(client, job.id)
     worker = TrainWorker(

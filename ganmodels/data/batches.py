@@ -27,7 +27,8 @@ def stream(seed: int, purpose: str, index: int, random: torch.Generator) -> torc
 
 def to_network(items: NDArray[np.generic] | Tensor, space: Space, device: torch.device) -> Items:
     """Stored items (uint8 [n, h, w, c] or float32 [n, d]) as the networks see them."""
-    tensor = torch.as_tensor(items, device=device)
+    # Copied: packed items are memory-mapped read-only, which PyTorch cannot express.
+    tensor = items if isinstance(items, Tensor) else torch.from_numpy(np.array(items)).to(device)
     if isinstance(space, ImageSpace):
         # Channels stay last in memory, which is the layout that convolutions run fastest in.
         return tensor.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)

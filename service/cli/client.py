@@ -31,25 +31,31 @@ class ClientSettings(BaseSettings):
 
 @contextmanager
 def connect() -> Iterator[httpx2.Client]:
-    """A client of the API that the environment names.
-
-    A refusal or a broken connection inside the block ends the command with its exit status.
-    """
+    """A client of the API that the environment names; inside, its errors end the command."""
     url, key = _target()
     headers = {"Authorization": f"Bearer {key}"} if key else {}
-    with httpx2.Client(base_url=url, headers=headers, timeout=_TIMEOUT) as client:
-        try:
-            yield client
-        except httpx2.HTTPStatusError as error:
-            refuse(error.response)
-        except (httpx2.InvalidURL, httpx2.UnsupportedProtocol):
-            fail(f"RINGSIDE_URL is no http address: {url}", ExitStatus.USAGE)
-        except httpx2.TransportError as error:
-            fail(
-                f"no answer from {url} ({type(error).__name__}); start Ringside with "
-                "`ringside up`, or set RINGSIDE_URL",
-                ExitStatus.UNAVAILABLE,
-            )
+    with (
+        reporting(url),
+        httpx2.Client(base_url=url, headers=headers, timeout=_TIMEOUT) as client,
+    ):
+        yield client
+
+
+@contextmanager
+def reporting(url: str) -> Iterator[None]:
+    """A refusal or a broken connection inside the block ends the command with its exit status."""
+    try:
+        yield
+    except httpx2.HTTPStatusError as error:
+        refuse(error.response)
+    except (httpx2.InvalidURL, httpx2.UnsupportedProtocol):
+        fail(f"RINGSIDE_URL is no http address: {url}", ExitStatus.USAGE)
+    except httpx2.TransportError as error:
+        fail(
+            f"no answer from {url} ({type(error).__name__}); start Ringside with "
+            "`ringside up`, or set RINGSIDE_URL",
+            ExitStatus.UNAVAILABLE,
+        )
 
 
 def checked(response: httpx2.Response) -> httpx2.Response:

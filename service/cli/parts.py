@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
@@ -19,11 +20,11 @@ from worker.settings import Settings
 _READY_SECONDS = 60.0
 # A worker that is told to stop finishes its step and writes a checkpoint.
 _PATIENCE_SECONDS, _REDIS_PATIENCE_SECONDS = 120.0, 10.0
-_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stopped(Exception):  # noqa: N818 - named for what it says
-    """SIGINT or SIGTERM: time to stop everything."""
+    """Ctrl-C, SIGTERM or a closed terminal: time to stop everything."""
 
 
 class Parts:
@@ -50,7 +51,9 @@ class Parts:
             signal.signal(number, signal.SIG_DFL)
         self.client.close()
         if kind is Stopped:
-            typer.echo("\nstopping: a running training saves first (Ctrl-C again: at once)")
+            # The terminal may be gone.
+            with suppress(OSError):
+                typer.echo("\nstopping: a running training saves first (Ctrl-C again: at once)")
         redis = self._processes.pop("redis", None)
         stop(list(self._processes.values()), _PATIENCE_SECONDS)
         stop([redis] if redis else [], _REDIS_PATIENCE_SECONDS)
@@ -69,7 +72,7 @@ class Parts:
         }
         # The API first: it is what people wait for.
         for part in ("api", "worker"):
-            self._logs[part] = self._home / f"{part}.log"
+            self._logs[part] = _fresh(self._home / f"{part}.log")
             command = [sys.executable, "-m", "service.cli", part]
             self._processes[part] = start(command, environment, self._logs[part])
         self._wait_until_ready()
@@ -102,7 +105,8 @@ class Parts:
         keys = settings.keys
         headers = {"Authorization": f"Bearer {keys[0]}"} if keys else {}
         self.url = address(settings)
-        self.client = httpx2.Client(base_url=self.url, headers=headers, timeout=60)
+        # A proxy of the environment cannot reach this machine.
+        self.client = httpx2.Client(base_url=self.url, headers=headers, timeout=60, trust_env=False)
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + _READY_SECONDS
@@ -126,6 +130,13 @@ class Parts:
             if process.poll() is not None:
                 log = self._logs[part]
                 fail(f"the {part} stopped: {_last_line(log)} (log: {log})")
+
+
+def _fresh(log: Path) -> Path:
+    """A log to begin; the one of the run before is kept beside it."""
+    if log.exists():
+        log.replace(log.with_suffix(".log.1"))
+    return log
 
 
 def _last_line(log: Path) -> str:

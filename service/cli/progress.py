@@ -42,7 +42,9 @@ class LiveBar:
             TextColumn("{task.fields[details]}"),
             console=Console(stderr=True),
         )
-        self._task = self._bar.add_task(job["id"][-8:], total=self._total, details="")
+        self._task = self._bar.add_task(
+            job["model"] or job["recipe"], total=self._total, details=""
+        )
 
     def __enter__(self) -> "LiveBar":
         self._bar.start()

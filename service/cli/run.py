@@ -4,6 +4,7 @@ import os
 
 import typer
 
+from service.cli.client import reporting
 from service.cli.exits import fail
 from service.cli.parts import Parts
 from service.cli.setup import free_port, read_settings, serving_settings
@@ -41,7 +42,8 @@ def demo(
 
     with Parts(serving_settings()) as parts:
         parts.start()
-        show(parts.client, steps, again)
+        with reporting(parts.url):
+            show(parts.client, steps, again)
         parts.watch()
 
 

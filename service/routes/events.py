@@ -50,7 +50,7 @@ async def events(
     which tells browsers to stop.
     """
     chosen = choose_format(None, request.headers.get("accept"), _FORMATS)
-    last_id = await asyncio.to_thread(_last_id, job)
+    last_id = await asyncio.to_thread(lambda: job.events.last_id)
     # An id from elsewhere must not silence the stream.
     after = min(max(after, _resumed(last_event_id)), last_id)
     if chosen == "json":
@@ -82,10 +82,6 @@ def _page(job: Job, after: int, limit: int) -> dict[str, Any]:
     last = page[-1].id if page else after
     data = [event._asdict() for event in page]
     return {"object": "list", "data": data, "has_more": has_more, "last_event_id": last}
-
-
-def _last_id(job: Job) -> int:
-    return max((event.id for event in job.events.after(0)), default=0)
 
 
 def _is_settled(job: Job) -> bool:

@@ -104,7 +104,7 @@ def _check_resumable(job: Job, record: JobRecord) -> None:
 
 def _extend(job: Job, record: JobRecord, steps: int | None) -> None:
     config, newest = job.config(), job.checkpoint()
-    done = newest.manifest.step if newest else 0
+    done = newest.step if newest else 0
     wanted = steps or config.schedule.steps
     if wanted <= done:
         raise body_problem(

@@ -1,5 +1,6 @@
 """Recipes, and the JSON Schema of everything that can be set."""
 
+from functools import cache
 from typing import Any
 
 from fastapi import APIRouter
@@ -16,7 +17,12 @@ router = APIRouter(tags=["reference"])
 def list_recipes() -> dict[str, Any]:
     """All recipes with their complete settings, and the schema of a configuration."""
     data = [{"name": name, **recipe.model_dump(mode="json")} for name, recipe in RECIPES.items()]
-    return {"object": "list", "data": data, "config_schema": TrainConfig.model_json_schema()}
+    return {"object": "list", "data": data, "config_schema": _schema()}
+
+
+@cache
+def _schema() -> dict[str, Any]:
+    return TrainConfig.model_json_schema()
 
 
 @router.get("/recipes/{name}")

@@ -33,7 +33,7 @@ router = APIRouter(tags=["samples"])
 
 MAX_INDEX = 2**53
 _ANSWER: dict[str, Any] = {"content": {encoding.media_type: {} for encoding in FORMATS.values()}}
-_LATENT_FORMATS = {"npy": "application/x-npy", "json": "application/json"}
+_LATENT_FORMATS = {"json": "application/json", "npy": "application/x-npy"}
 
 Model = Annotated[
     str,

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Response
 from filelock import Timeout
@@ -22,7 +22,8 @@ from worker.errors import NotFound, Unavailable
 from worker.queue import Dispatcher
 from worker.settings import Settings
 from worker.store import Store
-from worker.store.jobs import LIVE, Job
+from worker.store.files import new_id
+from worker.store.jobs import LIVE, Job, JobRecord
 
 router = APIRouter(tags=["training"])
 
@@ -45,14 +46,13 @@ def train(
         response.status_code = 200
         return make_plan(body, store, configuration)
 
-    def accept() -> Job:
-        return _accept(body, store, configuration, dispatcher)
+    def accept(job_id: str) -> Job:
+        return _accept(body, job_id, store, configuration, dispatcher)
 
     if idempotency_key is None:
-        job = accept()
+        job = accept(new_id("job"))
     else:
-        fingerprint = _fingerprint(body)
-        job, replayed = _once(store, idempotency_key, fingerprint, accept)
+        job, replayed = _once(store, idempotency_key, _fingerprint(body), accept)
         if replayed:
             response.headers["Idempotent-Replayed"] = "true"
     response.headers["Location"] = f"/jobs/{job.id}"
@@ -141,17 +141,17 @@ def _fingerprint(body: TrainRequest) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _once(store: Store, key: str, fingerprint: str, accept: Callable[[], Job]) -> tuple[Job, bool]:
+def _once(
+    store: Store, key: str, fingerprint: str, accept: Callable[[str], Job]
+) -> tuple[Job, bool]:
     """The job of an Idempotency-Key, and whether it was there before."""
     try:
         # Who comes second waits for the first one's job.
         with store.idempotency.lock(key).acquire(timeout=_KEY_TIMEOUT_SECONDS):
-            job_id = store.idempotency.find(key, fingerprint)
-            if job_id:
+            job_id = store.idempotency.job_id(key, fingerprint)
+            if store.jobs.exists(job_id):
                 return store.jobs.get(job_id), True
-            job = accept()
-            store.idempotency.remember(key, fingerprint, job.id)
-            return job, False
+            return accept(job_id), False
     except Timeout:
         raise Problem(
             "conflict", "another request under this Idempotency-Key is at work; try again"
@@ -159,7 +159,11 @@ def _once(store: Store, key: str, fingerprint: str, accept: Callable[[], Job]) -
 
 
 def _accept(
-    body: TrainRequest, store: Store, configuration: Settings, dispatcher: Dispatcher
+    body: TrainRequest,
+    job_id: str,
+    store: Store,
+    configuration: Settings,
+    dispatcher: Dispatcher,
 ) -> Job:
     plan = make_plan(body, store, configuration)
     waiting = sum(job.record().status in LIVE for job in store.jobs.unfinished())
@@ -171,8 +175,14 @@ def _accept(
             headers={"Retry-After": "60"},
         )
     require_queue(dispatcher)
-    warnings: tuple[dict[str, Any], ...] = plan.warnings
-    job = store.jobs.create(plan.config, plan.recipe, plan.recipe_chosen, body.model, warnings)
+    record = JobRecord(
+        id=job_id,
+        recipe=plan.recipe,
+        recipe_chosen=plan.recipe_chosen,
+        model=body.model,
+        warnings=plan.warnings,
+    )
+    job = store.jobs.create(plan.config, record)
     if body.model:
         store.models.add_job(body.model, job.id)
     try:

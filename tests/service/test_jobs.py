@@ -3,6 +3,7 @@
 import io
 import json
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -196,9 +197,24 @@ def test_a_stream_follows_a_job_to_its_end(
     assert told[-1]["event"] == "job.done"
 
 
+def test_head_of_a_stream_does_not_wait_for_its_end(client: TestClient) -> None:
+    job_id = queue(client)
+    answer = client.head(f"/jobs/{job_id}/events")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    client.post(f"/jobs/{job_id}/cancel")
+
+
 def test_an_event_id_from_elsewhere_does_not_silence_the_stream(client: TestClient) -> None:
     job_id = queue(client)
-    canceling = threading.Timer(0.3, client.post, (f"/jobs/{job_id}/cancel",))
+
+    def cancel_when_streaming() -> None:
+        deadline = time.monotonic() + 30
+        while not client.app.state.streams and time.monotonic() < deadline:  # type: ignore[attr-defined]
+            time.sleep(0.01)
+        client.post(f"/jobs/{job_id}/cancel")
+
+    canceling = threading.Thread(target=cancel_when_streaming)
     canceling.start()
     told = events(client.get(f"/jobs/{job_id}/events", headers={"Last-Event-ID": "999"}).text)
     canceling.join()

@@ -10,7 +10,7 @@ from tests.ganmodels.builders import config_for
 from worker.jobs import train_job
 from worker.settings import Settings
 from worker.store import Store
-from worker.store.jobs import Job
+from worker.store.jobs import Job, JobRecord
 
 SCHEDULE = {"steps": 8, "metrics_every": 2, "previews_every": 4, "checkpoints_every": 4}
 
@@ -31,7 +31,7 @@ def make_job(store: Store, recipe: str = "cgan", model: str | None = None, **cha
     config = TrainConfig.model_validate(
         {**config.model_dump(), "dataset": dataset.manifest.id}, strict=False
     )
-    job = store.jobs.create(config, recipe, False, model, ())
+    job = store.jobs.create(config, JobRecord(recipe=recipe, model=model))
     if model:
         store.models.add_job(model, job.id)
     return job

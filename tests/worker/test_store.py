@@ -102,11 +102,12 @@ def test_a_version_is_added_once_per_checkpoint(store):
 
 def test_an_idempotency_key_belongs_to_one_body(store):
     with store.idempotency.lock("key"):
-        assert store.idempotency.find("key", "body") is None
-        store.idempotency.remember("key", "body", "job_1")
-    assert store.idempotency.find("key", "body") == "job_1"
+        job_id = store.idempotency.job_id("key", "body")
+    assert is_id("job", job_id)
+    assert store.idempotency.job_id("key", "body") == job_id
+    assert store.idempotency.job_id("another key", "body") != job_id
     with pytest.raises(Conflict, match="another body"):
-        store.idempotency.find("key", "other")
+        store.idempotency.job_id("key", "other")
 
 
 def test_a_builtin_dataset_cannot_be_deleted(store):

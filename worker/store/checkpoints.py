@@ -22,6 +22,7 @@ FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 CONFIG = "config.json"
 _MAX_MANIFEST_BYTES = 65_536
+_PREFIX = "step-"
 
 FileName = Annotated[str, Field(pattern=r"^[a-z]+\.(safetensors|json)$")]
 
@@ -62,6 +63,11 @@ class Manifest(Frozen):
     files: tuple[FileEntry, ...]
 
 
+def directory_name(step: int) -> str:
+    """What a checkpoint's directory is called; names sort by step."""
+    return f"{_PREFIX}{step:09d}"
+
+
 class CheckpointCorrupt(Exception):  # noqa: N818
     """A checkpoint whose files are not those of its manifest."""
 
@@ -71,6 +77,11 @@ class Checkpoint:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+
+    @property
+    def step(self) -> int:
+        """The step, by the directory's name: no file is read for it."""
+        return int(self.path.name.removeprefix(_PREFIX))
 
     @cached_property
     def manifest(self) -> Manifest:

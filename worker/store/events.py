@@ -1,13 +1,17 @@
 """A job's events: an append-only file whose line numbers are the event ids."""
 
 import json
+import os
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from filelock import FileLock
 
 from worker.store.files import now
+
+_LONGEST_LINE_BYTES = 65_536
 
 
 class Event(NamedTuple):
@@ -29,8 +33,10 @@ class EventLog:
     def append(self, type_: str, data: dict[str, Any]) -> None:
         """Add one event. Ids stay without gaps, whoever writes."""
         with self._lock, self._path.open("a+b") as file:
-            number = _last_id(file) + 1
-            line = {"id": number, "type": type_, "at": now(), "data": data}
+            last_id, end = _whole_tail(file)
+            # A line that a crash tore is not part of the history.
+            file.truncate(end)
+            line = {"id": last_id + 1, "type": type_, "at": now(), "data": data}
             file.write(json.dumps(line, allow_nan=False).encode() + b"\n")
 
     def after(self, last_id: int) -> Iterator[Event]:
@@ -38,12 +44,19 @@ class EventLog:
         if not self._path.exists():
             return
         with self._path.open("rb") as file:
-            for line in file:
+            # An event's id is the number of its line, so those before need not be understood.
+            for line in islice(file, last_id, None):
                 if not line.endswith(b"\n"):
                     return
-                event = Event(**json.loads(line))
-                if event.id > last_id:
-                    yield event
+                yield Event(**json.loads(line))
+
+    @property
+    def last_id(self) -> int:
+        """The id of the newest event; 0 before the first."""
+        if not self._path.exists():
+            return 0
+        with self._path.open("rb") as file:
+            return _whole_tail(file)[0]
 
     @property
     def size(self) -> int:
@@ -51,15 +64,12 @@ class EventLog:
         return self._path.stat().st_size if self._path.exists() else 0
 
 
-def _last_id(file: Any) -> int:
-    """The id on the last whole line; a torn last line (a crash while writing) is cut off."""
-    end = file.seek(0, 2)
-    window = min(end, 65536)
-    file.seek(end - window)
-    tail = file.read(window)
+def _whole_tail(file: BinaryIO) -> tuple[int, int]:
+    """The id on the last whole line, and where that line ends."""
+    end = file.seek(0, os.SEEK_END)
+    start = max(0, end - _LONGEST_LINE_BYTES)
+    file.seek(start)
+    tail = file.read(end - start)
     whole = tail.rfind(b"\n") + 1
-    if whole < len(tail):
-        file.truncate(end - len(tail) + whole)
-        file.seek(0, 2)
     lines = tail[:whole].splitlines()
-    return int(json.loads(lines[-1])["id"]) if lines else 0
+    return (int(json.loads(lines[-1])["id"]) if lines else 0), start + whole

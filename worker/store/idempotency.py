@@ -6,7 +6,7 @@ from filelock import FileLock
 
 from worker.errors import Conflict
 from worker.names import file_stem
-from worker.store.files import read_json, replace_json
+from worker.store.files import new_id, read_json, replace_json
 
 
 class IdempotencyKeys:
@@ -20,15 +20,18 @@ class IdempotencyKeys:
         self._directory.mkdir(parents=True, exist_ok=True)
         return FileLock(self._directory / f"{file_stem(key)}.lock")
 
-    def find(self, key: str, fingerprint: str) -> str | None:
-        """The job made under this key, or None.
+    def job_id(self, key: str, fingerprint: str) -> str:
+        """The id of the job that belongs to a key, inside ``lock``; the job may not exist yet.
+
+        It is fixed before the job is made: a crash in between leaves a key whose job the next
+        try makes, never a second job.
 
         Raises:
             Conflict: when the key was used with another body.
         """
         path = self._directory / f"{file_stem(key)}.json"
         if not path.exists():
-            return None
+            replace_json(path, {"fingerprint": fingerprint, "job": new_id("job")})
         remembered = read_json(path)
         if remembered["fingerprint"] != fingerprint:
             raise Conflict(
@@ -36,8 +39,3 @@ class IdempotencyKeys:
                 "this Idempotency-Key was used with another body; use a new key for a new request",
             )
         return str(remembered["job"])
-
-    def remember(self, key: str, fingerprint: str, job_id: str) -> None:
-        """Tie the key to a job."""
-        path = self._directory / f"{file_stem(key)}.json"
-        replace_json(path, {"fingerprint": fingerprint, "job": job_id})

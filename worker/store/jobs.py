@@ -22,12 +22,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from filelock import FileLock
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from ganmodels.config import TrainConfig
 from worker.errors import Conflict, NotFound
 from worker.names import is_id
-from worker.store.checkpoints import MANIFEST, Checkpoint, CheckpointCorrupt
+from worker.store.checkpoints import MANIFEST, Checkpoint, CheckpointCorrupt, directory_name
 from worker.store.events import EventLog
 from worker.store.files import new_directory, new_id, now, read_json, replace_json, write_durably
 
@@ -52,14 +52,14 @@ class JobRecord(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    id: str
+    id: str = Field(default_factory=lambda: new_id("job"))
     status: Status = "queued"
     recipe: str
     recipe_chosen: bool = False
     model: str | None = None
     warnings: tuple[dict[str, str], ...] = ()
     attempt: int = 0
-    created_at: str
+    created_at: str = Field(default_factory=now)
     started_at: str | None = None
     finished_at: str | None = None
     error: JobError | None = None
@@ -167,7 +167,7 @@ class Job:
 
     def checkpoint(self, step: int | None = None) -> Checkpoint | None:
         """The newest checkpoint, or the one at ``step``."""
-        found = [c for c in self.checkpoints() if step in (None, c.manifest.step)]
+        found = [c for c in self.checkpoints() if step in (None, c.step)]
         return found[-1] if found else None
 
     def newest_sound_checkpoint(self) -> Checkpoint | None:
@@ -223,7 +223,7 @@ class Epoch:
 
     def checkpoint_path(self, step: int) -> Path:
         """Where the checkpoint of a step lies; names sort by step."""
-        return self.path / "checkpoints" / f"step-{step:09d}"
+        return self.path / "checkpoints" / directory_name(step)
 
     def preview_path(self, step: int) -> Path:
         """Where the preview of a step lies."""
@@ -232,8 +232,9 @@ class Epoch:
     def checkpoints(self) -> Iterator[Checkpoint]:
         """This attempt's checkpoints that count, by step."""
         for path in sorted((self.path / "checkpoints").glob("step-*")):
-            if (path / MANIFEST).exists() and self.holds(int(path.name.removeprefix("step-"))):
-                yield Checkpoint(path)
+            checkpoint = Checkpoint(path)
+            if (path / MANIFEST).exists() and self.holds(checkpoint.step):
+                yield checkpoint
 
     def metrics(self) -> Iterator[dict[str, Any]]:
         """This attempt's rows that count; a line still being written is left out."""
@@ -256,23 +257,8 @@ class Jobs:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
-    def create(
-        self,
-        config: TrainConfig,
-        recipe: str,
-        recipe_chosen: bool,
-        model: str | None,
-        warnings: tuple[dict[str, str], ...],
-    ) -> Job:
+    def create(self, config: TrainConfig, record: JobRecord) -> Job:
         """A new job, on disk when this returns."""
-        record = JobRecord(
-            id=new_id("job"),
-            recipe=recipe,
-            recipe_chosen=recipe_chosen,
-            model=model,
-            warnings=warnings,
-            created_at=now(),
-        )
         path = self._directory / record.id
         with new_directory(path) as directory:
             write_durably(directory / "config.json", config.model_dump_json(indent=1).encode())
@@ -291,6 +277,10 @@ class Jobs:
         if not is_id("job", job_id) or not path.is_dir():
             raise NotFound("job-not-found", "there is no job of this id; see GET /jobs")
         return Job(path)
+
+    def exists(self, job_id: str) -> bool:
+        """Whether there is a job of this id, which must be one of ours."""
+        return (self._directory / job_id).is_dir()
 
     def all(self) -> list[Job]:
         """All jobs, newest first."""

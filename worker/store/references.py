@@ -49,7 +49,7 @@ def _of_job(store: Store, job_id: str, step: int | None) -> Resolved:
             if step is None
             else "the job keeps no checkpoint of this step; see its /checkpoints",
         )
-    return Resolved(checkpoint, f"{job_id}:{checkpoint.manifest.step}", step is not None)
+    return Resolved(checkpoint, f"{job_id}:{checkpoint.step}", step is not None)
 
 
 def _of_alias(store: Store, model: Model, alias: str) -> Resolved:
@@ -70,7 +70,7 @@ def _of_newest_job(store: Store, model: Model) -> Resolved:
     for job_id in reversed(model.jobs):
         checkpoint = store.jobs.get(job_id).checkpoint()
         if checkpoint:
-            return Resolved(checkpoint, f"{job_id}:{checkpoint.manifest.step}", pinned=False)
+            return Resolved(checkpoint, f"{job_id}:{checkpoint.step}", pinned=False)
     raise NotFound("checkpoint-not-found", f"model {model.name} has no checkpoint yet")
 
 

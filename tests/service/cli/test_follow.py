@@ -3,12 +3,65 @@
 import json
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import threading
 
+import httpx2
 import numpy as np
 
 LONG = 10**7
+
+
+class CuttingProxy:
+    """Passes bytes on to the service, but cuts every answer after so many bytes."""
+
+    def __init__(self, port: int, answer_bytes: int) -> None:
+        self._port, self._answer_bytes, self.cuts = port, answer_bytes, 0
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._thread = threading.Thread(target=self._serve)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        # Closing alone does not wake a thread that waits in accept.
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join()
+
+    def _serve(self):
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            with client, socket.create_connection(("127.0.0.1", self._port)) as service:
+                service.sendall(client.recv(65536).replace(b"keep-alive", b"close"))
+                self._answer(service, client)
+
+    def _answer(self, service, client):
+        left = self._answer_bytes
+        while data := service.recv(left):
+            client.sendall(data)
+            left -= len(data)
+            if left == 0:
+                self.cuts += 1
+                return
+
+
+def test_a_lost_connection_is_taken_up_where_it_broke(ringside, invoke):
+    job_id = ringside.train(steps=40, schedule={"metrics_every": 2})["id"]
+    with CuttingProxy(httpx2.URL(ringside.url).port, answer_bytes=4000) as proxy:
+        answer = invoke("jobs", "follow", job_id, "--json", RINGSIDE_URL=proxy.url)
+    assert answer.exit_code == 0, answer.output
+    ids = [json.loads(line)["id"] for line in answer.stdout.splitlines()]
+    assert proxy.cuts > 1
+    assert ids == list(range(1, len(ids) + 1))
+    assert len(ids) > 20
 
 
 def test_ctrl_c_detaches_and_the_job_trains_on(ringside, invoke):

@@ -1,0 +1,173 @@
+"""From an upload to samples and scores, through the real Redis, worker and HTTP server."""
+
+import io
+import json
+import signal
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+MNIST = Path(__file__).resolve().parents[2] / "shared" / "data" / "mnist"
+TINY = {"network": {"generator_width": 8, "discriminator_width": 8}}
+# Long enough that nobody reaches the end, quick enough to stop at.
+ENDLESS = {
+    "dataset": "digits",
+    "recipe": "cgan",
+    "steps": 10**6,
+    "game": TINY,
+    "optimisation": {"precision": "float32"},
+    "schedule": {"metrics_every": 5, "checkpoints_every": 10**6},
+}
+
+
+def zip_of_classes(second: str = "light") -> bytes:
+    random, buffer = np.random.default_rng(0), io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for kind, level in (("dark", 40), (second, 200)):
+            for number in range(30):
+                pixels = random.integers(level, level + 40, (20, 30, 3), dtype=np.uint8)
+                image = io.BytesIO()
+                Image.fromarray(pixels).save(image, "PNG")
+                archive.writestr(f"{kind}/{number}.png", image.getvalue())
+    return buffer.getvalue()
+
+
+def npy(response) -> np.ndarray:
+    return np.load(io.BytesIO(response.raise_for_status().content), allow_pickle=False)
+
+
+def test_from_upload_to_samples_and_scores(ringside):
+    client = ringside.client
+    files = {"file": ("photos.zip", zip_of_classes())}
+    uploaded = client.post("/datasets", files=files, data={"name": "photos", "size": "16x24"})
+    assert uploaded.status_code == 201, uploaded.text
+    dataset = uploaded.json()
+    assert dataset["space"] == {
+        "kind": "image",
+        "height": 16,
+        "width": 24,
+        "channels": 3,
+        "classes": ["dark", "light"],
+    }
+    again = client.post("/datasets", files=files, data={"name": "photos", "size": "16x24"})
+    assert (again.status_code, again.json()["id"]) == (200, dataset["id"])
+
+    job = ringside.train(dataset="photos", model="photos", steps=30, batch_size=16, game=TINY)
+    assert (job["recipe"], job["recipe_chosen"]) == ("cgan", True)
+    assert job["progress"]["fraction"] == 1
+
+    params = {"model": "photos", "seed": 7, "format": "npy"}
+    sixteen = npy(client.get("/sample", params={**params, "n": 16, "label": "light"}))
+    assert (sixteen.shape, sixteen.dtype) == ((16, 16, 24, 3), np.uint8)
+    third = npy(client.get("/sample", params={**params, "offset": 3, "label": "light"}))
+    assert np.array_equal(third[0], sixteen[3])
+
+    picture = client.get("/sample", params={"model": "photos", "n": 4, "seed": 7})
+    drawn = Image.open(io.BytesIO(picture.content))
+    assert drawn.size == (2 * 24 + 2, 2 * 16 + 2)
+    assert json.loads(drawn.text["ringside"])["seed"] == 7
+
+    scored = client.post("/score", params={"model": "photos"}, files={"images": picture.content})
+    entry = scored.raise_for_status().json()["data"][0]
+    assert 0 <= entry["probability"] <= 1
+    assert 0 <= entry["percentile_real"] <= 100
+
+
+def test_a_training_can_be_sampled_paused_resumed_and_canceled_while_it_runs(ringside):
+    client = ringside.client
+    job = ringside.submit(**{**ENDLESS, "schedule": {"metrics_every": 5, "checkpoints_every": 10}})
+    ringside.wait(job["id"], "checkpoint.created")
+    assert client.get("/sample", params={"model": job["id"], "seed": 1}).status_code == 200
+    assert client.post(f"/jobs/{job['id']}/pause").status_code in (200, 202)
+    paused = wait_for_status(ringside, job["id"], "paused")
+    step = client.get(f"/jobs/{job['id']}/checkpoints").json()["data"][-1]["step"]
+    assert step >= 10
+    assert client.post(f"/jobs/{paused['id']}/resume").status_code == 202
+    wait_for_status(ringside, job["id"], "running")
+    assert client.post(f"/jobs/{job['id']}/cancel").status_code in (200, 202)
+    canceled = wait_for_status(ringside, job["id"], "canceled")
+    assert canceled["progress"]["step"] >= step
+    rows = client.get(f"/jobs/{job['id']}/metrics", params={"max_points": 5000}).json()
+    assert rows["columns"]["step"] == sorted(set(rows["columns"]["step"]))
+
+
+def test_a_finished_training_goes_on_with_more_steps(ringside):
+    job = ringside.train(dataset="digits", steps=12, game=TINY, batch_size=8)
+    answer = ringside.client.post(f"/jobs/{job['id']}/resume", json={"steps": 20})
+    assert answer.status_code == 202, answer.text
+    finished = wait_for_status(ringside, job["id"], "succeeded")
+    assert finished["progress"]["step"] == 20
+    assert finished["attempt"] == 2
+
+
+def test_points_are_sampled_as_numbers_and_as_a_plot(ringside):
+    job = ringside.train(dataset="ring", steps=50)
+    points = npy(
+        ringside.client.get(
+            "/sample", params={"model": job["id"], "n": 100, "seed": 0, "format": "npy"}
+        )
+    )
+    assert (points.shape, points.dtype) == ((100, 2), np.float32)
+    plot = ringside.client.get("/sample", params={"model": job["id"], "n": 100, "seed": 0})
+    assert Image.open(io.BytesIO(plot.content)).size == (512, 512)
+
+
+def test_a_service_that_is_stopped_during_a_training_goes_on_with_it_when_it_starts(launch):
+    first = launch()
+    job = first.submit(**ENDLESS)
+    first.wait(job["id"], "job.metrics")
+    assert first.stop() == 0
+    second = launch(first.home)
+    resumed = wait_for_status(second, job["id"], "running")
+    assert resumed["attempt"] == 2
+    saved = second.client.get(f"/jobs/{job['id']}/checkpoints").json()["data"]
+    assert saved[-1]["step"] >= 5
+    second.client.post(f"/jobs/{job['id']}/cancel")
+    wait_for_status(second, job["id"], "canceled")
+    assert second.stop() == 0
+
+
+def test_a_killed_service_loses_no_accepted_job(launch):
+    first = launch()
+    running = first.submit(**{**ENDLESS, "schedule": {"metrics_every": 5, "checkpoints_every": 10}})
+    waiting = first.submit(dataset="ring", steps=20)
+    first.wait(running["id"], "checkpoint.created")
+    first.stop(signal.SIGKILL)
+    second = launch(first.home)
+    wait_for_status(second, running["id"], "running")
+    assert second.job(waiting["id"])["status"] == "queued"
+    second.client.post(f"/jobs/{running['id']}/cancel")
+    assert wait_for_status(second, waiting["id"], "succeeded")["progress"]["step"] == 20
+    assert second.stop() == 0
+
+
+@pytest.mark.skipif(not MNIST.exists(), reason="../shared/data/mnist is not there")
+def test_mnist_is_imported_from_idx_and_trained(ringside):
+    names = ("t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz")
+    images, labels = ((name, (MNIST / name).read_bytes()) for name in names)
+    uploaded = ringside.client.post(
+        "/datasets", files={"file": images, "labels": labels}, data={"name": "mnist-test"}
+    )
+    assert uploaded.status_code == 201, uploaded.text
+    assert uploaded.json()["count"] == 10_000
+    job = ringside.train(dataset="mnist-test", recipe="dcgan", steps=10, game=TINY)
+    params = {"model": job["id"], "n": 2, "seed": 0, "format": "npy"}
+    assert npy(ringside.client.get("/sample", params=params)).shape == (2, 28, 28, 1)
+
+
+def wait_for_status(ringside, job_id: str, status: str) -> dict:
+    """The job in a state, waited for by its events."""
+    headers = {"Accept": "application/x-ndjson"}
+    while (job := ringside.job(job_id))["status"] != status:
+        last = ringside.client.get(f"/jobs/{job_id}/events", headers={"Accept": "application/json"})
+        after = last.json()["data"][-1]["id"]
+        if ringside.job(job_id)["status"] == status:
+            continue
+        with ringside.client.stream(
+            "GET", f"/jobs/{job_id}/events", params={"after": after}, headers=headers, timeout=60
+        ) as events:
+            next(events.iter_lines(), None)
+    return job
