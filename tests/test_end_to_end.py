@@ -42,7 +42,7 @@ def npy(response) -> np.ndarray:
 def test_from_upload_to_samples_and_scores(ringside):
     client = ringside.client
     files = {"file": ("photos.zip", zip_of_classes())}
-    uploaded = client.post("/datasets", files=files, data={"name": "photos", "size": "16x24"})
+    uploaded = client.post("/datasets", files=files, data={"name": "shots", "size": "16x24"})
     assert uploaded.status_code == 201, uploaded.text
     dataset = uploaded.json()
     assert dataset["space"] == {
@@ -52,25 +52,25 @@ def test_from_upload_to_samples_and_scores(ringside):
         "channels": 3,
         "classes": ["dark", "light"],
     }
-    again = client.post("/datasets", files=files, data={"name": "photos", "size": "16x24"})
+    again = client.post("/datasets", files=files, data={"name": "shots", "size": "16x24"})
     assert (again.status_code, again.json()["id"]) == (200, dataset["id"])
 
-    job = ringside.train(dataset="photos", model="photos", steps=30, batch_size=16, game=TINY)
+    job = ringside.train(dataset="shots", model="shots", steps=30, batch_size=16, game=TINY)
     assert (job["recipe"], job["recipe_chosen"]) == ("cgan", True)
     assert job["progress"]["fraction"] == 1
 
-    params = {"model": "photos", "seed": 7, "format": "npy"}
+    params = {"model": "shots", "seed": 7, "format": "npy"}
     sixteen = npy(client.get("/sample", params={**params, "n": 16, "label": "light"}))
     assert (sixteen.shape, sixteen.dtype) == ((16, 16, 24, 3), np.uint8)
     third = npy(client.get("/sample", params={**params, "offset": 3, "label": "light"}))
     assert np.array_equal(third[0], sixteen[3])
 
-    picture = client.get("/sample", params={"model": "photos", "n": 4, "seed": 7})
+    picture = client.get("/sample", params={"model": "shots", "n": 4, "seed": 7})
     drawn = Image.open(io.BytesIO(picture.content))
     assert drawn.size == (2 * 24 + 2, 2 * 16 + 2)
     assert json.loads(drawn.text["ringside"])["seed"] == 7
 
-    scored = client.post("/score", params={"model": "photos"}, files={"images": picture.content})
+    scored = client.post("/score", params={"model": "shots"}, files={"images": picture.content})
     entry = scored.raise_for_status().json()["data"][0]
     assert 0 <= entry["probability"] <= 1
     assert 0 <= entry["percentile_real"] <= 100
