@@ -28,7 +28,7 @@ from benchmarks.judges import DigitsJudge, MnistJudge, halve, read_idx
 from benchmarks.running import DATA, Service, running_service
 from ganmodels.data.builtin import BUILTIN
 
-DIGITS_STEPS, MNIST_STEPS, RING_STEPS = 3_000, 20_000, 10_000
+DIGITS_STEPS, MNIST_STEPS, RING_STEPS = 3_000, 12_000, 10_000
 TEN = list(range(10))
 
 
