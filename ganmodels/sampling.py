@@ -27,8 +27,10 @@ class Sampler:
         generator: nn.Module,
         clusters: Clusters | None = None,
         device: torch.device | None = None,
+        batch_size: int = FIXED_BATCH,
     ) -> None:
         self.game, self.space, self.clusters = game, space, clusters
+        self.batch_size = batch_size
         self.device = device or torch.device("cpu")
         self.generator = generator.to(self.device).eval()
 
@@ -56,13 +58,13 @@ class Sampler:
         [count, dimensions] in the dataset's own units.
         """
         batches = []
-        for start in range(0, len(latents), FIXED_BATCH):
-            some = slice(start, start + FIXED_BATCH)
+        for start in range(0, len(latents), self.batch_size):
+            some = slice(start, start + self.batch_size)
             batches.append(self._batch(latents[some], labels[some]))
         return np.concatenate(batches)
 
     def _batch(self, latents: Latent, labels: Label) -> NDArray[np.generic]:
-        missing = FIXED_BATCH - len(latents)
+        missing = self.batch_size - len(latents)
         padded = np.pad(latents, ((0, missing), (0, 0)))
         padded_labels = torch.from_numpy(np.pad(labels, (0, missing))).to(self.device)
         items = self.generator(torch.from_numpy(padded).to(self.device), padded_labels)

@@ -136,22 +136,27 @@ def calibrate(
             real = to_network(reals, sampler.space, device)
             fake = to_network(fakes, sampler.space, device)
             return Calibration.of(
-                judge(discriminator, real, real_labels),
-                judge(discriminator, fake, torch.from_numpy(fake_labels)),
+                judge(discriminator, real, real_labels, sampler.batch_size),
+                judge(discriminator, fake, torch.from_numpy(fake_labels), sampler.batch_size),
             )
     finally:
         discriminator.train()
 
 
-def judge(discriminator: nn.Module, items: Tensor, labels: Tensor | None) -> Logits:
+def judge(
+    discriminator: nn.Module,
+    items: Tensor,
+    labels: Tensor | None,
+    batch_size: int = FIXED_BATCH,
+) -> Logits:
     """Logits [n] of items as the networks see them, in batches of one size."""
     logits = []
-    for start in range(0, len(items), FIXED_BATCH):
-        some = items[start : start + FIXED_BATCH]
-        missing = FIXED_BATCH - len(some)
+    for start in range(0, len(items), batch_size):
+        some = items[start : start + batch_size]
+        missing = batch_size - len(some)
         padded = torch.cat([some, some[:1].expand(missing, *some.shape[1:])])
         if labels is not None:
-            chosen = labels[start : start + FIXED_BATCH].to(items.device)
+            chosen = labels[start : start + batch_size].to(items.device)
             chosen = torch.cat([chosen, chosen[:1].expand(missing)])
         logits.append(
             discriminator(padded, None if labels is None else chosen)[: len(some)].float().cpu()

@@ -22,6 +22,8 @@ from worker.store.files import fsync_directory, now, replace_json
 from worker.store.jobs import Epoch, Job
 
 PREVIEW_SEED = 0
+# Larger than in serving, where a lone request is what counts; here it is the time taken.
+_BATCH_SIZE = 100
 PREVIEW_ROWS, MOST_COLUMNS, PREVIEW_POINTS = 8, 16, 1_000
 
 
@@ -104,7 +106,9 @@ class Attempt:
         return checkpoint
 
     def _sampler(self, match: Match) -> Sampler:
-        return Sampler(match.game, match.space, match.average, self._clusters, match.device)
+        return Sampler(
+            match.game, match.space, match.average, self._clusters, match.device, _BATCH_SIZE
+        )
 
     def _prune(self) -> None:
         schedule, checkpoints = self.config.schedule, self.job.checkpoints()
