@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ganmodels.data.archive import has_image_suffix
 from ganmodels.data.arrays import read_npy
 from ganmodels.data.errors import DataError, printable
 from ganmodels.data.images import decode_image, fit_image
@@ -48,10 +49,14 @@ def from_images(files: list[tuple[str, bytes]], space: Space) -> list[Received]:
 
 
 def from_zip(data: bytes, space: Space) -> list[Received]:
-    """The images of an archive; directories and foreign files are refused as images are."""
+    """The images of an archive, by their suffix; a manifest among them is passed over."""
     images = _require_images(space)
     with _as_file(data) as path, open_zip(path, LIMITS) as archive:
-        members = checked_members(archive, LIMITS)
+        members = [
+            member
+            for member in checked_members(archive, LIMITS)
+            if has_image_suffix(member_name(member))
+        ]
         _check_count(len(members), MAX_ITEMS)
         return [
             _decode(member_name(member), partial(read_member, archive, member), images)

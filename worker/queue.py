@@ -4,6 +4,7 @@ RQ's own statuses, results and payloads are never the record. Jobs are JSON, and
 functions listed here can be called, whatever is written into Redis.
 """
 
+import importlib
 import logging
 import os
 import signal
@@ -114,6 +115,7 @@ def connect(url: str, timeout_seconds: float | None, retries: int) -> redis.Redi
 
 def work(settings: Settings, url: str) -> None:
     """Run jobs until SIGTERM or SIGINT; both let the training process save first."""
+    _preload()
     client = connect(url, None, retries=-1)
     store = Store(settings.home)
     # What lies in Redis is replaced by what lies on disk, oldest first. A job that another worker
@@ -130,6 +132,16 @@ def work(settings: Settings, url: str) -> None:
         job_monitoring_interval=_HEARTBEAT_SECONDS,
     )
     worker.work(logging_level="WARNING")
+
+
+def _preload() -> None:
+    """Import what a training needs, so that each forked process need not: seconds per job.
+
+    Importing is all that may be done: once torch has computed here, its threads do not survive
+    the fork and the child waits for them for ever.
+    """
+    for name in ("torch._dynamo", "worker.jobs"):
+        importlib.import_module(name)
 
 
 def unfinished(store: Store) -> list[Job]:

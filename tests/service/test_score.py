@@ -236,3 +236,16 @@ def test_points_are_scored_in_the_units_of_the_dataset(
     data = entries(score(client, sampled.content, "application/x-npy", trained.points))
     assert len(data) == 9
     assert all(np.isfinite(entry["logit"]) for entry in data)
+
+
+def test_an_archive_from_sample_can_be_scored_as_it_is(client, trained):
+    query = {"model": trained.plain, "seed": 1, "n": 3, "format": "zip"}
+    archive = client.get("/sample", params=query).content
+    answer = client.post(
+        "/score",
+        params={"model": trained.plain},
+        content=archive,
+        headers={"Content-Type": "application/zip"},
+    )
+    assert answer.json()["errors"] == 0
+    assert answer.json()["count"] == 3
