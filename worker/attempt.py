@@ -1,5 +1,6 @@
 """One attempt at a job: what the loop writes, in a directory of its own."""
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from ganmodels.scoring import CALIBRATION_ITEMS, calibrate
 from ganmodels.spaces import ImageSpace
 from worker.store import Store
 from worker.store.checkpoints import Checkpoint, Environment, Manifest, commit
-from worker.store.files import fsync_directory, now, replace_json
+from worker.store.files import fsync_directory, now, replace_file, replace_json
 from worker.store.jobs import Epoch, Job
 
 PREVIEW_SEED = 0
@@ -47,6 +48,8 @@ class Attempt:
         self._clusters = clusters
         self._held_out = np.array(dataset.items[chosen])
         self._held_out_labels = label(dataset, chosen, clusters)
+        self._rate: float = 0.0
+        self._means: dict[str, float] = job.progress().get("metrics", {})
         self._metrics = (epoch.path / "metrics.jsonl").open("ab")
 
     def close(self) -> None:
@@ -59,7 +62,8 @@ class Attempt:
         row |= {"images_per_second": round(rate, 1), "at": now()}
         self._metrics.write(json.dumps(row, allow_nan=False).encode() + b"\n")
         self._metrics.flush()
-        self._write_progress(match, rate, means)
+        self._rate, self._means = rate, means
+        self._write_progress(match)
         self.job.events.append("job.metrics", row)
 
     def write_preview(self, match: Match) -> None:
@@ -72,7 +76,9 @@ class Attempt:
         labels = np.arange(count) % max(1, classes)
         path = self.epoch.preview_path(match.step)
         path.parent.mkdir(exist_ok=True)
-        picture(sampler.draw(latents, labels), match.space, columns).save(path)
+        buffer = io.BytesIO()
+        picture(sampler.draw(latents, labels), match.space, columns).save(buffer, "PNG")
+        replace_file(path, buffer.getvalue(), durable=False)
         self.job.events.append("preview.created", {"step": match.step})
 
     def write_checkpoint(self, match: Match) -> Checkpoint:
@@ -99,6 +105,7 @@ class Attempt:
         if self._clusters is not None:
             tensors["clusters"] = self._clusters._asdict()
         checkpoint = commit(path, tensors, self.config, manifest)
+        self._write_progress(match)
         self.job.events.append(
             "checkpoint.created", {"step": match.step, "digest": checkpoint.digest}
         )
@@ -119,14 +126,15 @@ class Attempt:
                 continue
             remove(checkpoint)
 
-    def _write_progress(self, match: Match, rate: float, means: dict[str, float]) -> None:
+    def _write_progress(self, match: Match) -> None:
+        rate = self._rate
         left = (match.total_steps - match.step) * match.images_seen / max(1, match.step)
         progress = {
             "step": match.step,
             "images_seen": match.images_seen,
             "images_per_second": round(rate, 1),
             "eta_seconds": round(left / rate, 1) if rate else None,
-            "metrics": means,
+            "metrics": self._means,
             "updated_at": now(),
         }
         # Not fsynced: it is rewritten at the next reading, and the checkpoints hold the truth.

@@ -2,6 +2,8 @@
 
 import signal
 import threading
+import time
+from contextlib import suppress
 from types import FrameType
 
 import torch
@@ -14,14 +16,17 @@ from ganmodels.games.gan import Match
 from ganmodels.labels import Clusters
 from worker.attempt import Attempt, join_state, label
 from worker.engine import autocast_dtype, choose_device, describe
-from worker.errors import Conflict, NotFound
+from worker.errors import Conflict, NotFound, Unavailable
 from worker.loop import Outcome, TrainingDiverged, run
+from worker.queue import Dispatcher
 from worker.settings import Settings
 from worker.store import Store
 from worker.store.checkpoints import Checkpoint, CheckpointCorrupt
 from worker.store.files import now
 from worker.store.jobs import Job, JobError, Status
 
+_LOCK_PATIENCE_SECONDS = 10.0
+_TOO_LARGE = "the training did not fit into memory; lower batch_size or the networks' widths"
 _STATUS_AFTER: dict[Outcome, Status] = {
     "finished": "succeeded",
     "pause": "paused",
@@ -43,18 +48,33 @@ def train(job_id: str) -> None:
     signal.signal(signal.SIGTERM, interrupt)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     settings = Settings()
-    train_job(settings, Store(settings.home).jobs.get(job_id), interrupted)
+    job = Store(settings.home).jobs.get(job_id)
+    train_job(settings, job, interrupted)
+    if job.record().status == "queued" and settings.redis_url:
+        _hand_back(job, settings.redis_url)
 
 
 def train_job(settings: Settings, job: Job, interrupted: threading.Event) -> None:
     """Train a job unless it is settled or another process trains it; record how it ended."""
-    try:
-        with job.training_lock():
-            if _begin(job):
-                _settle(job, *_attempt(settings, job, interrupted))
-    except Conflict:
-        # RQ delivered the job twice; whoever holds the lock trains it.
-        return
+    deadline = time.monotonic() + _LOCK_PATIENCE_SECONDS
+    while True:
+        try:
+            with job.training_lock():
+                if _begin(job):
+                    _settle(job, *_attempt(settings, job, interrupted))
+            return
+        except Conflict:
+            # Delivered twice: whoever holds the lock trains it. Only while it is queued may the
+            # holder be one that has just let go of the job and is about to let go of the lock.
+            if job.record().status != "queued" or time.monotonic() > deadline:
+                return
+            time.sleep(0.05)
+
+
+def _hand_back(job: Job, redis_url: str) -> None:
+    """Let another worker go on; without Redis the next worker that starts finds the job."""
+    with suppress(Unavailable):
+        Dispatcher(redis_url).enqueue(job)
 
 
 def _begin(job: Job) -> bool:
@@ -78,23 +98,40 @@ def _attempt(
     try:
         outcome = _play(settings, job, interrupted)
     except TrainingDiverged as error:
-        return "failed", JobError(code="diverged", detail=str(error), step=error.step)
+        return "failed", _diverged(job, error)
     except (NotFound, DataError) as error:
         return "failed", JobError(code=error.code, detail=error.detail)
     except CheckpointCorrupt as error:
         return "failed", JobError(code="checkpoint-unrecoverable", detail=str(error))
-    except (MemoryError, torch.OutOfMemoryError):
-        return "failed", JobError(
-            code="out-of-memory", detail="the training did not fit into memory; lower batch_size"
-        )
     except Exception as error:
+        if _is_out_of_memory(error):
+            return "failed", JobError(code="out-of-memory", detail=_TOO_LARGE)
         _settle(job, "failed", JobError(code="internal", detail=f"{type(error).__name__}; see log"))
         raise
     return _STATUS_AFTER[outcome], None
 
 
+def _diverged(job: Job, error: TrainingDiverged) -> JobError:
+    newest = job.checkpoint()
+    kept = f"the checkpoint of step {newest.step} is intact" if newest else "none was saved before"
+    return JobError(code="diverged", detail=f"{error}; {kept}", step=error.step)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """PyTorch has a class for a full GPU, and for a full machine only a sentence."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+
+
 def _settle(job: Job, status: Status, error: JobError | None) -> None:
     with job.locked() as record:
+        # A stop that was accepted while the last checkpoint was saved counts.
+        wanted = job.stop_wanted()
+        if status == "queued" and wanted:
+            status = _STATUS_AFTER[wanted]
+        elif status == "paused" and wanted == "cancel":
+            status = "canceled"
         job.want_stop(None)
         finished = None if status in ("queued", "paused") else now()
         job.change(record, status=status, error=error, finished_at=finished)
@@ -107,6 +144,7 @@ def _play(settings: Settings, job: Job, interrupted: threading.Event) -> Outcome
     torch.set_num_threads(settings.train_threads)
     store, config = Store(settings.home), job.config()
     dataset = store.datasets.get(config.dataset)
+    dataset.verify()
     device = choose_device(settings.device)
     checkpoint = job.newest_sound_checkpoint()
     environment = describe(config, device, checkpoint.manifest.environment if checkpoint else None)
@@ -141,7 +179,7 @@ def _finish(store: Store, job: Job, match: Match, attempt: Attempt) -> None:
     if match.step not in job.previews():
         attempt.write_preview(match)
     model, checkpoint = job.record().model, job.checkpoint()
-    if model and isinstance(checkpoint, Checkpoint):
+    if model and checkpoint:
         version = store.models.add_version(model, job.id, match.step, checkpoint.digest)
         job.events.append("model.version", {"model": model, "version": version.version})
 

@@ -19,10 +19,10 @@ _STOP_CHECK_SECONDS = 0.1
 class TrainingDiverged(Exception):  # noqa: N818 - named for what it says
     """A loss or gradient became NaN or infinite; nothing of it was saved."""
 
-    def __init__(self, step: int) -> None:
+    def __init__(self, step: int, cause: str) -> None:
         super().__init__(
-            f"a loss or gradient was not finite at step {step}; lower learning_rate, or use an "
-            "objective with a penalty. The last checkpoint is intact"
+            f"{cause} was not finite at step {step}; lower learning_rate, or use an objective "
+            "with a penalty"
         )
         self.step = step
 
@@ -66,22 +66,24 @@ def run(match: Match, batches: Batches, attempt: Attempt, stop_wanted: StopWante
         match.play(batches.at)
         if match.step % schedule.metrics_every == 0 or match.step == match.total_steps:
             measured = match.read_metrics()
-            if measured.first_bad_step is not None:
-                raise TrainingDiverged(measured.first_bad_step)
+            if measured.bad is not None:
+                raise TrainingDiverged(*measured.bad)
             attempt.write_metrics(match, measured.means, pace.read(match.images_seen))
         if match.step % schedule.previews_every == 0:
             attempt.write_preview(match)
         if match.step % schedule.checkpoints_every == 0:
             save(match, attempt)
         outcome = stop()
-    save(match, attempt)
-    return outcome or "finished"
+    # A stop that is wanted during the last step has nothing left to stop.
+    finished = match.step >= match.total_steps
+    if match.step > attempt.epoch.start:
+        save(match, attempt)
+    return "finished" if finished or outcome is None else outcome
 
 
 def save(match: Match, attempt: Attempt) -> None:
     """Commit a checkpoint, unless the match holds a value that is not finite."""
     for name, tensor in match.state().tensors.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            bad = match.peek_bad_step()
-            raise TrainingDiverged(match.step if bad is None else bad) from ValueError(name)
+            raise TrainingDiverged(*(match.first_bad() or (match.step, name)))
     attempt.write_checkpoint(match)

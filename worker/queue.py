@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import sys
+from contextlib import suppress
 from typing import Any
 
 import redis
@@ -58,13 +59,14 @@ class TrainWorker(Worker):
 
     def main_work_horse(self, job: RqJob, queue: Queue) -> None:
         """In the forked process: die with the parent, then run the job."""
-        die_with_parent()
+        die_with_parent(self.pid)
         super().main_work_horse(job, queue)
 
     def handle_warm_shutdown_request(self) -> None:
         """Tell the training process to save at the next step."""
         if self.horse_pid:
-            os.kill(self.horse_pid, signal.SIGTERM)
+            with suppress(ProcessLookupError):
+                os.kill(self.horse_pid, signal.SIGTERM)
         super().handle_warm_shutdown_request()  # type: ignore[no-untyped-call]
 
 

@@ -52,8 +52,8 @@ class Batches:
         device: torch.device,
     ) -> None:
         self.space, self.batch_size, self.seed, self.device = space, batch_size, seed, device
-        self._items = torch.from_numpy(np.array(items)).to(device)
-        self._labels = None if labels is None else torch.from_numpy(np.array(labels)).to(device)
+        self._items = torch.from_numpy(np.require(items, requirements="W")).to(device)
+        self._labels = None if labels is None else torch.from_numpy(labels).to(device)
         self._random = torch.Generator()
         self._passes: dict[int, Tensor] = {}
 

@@ -78,11 +78,23 @@ class State(NamedTuple):
     step: int
 
 
+class Bad(NamedTuple):
+    """The first step at which a measured value was not finite, and the value's name."""
+
+    step: int
+    cause: str
+
+
 class Measured(NamedTuple):
-    """Means over the steps since the last reading, and the first step that was not finite."""
+    """Means over the steps since the last reading, and what was not finite, if anything."""
 
     means: dict[str, float]
-    first_bad_step: int | None
+    bad: Bad | None
+
+    @property
+    def first_bad_step(self) -> int | None:
+        """The first step that was not finite."""
+        return None if self.bad is None else self.bad.step
 
 
 class Match:
@@ -115,7 +127,7 @@ class Match:
         self._random = torch.Generator(device)
         self._sums = torch.zeros(len(METRICS), device=device)
         self._summed = torch.zeros((), device=device)
-        self._first_bad = torch.full((), -1, dtype=torch.int64, device=device)
+        self._bad = torch.full((2,), -1, dtype=torch.int64, device=device)
 
     @property
     def images_seen(self) -> int:
@@ -186,16 +198,16 @@ class Match:
 
     def read_metrics(self) -> Measured:
         """Means since the last reading. This is the only place that waits for the device."""
-        bad = self.peek_bad_step()
+        bad = self.first_bad()
         means = (self._sums / self._summed).tolist()
         self._sums.zero_()
         self._summed.zero_()
         return Measured(dict(zip(METRICS, means, strict=True)), bad)
 
-    def peek_bad_step(self) -> int | None:
-        """The first step with a loss or gradient that was not finite."""
-        bad = int(self._first_bad)
-        return None if bad < 0 else bad
+    def first_bad(self) -> Bad | None:
+        """The first value that was not finite; it stays known for the rest of the match."""
+        step, entry = self._bad.tolist()
+        return None if step < 0 else Bad(step, METRICS[entry])
 
     def state(self) -> State:
         """The whole state; tensors are the live ones, not copies."""
@@ -265,8 +277,10 @@ class Match:
     def _record(self, values: Tensor) -> None:
         self._sums += values
         self._summed += 1
-        bad = ~values.isfinite().all() & (self._first_bad < 0)
-        self._first_bad.masked_fill_(bad, self.step)
+        # Kept on the device, so that no step waits for it.
+        wrong = ~values.isfinite()
+        place = torch.stack([torch.full_like(self._bad[0], self.step), wrong.int().argmax()])
+        self._bad = torch.where(wrong.any() & (self._bad[0] < 0), place, self._bad)
 
 
 def _networks(

@@ -55,7 +55,7 @@ def test_references_mean_what_they_say(store, home):
         ("digits:1", True),
         ("digits@prod", False),
         (job.id, False),
-        (f"{job.id}:8", True),
+        (f"{job.id}:8", False),
     ):
         resolved = resolve(store, reference)
         assert resolved.checkpoint.digest == newest.digest

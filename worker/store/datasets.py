@@ -2,11 +2,13 @@
 
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from filelock import FileLock
 
 from ganmodels.data.builtin import BUILTIN
+from ganmodels.data.errors import DataError
 from ganmodels.data.importer import import_file
 from ganmodels.data.packed import Manifest, PackedDataset, open_packed, pack
 from worker.errors import Conflict, NotFound
@@ -25,8 +27,12 @@ class Datasets:
         """All datasets, by id; the built-in ones are made at the first call."""
         for name in BUILTIN:
             self.get(name)
-        paths = sorted(self._directory.glob("ds_*"))
-        return [open_packed(path).manifest for path in paths]
+        found = []
+        for path in sorted(self._directory.glob("ds_*")):
+            # One that is damaged or being deleted must not hide the others.
+            with suppress(DataError, FileNotFoundError):
+                found.append(open_packed(path).manifest)
+        return found
 
     def names(self) -> dict[str, str]:
         """What each name stands for, built-in names first."""
@@ -41,11 +47,18 @@ class Datasets:
         Raises:
             NotFound: when there is none.
         """
+        return open_packed(self._directory / self.id_of(reference))
+
+    def id_of(self, reference: str) -> str:
+        """The id of the dataset of a name or an id; the dataset itself may be damaged.
+
+        Raises:
+            NotFound: when there is none.
+        """
         dataset_id = reference if is_id("ds", reference) else self._named(reference)
-        path = self._directory / dataset_id if dataset_id else None
-        if path is None or not path.is_dir():
+        if dataset_id is None or not (self._directory / dataset_id).is_dir():
             raise NotFound.of("dataset", reference, [*BUILTIN, *self.names()], "/datasets")
-        return open_packed(path)
+        return dataset_id
 
     def import_upload(
         self,
@@ -103,7 +116,9 @@ class Datasets:
             with FileLock(self._directory / ".lock"):
                 target = self._directory / manifest.id
                 if target.is_dir():
-                    return open_packed(target).manifest, False
+                    if _is_sound(target):
+                        return manifest, False
+                    remove_directory(target)
                 temporary.rename(target)
                 fsync_directory(self._directory)
                 return manifest, True
@@ -121,3 +136,11 @@ class Datasets:
                     f"{name} stands for another dataset; choose another name or delete that one",
                 )
             replace_json(path, {"name": name, "dataset": dataset_id})
+
+
+def _is_sound(directory: Path) -> bool:
+    try:
+        open_packed(directory).verify()
+    except DataError:
+        return False
+    return True

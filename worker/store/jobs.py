@@ -16,7 +16,7 @@ one wrote beyond that step is void.
 import fcntl
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
@@ -27,9 +27,17 @@ from pydantic import BaseModel, ConfigDict, Field
 from ganmodels.config import TrainConfig
 from worker.errors import Conflict, NotFound
 from worker.names import is_id
-from worker.store.checkpoints import MANIFEST, Checkpoint, CheckpointCorrupt, directory_name
+from worker.store.checkpoints import Checkpoint, CheckpointCorrupt, directory_name
 from worker.store.events import EventLog
-from worker.store.files import new_directory, new_id, now, read_json, replace_json, write_durably
+from worker.store.files import (
+    new_directory,
+    new_id,
+    now,
+    read_json,
+    replace_file,
+    replace_json,
+    write_durably,
+)
 
 Status = Literal["queued", "running", "paused", "succeeded", "failed", "canceled"]
 Stop = Literal["pause", "cancel"]
@@ -118,7 +126,7 @@ class Job:
         if stop is None:
             path.unlink(missing_ok=True)
         else:
-            path.write_text(stop)
+            replace_file(path, stop.encode())
 
     @contextmanager
     def training_lock(self) -> Iterator[None]:
@@ -176,23 +184,35 @@ class Job:
         Raises:
             CheckpointCorrupt: when there were checkpoints and none is sound.
         """
-        candidates = self.checkpoints()
-        for checkpoint in reversed(candidates):
+        damaged: dict[Checkpoint, str] = {}
+        for checkpoint in reversed(self.checkpoints()):
             try:
                 checkpoint.verify()
             except CheckpointCorrupt as error:
-                self._quarantine(checkpoint, str(error))
+                damaged[checkpoint] = str(error)
             else:
+                self._quarantine(damaged)
                 return checkpoint
-        if candidates:
+        if damaged:
+            # They stay where they are: the next attempt must come to the same verdict.
             raise CheckpointCorrupt("no checkpoint of this job is sound")
         return None
 
-    def _quarantine(self, checkpoint: Checkpoint, reason: str) -> None:
-        target = self.path / "quarantine" / f"{checkpoint.path.name}-{new_id('q')}"
-        target.parent.mkdir(exist_ok=True)
-        checkpoint.path.rename(target)
-        self.events.append("checkpoint.quarantined", {"reason": reason})
+    def checkpoint_by_digest(self, step: int, digest: str) -> Checkpoint | None:
+        """The very checkpoint of a digest, also if a later attempt made its step again."""
+        for path in self.path.glob(f"epochs/*/checkpoints/{directory_name(step)}"):
+            checkpoint = Checkpoint(path)
+            with suppress(CheckpointCorrupt):
+                if checkpoint.digest == digest:
+                    return checkpoint
+        return None
+
+    def _quarantine(self, damaged: Mapping[Checkpoint, str]) -> None:
+        for checkpoint, reason in damaged.items():
+            target = self.path / "quarantine" / f"{checkpoint.path.name}-{new_id('q')}"
+            target.parent.mkdir(exist_ok=True)
+            checkpoint.path.rename(target)
+            self.events.append("checkpoint.quarantined", {"reason": reason})
 
     def metrics(self) -> Iterator[dict[str, Any]]:
         """Rows of metrics, by step, without those that a later attempt made void."""
@@ -233,7 +253,7 @@ class Epoch:
         """This attempt's checkpoints that count, by step."""
         for path in sorted((self.path / "checkpoints").glob("step-*")):
             checkpoint = Checkpoint(path)
-            if (path / MANIFEST).exists() and self.holds(checkpoint.step):
+            if self.holds(checkpoint.step):
                 yield checkpoint
 
     def metrics(self) -> Iterator[dict[str, Any]]:
@@ -289,7 +309,13 @@ class Jobs:
 
     def unfinished(self) -> list[Job]:
         """Jobs that may still train, oldest first."""
-        return [job for job in reversed(self.all()) if job.record().status in UNFINISHED]
+        found = []
+        for job in reversed(self.all()):
+            # A job may be deleted while the list is read.
+            with suppress(FileNotFoundError):
+                if job.record().status in UNFINISHED:
+                    found.append(job)
+        return found
 
     def users_of(self, dataset: str) -> list[Job]:
         """Unfinished jobs that train on a dataset."""

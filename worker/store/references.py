@@ -49,7 +49,8 @@ def _of_job(store: Store, job_id: str, step: int | None) -> Resolved:
             if step is None
             else "the job keeps no checkpoint of this step; see its /checkpoints",
         )
-    return Resolved(checkpoint, f"{job_id}:{checkpoint.step}", step is not None)
+    # Never pinned: an attempt that starts from an earlier step makes later steps again.
+    return Resolved(checkpoint, f"{job_id}:{checkpoint.step}", pinned=False)
 
 
 def _of_alias(store: Store, model: Model, alias: str) -> Resolved:
@@ -60,7 +61,8 @@ def _of_alias(store: Store, model: Model, alias: str) -> Resolved:
 
 def _of_version(store: Store, model: Model, number: int | None, pinned: bool) -> Resolved:
     version = model.version(number)
-    checkpoint = store.jobs.get(version.job).checkpoint(version.step)
+    job = store.jobs.get(version.job)
+    checkpoint = job.checkpoint_by_digest(version.step, version.checkpoint)
     if checkpoint is None:
         raise NotFound("checkpoint-not-found", "the checkpoint of this version was deleted")
     return Resolved(checkpoint, f"{model.name}:{version.version}", pinned)
@@ -68,7 +70,7 @@ def _of_version(store: Store, model: Model, number: int | None, pinned: bool) ->
 
 def _of_newest_job(store: Store, model: Model) -> Resolved:
     for job_id in reversed(model.jobs):
-        checkpoint = store.jobs.get(job_id).checkpoint()
+        checkpoint = store.jobs.get(job_id).checkpoint() if store.jobs.exists(job_id) else None
         if checkpoint:
             return Resolved(checkpoint, f"{job_id}:{checkpoint.step}", pinned=False)
     raise NotFound("checkpoint-not-found", f"model {model.name} has no checkpoint yet")

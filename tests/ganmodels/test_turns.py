@@ -1,0 +1,174 @@
+"""In every turn the networks are shown what the papers say: items, labels, augmentation."""
+
+from collections import Counter
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from ganmodels.augment import NoAugmentation
+from ganmodels.config import TrainConfig
+from ganmodels.data.batches import Batch
+from ganmodels.games.gan import Match
+from ganmodels.recipes import RECIPES
+from tests.ganmodels.builders import batches_for, config_for, match_for
+
+every_recipe = pytest.mark.parametrize("recipe", RECIPES)
+Shown = list[tuple[Tensor, Tensor | None]]
+OFFSET = 100.0
+
+
+class Offset(NoAugmentation):
+    """Moves items to where neither reals nor fakes can be."""
+
+    def __call__(self, items: Tensor, random: torch.Generator) -> Tensor:
+        return items + OFFSET
+
+
+class Double(NoAugmentation):
+    def __call__(self, items: Tensor, random: torch.Generator) -> Tensor:
+        return 2 * items
+
+
+def augmented(config: TrainConfig, augmentation: NoAugmentation) -> TrainConfig:
+    game = config.game.model_copy(update={"augmentation": augmentation})
+    return config.model_copy(update={"game": game})
+
+
+def shown_to(network: nn.Module) -> Shown:
+    """Fills with the inputs of each forward pass from now on."""
+    shown: Shown = []
+
+    def note(_: nn.Module, inputs: tuple[Tensor, Tensor | None]) -> None:
+        shown.append((inputs[0].detach().clone(), inputs[1]))
+
+    network.register_forward_pre_hook(note)
+    return shown
+
+
+def random() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+def contains(shown: Shown, items: Tensor) -> bool:
+    return any(torch.equal(items, seen) for seen, _ in shown)
+
+
+@every_recipe
+def test_the_discriminator_learns_from_augmented_reals_and_fakes_only(recipe):
+    config = augmented(config_for(recipe), Offset())
+    match, real = match_for(config), batches_for(config).at(0)
+    shown = shown_to(match.discriminator)
+    match.discriminator_step(real, random())
+    assert all((items > OFFSET / 2).all() for items, _ in shown)
+    assert contains(shown, real.items.detach() + OFFSET)
+    assert sum(len(items) for items, _ in shown) >= 2 * len(real.items)
+
+
+@every_recipe
+def test_the_generator_is_judged_by_augmented_fakes(recipe):
+    config = augmented(config_for(recipe), Offset())
+    match, real = match_for(config), batches_for(config).at(0)
+    shown = shown_to(match.discriminator)
+    match.generator_step(real, random())
+    assert all((items > OFFSET / 2).all() for items, _ in shown)
+    paired = config.game.objective.paired
+    assert contains(shown, real.items + OFFSET) == paired
+    assert sum(len(items) for items, _ in shown) == (1 + paired) * len(real.items)
+
+
+@pytest.mark.parametrize("penalty", ["r1", "r2"])
+def test_a_penalty_differentiates_by_the_item_before_its_augmentation(penalty):
+    """Without biases this discriminator's slope is the same at x and at 2 x."""
+    config = config_for("points", game={"penalties": [{"kind": penalty}]})
+
+    def value(config: TrainConfig) -> float:
+        return match_for(config).discriminator_step(batches_for(config).at(0), random())[1].item()
+
+    assert value(config) > 0
+    assert value(augmented(config, Double())) == pytest.approx(4 * value(config), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "expected"),
+    [
+        ("dcgan", [[0], [1]]),
+        ("wgan-gp", [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9]]),
+        ("r3gan-small", [[0, 1], [2, 3]]),
+    ],
+)
+def test_every_turn_is_shown_a_batch_of_its_own(recipe, expected):
+    """A paired objective compares the generator's fakes with a fresh batch too."""
+    config = config_for(recipe)
+    match, batches = match_for(config), batches_for(config)
+    shown = shown_to(match.discriminator)
+    for numbers in expected:
+        drawn: dict[int, Batch] = {}
+        asked: list[int] = []
+
+        def draw(number: int, asked: list[int] = asked, drawn: dict[int, Batch] = drawn) -> Batch:
+            asked.append(number)
+            return drawn.setdefault(number, batches.at(number))
+
+        shown.clear()
+        match.play(draw)
+        assert asked == numbers
+        times = Counter(
+            number
+            for number, batch in drawn.items()
+            for items, _ in shown
+            if torch.equal(items, batch.items)
+        )
+        assert times == dict.fromkeys(numbers, 1)
+
+
+CONDITIONAL: list[Any] = [
+    ("r3gan-small", {"conditioning": {"kind": "concatenation"}}),
+    ("cgan", {}),
+]
+
+
+@pytest.mark.parametrize(("recipe", "game"), CONDITIONAL)
+@pytest.mark.parametrize("turn", [Match.discriminator_step, Match.generator_step])
+def test_fakes_are_made_and_judged_with_the_labels_of_their_reals(recipe, game, turn):
+    config = config_for(recipe, game=game)
+    match, real = match_for(config), batches_for(config).at(3)
+    assert real.labels is not None
+    assert len(real.labels.unique()) > 1
+    made, judged = shown_to(match.generator), shown_to(match.discriminator)
+    turn(match, real, random())
+    assert len(made) == 1
+    assert all(torch.equal(labels, real.labels) for _, labels in made + judged)
+
+
+@every_recipe
+def test_objectives_receive_one_logit_per_item_and_no_second_dimension(recipe):
+    """Logits [n] beside [n, 1] would become all n^2 pairs without an error."""
+    received: list[tuple[Tensor, Tensor]] = []
+    config = config_for(recipe)
+    objective = type(config.game.objective)
+
+    class Noting(objective):  # type: ignore[misc, valid-type]
+        def discriminator_loss(self, real: Tensor, fake: Tensor) -> Tensor:
+            received.append((real, fake))
+            return super().discriminator_loss(real, fake)
+
+        def generator_loss(self, real: Tensor | None, fake: Tensor) -> Tensor:
+            received.append((fake if real is None else real, fake))
+            return super().generator_loss(real, fake)
+
+    game = config.game.model_copy(update={"objective": Noting()})
+    match = match_for(config.model_copy(update={"game": game}))
+    match.play(batches_for(config).at)
+    assert len(received) == game.discriminator_steps + 1
+    assert {logits.shape for pair in received for logits in pair} == {(8,)}
+
+
+def test_relativistic_pairing_compares_each_fake_with_one_real():
+    objective = RECIPES["r3gan-small"].game.objective
+    real, fake = torch.tensor([0.0, 3.0]), torch.tensor([1.0, -2.0])
+    each = [torch.nn.functional.softplus(fake[i] - real[i]).item() for i in range(2)]
+    assert objective.discriminator_loss(real, fake).item() == pytest.approx(sum(each) / 2)
+    each = [torch.nn.functional.softplus(real[i] - fake[i]).item() for i in range(2)]
+    assert objective.generator_loss(real, fake).item() == pytest.approx(sum(each) / 2)
