@@ -1,7 +1,7 @@
 """What the first version reaches: every figure through the real service, judged independently.
 
-    python benchmarks/first_light.py              all rows, about half an hour on two cores
-    python benchmarks/first_light.py digits ring  some of them
+    python -m benchmarks.first_light              all rows, about half an hour on two cores
+    python -m benchmarks.first_light digits ring  some of them
 
 MNIST and Fashion-MNIST are read from ../shared/data; without them their rows are left out and
 the table says so. Settings are those of the shipped recipes; nothing is tuned here.

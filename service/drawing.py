@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from ganmodels.config import TrainConfig
@@ -55,7 +56,8 @@ class Drawing(NamedTuple):
     def etag(self) -> str:
         """Strong, and known before the model is touched."""
         named = {**self.parameters(), "columns": self.columns, "format": self.format}
-        named |= {"encoder": ENCODER_VERSION, "device": "cpu"}
+        # Another version of either may round or draw differently.
+        named |= {"encoder": ENCODER_VERSION, "torch": torch.__version__, "numpy": np.__version__}
         return f'"{hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()[:32]}"'
 
     def draw(self, model: LoadedModel) -> Samples:

@@ -100,7 +100,7 @@ def _attempt(
     except TrainingDiverged as error:
         return "failed", _diverged(job, error)
     except (NotFound, DataError) as error:
-        return "failed", JobError(code=error.code, detail=error.detail)
+        return "failed", JobError(code=error.code.replace("_", "-"), detail=error.detail)
     except CheckpointCorrupt as error:
         return "failed", JobError(code="checkpoint-unrecoverable", detail=str(error))
     except Exception as error:

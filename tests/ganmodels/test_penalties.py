@@ -55,3 +55,58 @@ def test_the_penalty_moves_the_discriminator():
     R1(gamma=2.0)(judged_by(lambda items: items @ weight)).backward()
     assert weight.grad is not None
     assert torch.allclose(weight.grad, 2 * WEIGHT)
+
+
+IMAGES = (6, 2, 3, 3)
+
+
+def half_square(items: torch.Tensor) -> torch.Tensor:
+    """Its gradient at an item is the item itself."""
+    return items.square().flatten(1).sum(1) / 2
+
+
+def between_0_and_1(critic, seed: int = 0) -> Judged:
+    """Reals that are 0 and fakes that are 1 everywhere: what lies between is its ratio."""
+    real = torch.zeros(IMAGES, requires_grad=True)
+    fake = torch.ones(IMAGES, requires_grad=True)
+    random = torch.Generator().manual_seed(seed)
+    return Judged(real, fake, critic(real), critic(fake), critic, random)
+
+
+def test_the_squared_norm_is_taken_per_item_over_all_its_dimensions():
+    items = torch.randn(IMAGES, requires_grad=True)
+    expected = [(item * item).sum().item() for item in items.detach()]
+    assert squared_gradient_norm(half_square(items), items).tolist() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("penalty", "expected"), [(R1(gamma=1.0), 0.0), (R2(gamma=1.0), 9.0)], ids=["r1", "r2"]
+)
+def test_a_zero_centred_penalty_of_images_sums_over_channels_rows_and_columns(penalty, expected):
+    assert penalty(between_0_and_1(half_square)).item() == pytest.approx(expected)
+
+
+def test_the_one_centred_penalty_mixes_each_item_with_a_ratio_of_its_own():
+    mixed: list[torch.Tensor] = []
+
+    def noting(items: torch.Tensor) -> torch.Tensor:
+        mixed.append(items.detach().flatten(1))
+        return half_square(items)
+
+    judged = between_0_and_1(noting)
+    mixed.clear()
+    penalty = OneCentred(weight=10.0)(judged).item()
+    (ratios,) = mixed
+    assert torch.equal(ratios, ratios[:, :1].expand_as(ratios))
+    assert len(ratios[:, 0].unique()) == len(ratios)
+    assert ((ratios >= 0) & (ratios <= 1)).all()
+    distances = [(item.square().sum().sqrt().item() - 1) ** 2 for item in ratios]
+    assert penalty == pytest.approx(10 * sum(distances) / len(distances))
+
+
+def test_the_one_centred_penalty_draws_new_ratios_from_the_stream():
+    judged = between_0_and_1(half_square)
+    first, second = OneCentred()(judged), OneCentred()(judged)
+    again, other = between_0_and_1(half_square), between_0_and_1(half_square, seed=1)
+    assert first != second
+    assert OneCentred()(again) == first != OneCentred()(other)

@@ -1,16 +1,17 @@
 """In every turn the networks are shown what the papers say: items, labels, augmentation."""
 
-from collections import Counter
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import softplus
 
 from ganmodels.augment import NoAugmentation
 from ganmodels.config import TrainConfig
 from ganmodels.data.batches import Batch
 from ganmodels.games.gan import Match
+from ganmodels.objectives import RelativisticPairing
 from ganmodels.recipes import RECIPES
 from tests.ganmodels.builders import batches_for, config_for, match_for
 
@@ -47,7 +48,7 @@ def shown_to(network: nn.Module) -> Shown:
     return shown
 
 
-def random() -> torch.Generator:
+def fixed_stream() -> torch.Generator:
     return torch.Generator().manual_seed(0)
 
 
@@ -60,7 +61,7 @@ def test_the_discriminator_learns_from_augmented_reals_and_fakes_only(recipe):
     config = augmented(config_for(recipe), Offset())
     match, real = match_for(config), batches_for(config).at(0)
     shown = shown_to(match.discriminator)
-    match.discriminator_step(real, random())
+    match.discriminator_step(real, fixed_stream())
     assert all((items > OFFSET / 2).all() for items, _ in shown)
     assert contains(shown, real.items.detach() + OFFSET)
     assert sum(len(items) for items, _ in shown) >= 2 * len(real.items)
@@ -71,7 +72,7 @@ def test_the_generator_is_judged_by_augmented_fakes(recipe):
     config = augmented(config_for(recipe), Offset())
     match, real = match_for(config), batches_for(config).at(0)
     shown = shown_to(match.discriminator)
-    match.generator_step(real, random())
+    match.generator_step(real, fixed_stream())
     assert all((items > OFFSET / 2).all() for items, _ in shown)
     paired = config.game.objective.paired
     assert contains(shown, real.items + OFFSET) == paired
@@ -84,7 +85,11 @@ def test_a_penalty_differentiates_by_the_item_before_its_augmentation(penalty):
     config = config_for("points", game={"penalties": [{"kind": penalty}]})
 
     def value(config: TrainConfig) -> float:
-        return match_for(config).discriminator_step(batches_for(config).at(0), random())[1].item()
+        return (
+            match_for(config)
+            .discriminator_step(batches_for(config).at(0), fixed_stream())[1]
+            .item()
+        )
 
     assert value(config) > 0
     assert value(augmented(config, Double())) == pytest.approx(4 * value(config), rel=1e-5)
@@ -98,29 +103,23 @@ def test_a_penalty_differentiates_by_the_item_before_its_augmentation(penalty):
         ("r3gan-small", [[0, 1], [2, 3]]),
     ],
 )
-def test_every_turn_is_shown_a_batch_of_its_own(recipe, expected):
+def test_each_turn_is_shown_a_batch_of_its_own(recipe, expected):
     """A paired objective compares the generator's fakes with a fresh batch too."""
     config = config_for(recipe)
     match, batches = match_for(config), batches_for(config)
-    shown = shown_to(match.discriminator)
+    shown, drawn = shown_to(match.discriminator), list[tuple[int, Batch]]()
+
+    def draw(number: int) -> Batch:
+        drawn.append((number, batches.at(number)))
+        return drawn[-1][1]
+
     for numbers in expected:
-        drawn: dict[int, Batch] = {}
-        asked: list[int] = []
-
-        def draw(number: int, asked: list[int] = asked, drawn: dict[int, Batch] = drawn) -> Batch:
-            asked.append(number)
-            return drawn.setdefault(number, batches.at(number))
-
-        shown.clear()
         match.play(draw)
-        assert asked == numbers
-        times = Counter(
-            number
-            for number, batch in drawn.items()
-            for items, _ in shown
-            if torch.equal(items, batch.items)
-        )
-        assert times == dict.fromkeys(numbers, 1)
+        assert [number for number, _ in drawn] == numbers
+        times = [sum(torch.equal(items, batch.items) for items, _ in shown) for _, batch in drawn]
+        assert times == [1] * len(numbers)
+        shown.clear()
+        drawn.clear()
 
 
 CONDITIONAL: list[Any] = [
@@ -137,7 +136,7 @@ def test_fakes_are_made_and_judged_with_the_labels_of_their_reals(recipe, game, 
     assert real.labels is not None
     assert len(real.labels.unique()) > 1
     made, judged = shown_to(match.generator), shown_to(match.discriminator)
-    turn(match, real, random())
+    turn(match, real, fixed_stream())
     assert len(made) == 1
     assert all(torch.equal(labels, real.labels) for _, labels in made + judged)
 
@@ -162,13 +161,15 @@ def test_objectives_receive_one_logit_per_item_and_no_second_dimension(recipe):
     match = match_for(config.model_copy(update={"game": game}))
     match.play(batches_for(config).at)
     assert len(received) == game.discriminator_steps + 1
-    assert {logits.shape for pair in received for logits in pair} == {(8,)}
+    assert {logits.shape for pair in received for logits in pair} == {
+        (config.optimisation.batch_size,)
+    }
 
 
 def test_relativistic_pairing_compares_each_fake_with_one_real():
-    objective = RECIPES["r3gan-small"].game.objective
+    objective = RelativisticPairing()
     real, fake = torch.tensor([0.0, 3.0]), torch.tensor([1.0, -2.0])
-    each = [torch.nn.functional.softplus(fake[i] - real[i]).item() for i in range(2)]
+    each = [softplus(fake[i] - real[i]).item() for i in range(2)]
     assert objective.discriminator_loss(real, fake).item() == pytest.approx(sum(each) / 2)
-    each = [torch.nn.functional.softplus(real[i] - fake[i]).item() for i in range(2)]
+    each = [softplus(real[i] - fake[i]).item() for i in range(2)]
     assert objective.generator_loss(real, fake).item() == pytest.approx(sum(each) / 2)
