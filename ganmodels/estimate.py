@@ -9,8 +9,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from ganmodels.config import TrainConfig
 
 BYTES_PER_VALUE = 4
-# Weights and moments of both networks, gradients, and the average generator.
-GENERATOR_COPIES, DISCRIMINATOR_COPIES = 5, 4
+# Of each network: weights, gradients, two moments of Adam, and the average.
+COPIES = 5
 # A second-order penalty keeps the graph of the gradient beside the graph of the logits.
 SECOND_ORDER_FACTOR = 3
 
@@ -42,9 +42,7 @@ def estimate(config: TrainConfig) -> Estimate:
     g_parameters, d_parameters = _count(generator), _count(discriminator)
     second_order = SECOND_ORDER_FACTOR if game.penalties else 1
     memory = BYTES_PER_VALUE * (
-        GENERATOR_COPIES * g_parameters
-        + DISCRIMINATOR_COPIES * d_parameters
-        + max(2 * second_order * kept_d, kept_g + kept_d)
+        COPIES * (g_parameters + d_parameters) + max(2 * second_order * kept_d, kept_g + kept_d)
     )
     return Estimate(g_parameters, d_parameters, memory, _step_flops(config, forward_g, forward_d))
 

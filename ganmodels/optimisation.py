@@ -62,7 +62,10 @@ class Adam(Spec):
 
 
 class Average(Spec):
-    """Exponential moving average of the generator, counted in images; it is what users sample.
+    """Exponential moving average of a network, counted in images: what users sample and score by.
+
+    The discriminator at any one step is tuned against the generator of that step; scores by it
+    swing from step to step, those by its average do not.
 
     After warm-up the past loses half of its weight every ``half_life_images`` real images.
     """
@@ -87,6 +90,7 @@ class Optimisation(Spec):
     discriminator: Adam = Adam()
     decay: Decay = Constant()
     average: Average = Average()
+    discriminator_average: Average = Average(half_life_images=100_000)
     precision: Literal["automatic", "float32", "bfloat16"] = "automatic"
 
 

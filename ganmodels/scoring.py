@@ -121,26 +121,21 @@ def calibrate(
     reals: NDArray[np.generic],
     labels: NDArray[np.int64] | None,
 ) -> Calibration:
-    """Measure a discriminator on at most 1,000 real items and as many fakes.
-
-    The discriminator is put back into training mode afterwards.
+    """Measure a discriminator, which must be in evaluation mode, on at most 1,000 real items and
+    as many fakes.
     """
     reals = reals[:CALIBRATION_ITEMS]
     device = sampler.device
     real_labels = None if labels is None else torch.from_numpy(np.array(labels[: len(reals)]))
     fake_labels = sampler.labels(_CALIBRATION_SEED, 0, CALIBRATION_ITEMS)
     fakes = sampler.draw(sampler.latents(_CALIBRATION_SEED, 0, CALIBRATION_ITEMS), fake_labels)
-    discriminator.eval()
-    try:
-        with torch.inference_mode():
-            real = to_network(reals, sampler.space, device)
-            fake = to_network(fakes, sampler.space, device)
-            return Calibration.of(
-                judge(discriminator, real, real_labels, sampler.batch_size),
-                judge(discriminator, fake, torch.from_numpy(fake_labels), sampler.batch_size),
-            )
-    finally:
-        discriminator.train()
+    with torch.inference_mode():
+        real = to_network(reals, sampler.space, device)
+        fake = to_network(fakes, sampler.space, device)
+        return Calibration.of(
+            judge(discriminator, real, real_labels, sampler.batch_size),
+            judge(discriminator, fake, torch.from_numpy(fake_labels), sampler.batch_size),
+        )
 
 
 def judge(

@@ -88,7 +88,9 @@ class Attempt:
             return Checkpoint(path)
         state = match.state()
         sampler = self._sampler(match)
-        calibration = calibrate(sampler, match.discriminator, self._held_out, self._held_out_labels)
+        calibration = calibrate(
+            sampler, match.average_discriminator, self._held_out, self._held_out_labels
+        )
         manifest = Manifest(
             format_version=1,
             job=self.job.id,
@@ -150,19 +152,17 @@ def label(
     return None if dataset.labels is None else np.array(dataset.labels[indices])
 
 
+# What is served, and under which name: the averages of both networks.
+_SERVED = {"average": "generator", "average_discriminator": "discriminator"}
+
+
 def split_state(state: State) -> dict[str, dict[str, torch.Tensor]]:
     """The state by file: what serving needs lies apart from what only training needs."""
-    files: dict[str, dict[str, torch.Tensor]] = {
-        "generator": {},
-        "discriminator": {},
-        "training": {},
-    }
+    files: dict[str, dict[str, torch.Tensor]] = {"training": {}}
     for key, tensor in state.tensors.items():
         owner, _, name = key.partition("/")
-        if owner == "average":
-            files["generator"][name] = tensor
-        elif owner == "discriminator":
-            files["discriminator"][name] = tensor
+        if owner in _SERVED:
+            files.setdefault(_SERVED[owner], {})[name] = tensor
         else:
             files["training"][key] = tensor
     return files
@@ -171,9 +171,9 @@ def split_state(state: State) -> dict[str, dict[str, torch.Tensor]]:
 def join_state(checkpoint: Checkpoint) -> State:
     """The state of a checkpoint: the reverse of ``split_state``."""
     tensors = dict(checkpoint.tensors("training"))
-    for owner, name in (("average", "generator"), ("discriminator", "discriminator")):
+    for owner, name in _SERVED.items():
         tensors |= {f"{owner}/{key}": value for key, value in checkpoint.tensors(name).items()}
-    return State(tensors, checkpoint.manifest.step)
+    return State(tensors, checkpoint.step)
 
 
 def remove(checkpoint: Checkpoint) -> None:

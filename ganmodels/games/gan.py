@@ -98,7 +98,7 @@ class Measured(NamedTuple):
 
 
 class Match:
-    """A game being played: networks, optimisers, the average generator and the step counter.
+    """A game being played: networks, their averages, optimisers and the step counter.
 
     Every draw is a function of (seed, step), so the state holds no random-number generator.
     """
@@ -118,8 +118,12 @@ class Match:
         self.autocast = autocast
         self.step = 0
         self.generator, self.discriminator = _networks(game, space, seed, device)
-        self.average = copy.deepcopy(self.generator).requires_grad_(False)
+        self.average = copy.deepcopy(self.generator).requires_grad_(False).eval()
+        self.average_discriminator = copy.deepcopy(self.discriminator).requires_grad_(False).eval()
         self._averaging = WeightAverage(self.average, self.generator)
+        self._averaging_discriminator = WeightAverage(
+            self.average_discriminator, self.discriminator
+        )
         self.generator_optimiser = optimisation.generator.build(self.generator.parameters())
         self.discriminator_optimiser = optimisation.discriminator.build(
             self.discriminator.parameters()
@@ -149,8 +153,7 @@ class Match:
             real = draw(first + self.game.discriminator_steps)
         lost = self.generator_step(real, random)
         self.step += 1
-        batch_images = self.game.discriminator_steps * self.optimisation.batch_size
-        self._averaging.update(self.optimisation.average.retention(self.step, batch_images))
+        self._follow()
         self._record(torch.stack([judged[0], lost[0], *judged[1:], lost[1]]))
 
     def discriminator_step(
@@ -242,6 +245,7 @@ class Match:
             "generator": self.generator,
             "average": self.average,
             "discriminator": self.discriminator,
+            "average_discriminator": self.average_discriminator,
         }
 
     def _optimisers_by_name(self) -> dict[str, torch.optim.Adam]:
@@ -257,6 +261,15 @@ class Match:
             (self.discriminator_optimiser, self.optimisation.discriminator),
         ):
             optimiser.param_groups[0]["lr"] = spec.learning_rate * factor
+
+    def _follow(self) -> None:
+        """Let both averages follow what was learned in this step."""
+        optimisation = self.optimisation
+        images = self.game.discriminator_steps * optimisation.batch_size
+        self._averaging.update(optimisation.average.retention(self.step, images))
+        self._averaging_discriminator.update(
+            optimisation.discriminator_average.retention(self.step, images)
+        )
 
     def _generate(self, labels: Labels | None, count: int, random: torch.Generator) -> Items:
         latents = self.game.latent.draw(count, random)
