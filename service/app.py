@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
+from threading import BoundedSemaphore
 
 from fastapi import APIRouter, Depends, FastAPI
 from fastapi.routing import APIRoute
@@ -58,6 +59,7 @@ def create_app(settings: Settings, redis_url: str) -> FastAPI:
         app.state.registry = registry
         app.state.dispatcher = Dispatcher(redis_url)
         app.state.engine = Engine(settings)
+        app.state.imports = BoundedSemaphore(datasets.MAX_IMPORTS)
         app.state.streams = set()
         yield
         app.state.engine.close()

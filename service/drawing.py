@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -125,7 +126,9 @@ def label_number(text: str, classes: Sequence[str]) -> int:
     """
     if text in classes:
         return classes.index(text)
-    if text.isascii() and text.isdigit() and len(text) < 6 and int(text) < len(classes):
+    # Where numbers are names, a number that is no name would quietly mean another class.
+    named_by_numbers = any(name.isdigit() for name in classes)
+    if not named_by_numbers and re.fullmatch(r"[0-9]{1,5}", text) and int(text) < len(classes):
         return int(text)
     known = ", ".join(classes[:20])
     raise parameter_problem("label-unknown", "label", f"labels of this model: {known}")

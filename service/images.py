@@ -1,7 +1,8 @@
 """Items that clients send to be scored, in any of four kinds of body."""
 
+import math
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from ganmodels.data.archive import has_image_suffix
 from ganmodels.data.arrays import read_npy
 from ganmodels.data.errors import DataError, printable
-from ganmodels.data.images import decode_image, fit_image
+from ganmodels.data.images import decode_image, fit_image, read_image_header
 from ganmodels.data.limits import Limits
 from ganmodels.data.safezip import checked_members, member_name, open_zip, read_member
 from ganmodels.spaces import ImageSpace, Space
@@ -21,6 +22,7 @@ from service.problems import Problem
 
 MAX_ITEMS = 256
 MAX_POINTS = 10_000
+MAX_PIXELS = 100_000_000
 LIMITS = Limits(
     max_entries=4 * MAX_ITEMS,
     max_unpacked_bytes=256 * 2**20,
@@ -45,7 +47,7 @@ def from_images(files: list[tuple[str, bytes]], space: Space) -> list[Received]:
     """
     images = _require_images(space)
     _check_count(len(files), MAX_ITEMS)
-    return [_decode(name, partial(bytes, data), images) for name, data in files]
+    return _decode_all([(name, partial(bytes, data)) for name, data in files], images)
 
 
 def from_zip(data: bytes, space: Space) -> list[Received]:
@@ -58,10 +60,8 @@ def from_zip(data: bytes, space: Space) -> list[Received]:
             if has_image_suffix(member_name(member))
         ]
         _check_count(len(members), MAX_ITEMS)
-        return [
-            _decode(member_name(member), partial(read_member, archive, member), images)
-            for member in members
-        ]
+        files = [(member_name(member), partial(read_member, archive, member)) for member in members]
+        return _decode_all(files, images)
 
 
 def from_npy(data: bytes, space: Space) -> list[Received]:
@@ -70,6 +70,8 @@ def from_npy(data: bytes, space: Space) -> list[Received]:
         stream = read_npy(path, None, LIMITS)
         _check_count(stream.count, MAX_ITEMS if isinstance(space, ImageSpace) else MAX_POINTS)
         items = [item for chunk in stream.chunks() for item in chunk.values]
+    if isinstance(space, ImageSpace):
+        _check_pixels(sum(math.prod(item.shape[:2]) for item in items))
     return [_fit(f"{index}", item, space) for index, item in enumerate(items)]
 
 
@@ -77,6 +79,23 @@ def _require_images(space: Space) -> ImageSpace:
     if not isinstance(space, ImageSpace):
         raise Problem("unsupported-media-type", "this model scores points; send application/x-npy")
     return space
+
+
+def _decode_all(
+    files: Sequence[tuple[str, Callable[[], bytes]]], space: ImageSpace
+) -> list[Received]:
+    # An archive's members are unpacked twice, which costs less than keeping them all in memory.
+    _check_pixels(sum(_pixel_count(read) for _, read in files))
+    return [_decode(name, read, space) for name, read in files]
+
+
+def _pixel_count(read: Callable[[], bytes]) -> int:
+    """Pixels that decoding would make: none where the header is refused already."""
+    try:
+        header = read_image_header(read(), LIMITS)
+    except DataError:
+        return 0
+    return header.height * header.width
 
 
 def _decode(name: str, read: Callable[[], bytes], space: ImageSpace) -> Received:
@@ -103,6 +122,15 @@ def _check_count(count: int, limit: int) -> None:
             "sample-too-large" if count else "validation",
             f"send 1 to {limit} items at once",
             limit=limit,
+        )
+
+
+def _check_pixels(count: int) -> None:
+    if count > MAX_PIXELS:
+        raise Problem(
+            "sample-too-large",
+            f"the images of one request may have {MAX_PIXELS} pixels in total; send fewer at once",
+            limit=MAX_PIXELS,
         )
 
 

@@ -69,7 +69,7 @@ KINDS: Mapping[str, Kind] = {
     "queue-unavailable": Kind(503, "The queue does not answer"),
     "overloaded": Kind(503, "Too many requests are waiting"),
     "storage-full": Kind(507, "There is no room"),
-    "deadline-exceeded": Kind(504, "The request waited too long"),
+    "deadline-exceeded": Kind(504, "The answer took too long"),
 }
 STATUS_CODES = {
     400: "malformed",

@@ -3,7 +3,7 @@
 import errno
 import logging
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -173,22 +173,29 @@ def _pointer(path: Sequence[str]) -> str:
 
 
 def _is_tag(path: Sequence[str], index: int) -> bool:
-    return path[index] in _UNION_TAGS and index > 0 and path[index - 1] in _UNION_FIELDS | _INDICES
+    if path[index] not in _UNION_TAGS or index == 0:
+        return False
+    # A tag follows the union's field, or the index in a list of unions.
+    return path[index - 1] in _UNION_FIELDS or path[index - 1].isdigit()
 
 
-def _collect_names(schema: Any, names: set[str], tags: set[str]) -> None:
+def _parts(schema: Any) -> Iterator[Mapping[str, Any]]:
+    """Every object within a JSON schema, itself first."""
     if isinstance(schema, dict):
-        names.update(schema.get("properties", {}))
-        tags.update(schema.get("discriminator", {}).get("mapping", {}))
-        for value in schema.values():
-            _collect_names(value, names, tags)
-    elif isinstance(schema, list):
-        for value in schema:
-            _collect_names(value, names, tags)
+        yield schema
+        schema = list(schema.values())
+    if isinstance(schema, list):
+        for part in schema:
+            yield from _parts(part)
 
 
-_FIELD_NAMES: set[str] = {"steps", "model", "recipe", "label", "truncation"}
-_UNION_TAGS: set[str] = set()
-_collect_names(TrainConfig.model_json_schema(), _FIELD_NAMES, _UNION_TAGS)
-_UNION_FIELDS = {"space", "labels", "network", "conditioning", "objective", "augmentation", "decay"}
-_INDICES = {str(number) for number in range(10)}
+def _tags(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    tags: Mapping[str, Any] = schema.get("discriminator", {}).get("mapping", {})
+    return tags
+
+
+_SCHEMAS = list(_parts(TrainConfig.model_json_schema()))
+_FIELDS = [field for schema in _SCHEMAS for field in schema.get("properties", {}).items()]
+_FIELD_NAMES = {"steps", "model", "recipe", "label", "truncation", *(name for name, _ in _FIELDS)}
+_UNION_TAGS = {tag for schema in _SCHEMAS for tag in _tags(schema)}
+_UNION_FIELDS = {name for name, schema in _FIELDS if _tags(schema)}

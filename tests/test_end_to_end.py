@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import signal
 import zipfile
 from pathlib import Path
@@ -142,6 +143,44 @@ def test_a_killed_service_loses_no_accepted_job(launch):
     second.client.post(f"/jobs/{running['id']}/cancel")
     assert wait_for_status(second, waiting["id"], "succeeded")["progress"]["step"] == 20
     assert second.stop() == 0
+
+
+def test_a_training_process_that_is_killed_is_said_so_and_its_job_can_be_resumed(
+    launch, processes_of
+):
+    running = launch()
+    job = running.submit(**{**ENDLESS, "schedule": {"metrics_every": 5, "checkpoints_every": 10}})
+    running.wait(job["id"], "checkpoint.created")
+    os.kill(training_process(processes_of(running.home)), signal.SIGKILL)
+    failed = wait_for_status(running, job["id"], "failed")
+    assert failed["error"]["code"] == "process-lost"
+    assert running.client.post(f"/jobs/{job['id']}/resume").status_code == 202
+    assert wait_for_status(running, job["id"], "running")["attempt"] == 2
+    assert running.stop() == 0
+
+
+def training_process(processes: dict[int, str]) -> int:
+    """The forked one: its command is that of the worker, and so is its parent's."""
+    workers = {pid for pid, command in processes.items() if "service.cli worker" in command}
+    (forked,) = [pid for pid in workers if parent_of(pid) in workers]
+    return forked
+
+
+def parent_of(pid: int) -> int:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[1])
+
+
+def test_a_redis_that_dies_is_started_again_and_jobs_go_on(launch, processes_of, wait_until):
+    running = launch()
+    (redis,) = [
+        pid for pid, command in processes_of(running.home).items() if "redis-server" in command
+    ]
+    os.kill(redis, signal.SIGKILL)
+    assert running.client.get("/jobs").status_code == 200
+    wait_until(lambda: running.client.get("/readyz").status_code == 200, "a new Redis")
+    assert running.train(dataset="ring", steps=10)["status"] == "succeeded"
+    assert running.stop() == 0
 
 
 @pytest.mark.skipif(not MNIST.exists(), reason="../shared/data/mnist is not there")

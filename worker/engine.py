@@ -10,11 +10,25 @@ from worker.store.checkpoints import Environment
 _SPEEDUP_THAT_PAYS = 1.1
 
 
+class DeviceUnavailable(Exception):  # noqa: N818 - named for what it says
+    """The device that the settings name is not there."""
+
+
 def choose_device(wanted: str) -> torch.device:
-    """The device of a setting: ``auto`` takes the first GPU if there is one."""
+    """The device of a setting: ``auto`` takes the first GPU if there is one.
+
+    Raises:
+        DeviceUnavailable: when the one named is not there.
+    """
     if wanted == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(wanted)
+    device = torch.device(wanted)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise DeviceUnavailable(
+            f"RINGSIDE_DEVICE is {wanted}; PyTorch finds {torch.cuda.device_count()} GPUs "
+            "here; set it to auto or install PyTorch for your GPU"
+        )
+    return device
 
 
 def describe(

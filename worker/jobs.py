@@ -15,7 +15,7 @@ from ganmodels.data.packed import PackedDataset
 from ganmodels.games.gan import Match
 from ganmodels.labels import Clusters
 from worker.attempt import Attempt, join_state, label
-from worker.engine import autocast_dtype, choose_device, describe
+from worker.engine import DeviceUnavailable, autocast_dtype, choose_device, describe
 from worker.errors import Conflict, NotFound, Unavailable
 from worker.loop import Outcome, TrainingDiverged, run
 from worker.queue import Dispatcher
@@ -101,6 +101,8 @@ def _attempt(
         return "failed", _diverged(job, error)
     except (NotFound, DataError) as error:
         return "failed", JobError(code=error.code.replace("_", "-"), detail=error.detail)
+    except DeviceUnavailable as error:
+        return "failed", JobError(code="device-unavailable", detail=str(error))
     except CheckpointCorrupt as error:
         return "failed", JobError(code="checkpoint-unrecoverable", detail=str(error))
     except Exception as error:

@@ -23,7 +23,7 @@ from worker.errors import Unavailable
 from worker.processes import die_with_parent
 from worker.settings import Settings
 from worker.store import Store
-from worker.store.jobs import LIVE, Job
+from worker.store.jobs import LIVE, Job, JobError
 
 QUEUE = "ringside"
 ALLOWED = frozenset({"worker.jobs.train"})
@@ -125,6 +125,12 @@ def work(settings: Settings, url: str) -> None:
     _queue(client).empty()  # type: ignore[no-untyped-call]
     for job in unfinished(store):
         _enqueue(client, job.id)
+
+    def killed(job: RqJob, process: int, status: int, usage: object) -> None:
+        # A shutdown kills too, when it is asked for twice; then the next start goes on by itself.
+        if not worker._stop_requested:
+            store.jobs.get(job.args[0]).fail_if_abandoned(_lost(status))
+
     worker = TrainWorker(
         [_queue(client)],
         connection=client,
@@ -132,6 +138,7 @@ def work(settings: Settings, url: str) -> None:
         job_class=AllowedJob,
         worker_ttl=_WORKER_TTL_SECONDS,
         job_monitoring_interval=_HEARTBEAT_SECONDS,
+        work_horse_killed_handler=killed,
     )
     worker.work(logging_level="WARNING")
 
@@ -149,6 +156,18 @@ def _preload() -> None:
 def unfinished(store: Store) -> list[Job]:
     """Accepted jobs that were not trained to their end, oldest first: all must be queued."""
     return [job for job in store.jobs.unfinished() if job.record().status in LIVE]
+
+
+def _lost(status: int) -> JobError:
+    """Why a training process ended by itself, as far as its wait status tells."""
+    killed = os.WIFSIGNALED(status)
+    how = f"by signal {os.WTERMSIG(status)}" if killed else f"with status {status}"
+    cause = ", perhaps for want of memory" if killed and os.WTERMSIG(status) == 9 else ""
+    return JobError(
+        code="process-lost",
+        detail=f"the training process ended {how}{cause}; POST /jobs/<id>/resume goes on from the "
+        "last checkpoint",
+    )
 
 
 def _queue(client: redis.Redis) -> Queue:

@@ -40,13 +40,15 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=0, le=65535)
     api_keys: SecretStr = SecretStr("")
     redis_url: str | None = None
-    device: str = "auto"
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d{1,2})?)$")
     train_threads: int = Field(default_factory=half_of_the_cores, ge=1, le=256)
     sample_threads: int = Field(default=1, ge=1, le=256)
     max_upload_bytes: int = Field(default=1024 * MIB, ge=1)
     max_json_bytes: int = Field(default=MIB, ge=1)
     max_score_bytes: int = Field(default=256 * MIB, ge=1)
-    max_job_memory_bytes: int = Field(default_factory=lambda: available_memory_bytes() * 3 // 4)
+    max_job_memory_bytes: int = Field(
+        default_factory=lambda: available_memory_bytes() * 3 // 4, ge=1
+    )
     max_queued_jobs: int = Field(default=200, ge=1)
     max_step_flops: int = Field(default=10**14, ge=1)
     model_cache_bytes: int = Field(default=512 * MIB, ge=1)

@@ -48,7 +48,8 @@ def array_stream(array: StoredArray, labels: StoredArray | None, limits: Limits)
     def chunks() -> Iterator[Chunk]:
         for start, block in _numbered(array):
             pixels = convert(block)
-            pixels = np.moveaxis(pixels, 1, -1) if channels_first else pixels
+            if channels_first:
+                pixels = np.ascontiguousarray(np.moveaxis(pixels, 1, -1))
             pixels = pixels.reshape(len(block), height, width, channels)
             yield Chunk(pixels, _part(indices, start, len(block)), array.dtype.name)
 

@@ -75,7 +75,10 @@ class Findings:
             )
 
     def _first_example(self) -> str:
-        return f" (first: {self.unreadable[0][0]})" if self.unreadable else ""
+        if not self.unreadable:
+            return ""
+        name, reason = self.unreadable[0]
+        return f" (first: {name}: {reason.rstrip('.')})"
 
 
 @dataclass(frozen=True)

@@ -58,9 +58,10 @@ def follow(job_id: JobId, as_json: Json = False) -> None:
 
 @app.command("cancel")
 def cancel(job_id: JobId, as_json: Json = False) -> None:
-    """Stop a job for good.
+    """End a job early.
 
-    It saves a checkpoint first.     Example: ringside jobs cancel job_01jd3k5q0v8m2x4z6b7c9d1e3f
+    It saves a checkpoint first, from which it can still be resumed.
+    Example: ringside jobs cancel job_01jd3k5q0v8m2x4z6b7c9d1e3f
     """
     _change(job_id, "cancel", as_json)
 

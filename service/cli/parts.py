@@ -20,6 +20,7 @@ from worker.settings import Settings
 _READY_SECONDS = 60.0
 # A worker that is told to stop finishes its step and writes a checkpoint.
 _PATIENCE_SECONDS, _REDIS_PATIENCE_SECONDS = 120.0, 10.0
+_MOST_REVIVALS = 5
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -37,6 +38,8 @@ class Parts:
         self._settings, self._home = settings, settings.home.resolve()
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._logs: dict[str, Path] = {}
+        self._server: EmbeddedRedis | None = None
+        self._revivals = 0
         self.url, self.client = "", httpx2.Client()
 
     def __enter__(self) -> "Parts":
@@ -78,10 +81,24 @@ class Parts:
         self._wait_until_ready()
 
     def watch(self) -> None:
-        """Stay until a signal comes or a part dies."""
+        """Stay until a signal comes or a part dies; a Redis of our own is started again."""
         while True:
+            self._revive_redis()
             self._check_alive()
             time.sleep(0.5)
+
+    def _revive_redis(self) -> None:
+        """Nothing is lost with Redis, and the other parts wait for it; but not for ever."""
+        redis = self._processes.get("redis")
+        if redis is None or redis.poll() is None or self._server is None:
+            return
+        self._revivals += 1
+        if self._revivals > _MOST_REVIVALS:
+            fail(f"the redis stopped {_MOST_REVIVALS} times (log: {self._server.log})")
+        try:
+            self._processes["redis"] = self._server.start()
+        except NoRedis as error:
+            fail(str(error))
 
     def _make_home(self) -> None:
         try:
@@ -94,12 +111,12 @@ class Parts:
             if self._settings.redis_url:
                 check_server(self._settings.redis_url)
                 return self._settings.redis_url
-            server = EmbeddedRedis(self._home / "redis")
-            self._processes["redis"] = server.start()
-            self._logs["redis"] = server.log
+            self._server = EmbeddedRedis(self._home / "redis")
+            self._processes["redis"] = self._server.start()
+            self._logs["redis"] = self._server.log
         except NoRedis as error:
             fail(str(error))
-        return server.url
+        return self._server.url
 
     def _connect(self, settings: Settings) -> None:
         keys = settings.keys
@@ -127,7 +144,7 @@ class Parts:
 
     def _check_alive(self) -> None:
         for part, process in self._processes.items():
-            if process.poll() is not None:
+            if process.poll() is not None and part != "redis":
                 log = self._logs[part]
                 fail(f"the {part} stopped: {_last_line(log)} (log: {log})")
 

@@ -67,6 +67,8 @@ def api() -> None:
         server_header=False,
         log_level="warning",
         timeout_graceful_shutdown=5,
+        # httptools, which uvicorn would choose, has no limit for headers.
+        http="h11",
         h11_max_incomplete_event_size=65_536,
     )
 

@@ -10,24 +10,29 @@ from service.cli.client import Json, checked, connect
 from service.cli.follow import attend
 from service.cli.output import note, program, show_json
 
+Dataset = Annotated[str, typer.Argument(help="Name or id of a dataset; see datasets list.")]
+Recipe = Annotated[
+    str | None, typer.Option(help="Named settings (GET /recipes); one that suits if left out.")
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="PATH=VALUE", help="Change any field; may be repeated."),
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Show the plan and its cost; train nothing.")
+]
+
 
 def train(
-    dataset: Annotated[str, typer.Argument(help="Name or id of a dataset; see datasets list.")],
-    recipe: Annotated[
-        str | None, typer.Option(help="Named settings (GET /recipes); one that suits if left out.")
-    ] = None,
+    dataset: Dataset,
+    recipe: Recipe = None,
     model: Annotated[str | None, typer.Option(help="Name under which to serve the result.")] = None,
     steps: Annotated[int | None, typer.Option(help="How many steps to train.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Items per step.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Of both networks.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything that is drawn.")] = None,
-    setting: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="PATH=VALUE", help="Change any field; may be repeated."),
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show the plan and its cost; train nothing.")
-    ] = False,
+    setting: Settings = None,
+    dry_run: DryRun = False,
     follow: Annotated[bool, typer.Option("--follow", help="Stay and show the progress.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -52,9 +57,9 @@ def train(
         note(f"accepted: {answer['id']} ({answer['recipe']})")
         if follow:
             attend(client, answer, as_json)
-        else:
-            note(f"watch it with:  {program()} jobs follow {answer['id']}")
-            typer.echo(answer["id"])
+            return
+        note(f"watch it with:  {program()} jobs follow {answer['id']}")
+        typer.echo(answer["id"])
 
 
 def warn(answer: Mapping[str, Any]) -> None:

@@ -37,7 +37,7 @@ class Engine:
         Work that still waits when its client goes is dropped, and its place is free again.
 
         Raises:
-            Problem: when too many requests wait, or this one waited too long.
+            Problem: when too many requests wait, or this one took too long.
         """
         if not self._places.acquire(blocking=False):
             raise Problem("overloaded", f"{self._limit} requests are waiting; try again later")
@@ -57,7 +57,8 @@ class Engine:
                 raise Problem("client-gone", "the client closed the connection")
             raise Problem(
                 "deadline-exceeded",
-                f"no model thread was free for {self._timeout_seconds:g} seconds; try again later",
+                f"the answer was not ready after {self._timeout_seconds:g} seconds; try again "
+                "later or ask for less",
             )
         finally:
             leaving.cancel()

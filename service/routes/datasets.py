@@ -2,23 +2,25 @@
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from threading import BoundedSemaphore
 from typing import Annotated, Any
 
 from fastapi import APIRouter, File, Form, Response, UploadFile
 from fastapi.responses import FileResponse
 
-from ganmodels.data.packed import Manifest, PackedDataset
-from service.deps import SettingsDep, StoreDep
+from ganmodels.data.packed import Manifest
+from service.deps import ImportsDep, SettingsDep, StoreDep
 from service.pages import listing
 from service.problems import FieldError, Problem, body_problem
 from service.schemas import Listing
 from worker.names import is_name
-from worker.store import Store
 
 router = APIRouter(prefix="/datasets", tags=["datasets"])
+
+MAX_IMPORTS = 2
 
 SizeField = Annotated[
     str | None,
@@ -31,22 +33,17 @@ def add_dataset(
     file: Annotated[UploadFile, File(description="ZIP of images, IDX (plain or gzip), NPZ or NPY")],
     store: StoreDep,
     settings: SettingsDep,
+    imports: ImportsDep,
     response: Response,
     labels: Annotated[UploadFile | None, File(description="labels as a second IDX file")] = None,
     name: Annotated[str | None, Form(max_length=64, description="what to call it")] = None,
     size: SizeField = None,
 ) -> dict[str, Any]:
     """Import a dataset. The same content is stored once: it answers 200 and the same id."""
-    if name is not None and not is_name(name):
-        raise body_problem(
-            "validation",
-            "/name",
-            "a name has 1 to 64 of a-z, 0-9, - and _, begins and ends with a letter or digit and "
-            "is no id",
-        )
+    _check_name(name)
     directory = store.home / "uploads"
     directory.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as stack:
+    with _place(imports), ExitStack() as stack:
         upload, upload_labels = (
             stack.enter_context(_spooled(given, directory)) if given else None
             for given in (file, labels)
@@ -57,19 +54,20 @@ def add_dataset(
         )
     response.status_code = 201 if new else 200
     response.headers["Location"] = f"/datasets/{manifest.id}"
-    return view(manifest, store)
+    return view(manifest, store.datasets.names())
 
 
 @router.get("")
 def list_datasets(store: StoreDep) -> Listing:
     """All datasets; the built-in ones are always there."""
-    return listing([view(manifest, store, with_report=False) for manifest in store.datasets.all()])
+    manifests, names = store.datasets.all(), store.datasets.names()
+    return listing([view(manifest, names, with_report=False) for manifest in manifests])
 
 
 @router.get("/{reference}")
 def get_dataset(reference: str, store: StoreDep) -> dict[str, Any]:
     """A dataset by name or id, with the report of its import."""
-    return view(store.datasets.get(reference).manifest, store)
+    return view(store.datasets.get(reference).manifest, store.datasets.names())
 
 
 @router.get(
@@ -79,7 +77,7 @@ def get_dataset(reference: str, store: StoreDep) -> dict[str, Any]:
 )
 def preview(reference: str, store: StoreDep) -> FileResponse:
     """A picture of some items."""
-    return FileResponse(_directory(store.datasets.get(reference)) / "preview.png")
+    return FileResponse(store.datasets.get(reference).directory / "preview.png")
 
 
 @router.delete("/{reference}", status_code=204)
@@ -93,9 +91,9 @@ def delete_dataset(reference: str, store: StoreDep) -> None:
     store.datasets.delete(dataset_id)
 
 
-def view(manifest: Manifest, store: Store, with_report: bool = True) -> dict[str, Any]:
-    """A dataset as clients see it."""
-    names = [name for name, named in store.datasets.names().items() if named == manifest.id]
+def view(manifest: Manifest, known: Mapping[str, str], with_report: bool = True) -> dict[str, Any]:
+    """A dataset as clients see it; ``known`` says what each name stands for."""
+    names = [name for name, named in known.items() if named == manifest.id]
     body = manifest.model_dump(mode="json", exclude=set() if with_report else {"report"})
     here = f"/datasets/{manifest.id}"
     return {
@@ -108,8 +106,25 @@ def view(manifest: Manifest, store: Store, with_report: bool = True) -> dict[str
     }
 
 
-def _directory(dataset: PackedDataset) -> Path:
-    return dataset.directory
+def _check_name(name: str | None) -> None:
+    if name is not None and not is_name(name):
+        raise body_problem(
+            "validation",
+            "/name",
+            "a name has 1 to 64 of a-z, 0-9, - and _, begins and ends with a letter or digit and "
+            "is no id",
+        )
+
+
+@contextmanager
+def _place(imports: BoundedSemaphore) -> Iterator[None]:
+    """One of few: an import holds a thread for minutes and a child process with much memory."""
+    if not imports.acquire(blocking=False):
+        raise Problem("overloaded", f"{MAX_IMPORTS} imports are at work; try again later")
+    try:
+        yield
+    finally:
+        imports.release()
 
 
 @contextmanager

@@ -46,8 +46,9 @@ async def events(
 ) -> Response:
     """Server-sent events; NDJSON or one JSON page by Accept.
 
-    The stream ends with ``job.done``. A reconnect to a settled job with nothing new answers 204,
-    which tells browsers to stop.
+    The stream ends when the job is settled: with ``job.done``, or where the job was paused. It
+    also ends after an hour; a reconnect goes on where it ended. A reconnect to a settled job with
+    nothing new answers 204, which tells browsers to stop.
     """
     chosen = choose_format(None, request.headers.get("accept"), _FORMATS)
     last_id = await asyncio.to_thread(lambda: job.events.last_id)

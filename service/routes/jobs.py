@@ -1,12 +1,14 @@
 """Jobs: state, history and the ways to stop and go on."""
 
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import FileResponse
 
 from ganmodels.config import TrainConfig
-from service.deps import DispatcherDep, JobDep, StoreDep, require_queue
+from service.deps import DispatcherDep, JobDep, StoreDep, enqueue, require_queue
 from service.pages import Cursor, Limit, listing, page
 from service.problems import Problem, body_problem, parameter_problem
 from service.schemas import CheckpointView, JobView, Listing, ResumeRequest
@@ -27,9 +29,22 @@ def list_jobs(
     status: Annotated[Status | None, Query(description="only jobs in this state")] = None,
 ) -> Listing:
     """Jobs, newest first."""
-    jobs = {job.id: job for job in store.jobs.all() if status in (None, job.record().status)}
+    jobs = {job.id: job for job in store.jobs.all() if status is None or _is_in(job, status)}
     ids, next_cursor = page(list(jobs), limit, cursor)
-    return listing([JobView.of(jobs[job_id]) for job_id in ids], next_cursor)
+    return listing(list(_views(jobs[job_id] for job_id in ids)), next_cursor)
+
+
+def _is_in(job: Job, status: Status) -> bool:
+    with suppress(FileNotFoundError):
+        return job.record().status == status
+    return False
+
+
+def _views(jobs: Iterable[Job]) -> Iterator[JobView]:
+    """Views of those that are still there: a job may be deleted while the list is read."""
+    for job in jobs:
+        with suppress(FileNotFoundError):
+            yield JobView.of(job)
 
 
 @router.get("/{job_id}")
@@ -56,7 +71,7 @@ def get_config(job: JobDep) -> TrainConfig:
 
 @router.post("/{job_id}/cancel")
 def cancel(job: JobDep, response: Response) -> JobView:
-    """Save a checkpoint, then stop for good."""
+    """Save a checkpoint, then end the job; ``/resume`` can still go on from the checkpoint."""
     return _stop(job, "cancel", response)
 
 
@@ -84,14 +99,17 @@ def _stop(job: Job, stop: Stop, response: Response) -> JobView:
 
 @router.post("/{job_id}/resume", status_code=202)
 def resume(job: JobDep, dispatcher: DispatcherDep, body: ResumeRequest | None = None) -> JobView:
-    """Go on exactly where the job stopped, perhaps further than planned."""
+    """Go on exactly where the job stopped, perhaps further than planned.
+
+    A canceled, failed or finished job goes on as a paused one does, if it has a checkpoint.
+    """
     require_queue(dispatcher)
     with job.locked() as record:
         _check_resumable(job, record)
         _extend(job, record, body.steps if body else None)
         job.want_stop(None)
         job.change(record, status="queued", error=None, finished_at=None)
-    dispatcher.enqueue(job)
+    enqueue(dispatcher, job)
     return JobView.of(job)
 
 

@@ -31,6 +31,12 @@ def get_model(name: str, store: StoreDep) -> ModelView:
     return _view(store.models.get(name), store)
 
 
+@router.delete("/{name}", status_code=204)
+def delete_model(name: str, store: StoreDep) -> None:
+    """Forget a model with its versions and aliases; after that its jobs can be deleted."""
+    store.models.delete(name)
+
+
 @router.put("/{name}/aliases/{alias}")
 def set_alias(name: str, alias: AliasPath, body: AliasRequest, store: StoreDep) -> ModelView:
     """Point an alias at a version; the next request already sees it."""

@@ -7,9 +7,10 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
+from starlette.concurrency import run_in_threadpool
 
 from ganmodels.latents import MAX_SEED
-from service.deps import EngineDep, StoreDep
+from service.deps import EngineDep, ModelDep, StoreDep, choose_model
 from service.drawing import (
     MAX_IMAGES,
     MAX_POINTS,
@@ -27,7 +28,6 @@ from service.engine.models import LoadedModel
 from service.negotiation import choose_format
 from service.problems import body_problem
 from service.schemas import Body
-from worker.store.references import resolve
 
 router = APIRouter(tags=["samples"])
 
@@ -35,10 +35,6 @@ MAX_INDEX = 2**53
 _ANSWER: dict[str, Any] = {"content": {encoding.media_type: {} for encoding in FORMATS.values()}}
 _LATENT_FORMATS = {"json": "application/json", "npy": "application/x-npy"}
 
-Model = Annotated[
-    str,
-    Query(max_length=200, description="name, name:version, name@alias, job id or job:step"),
-]
 Count = Annotated[int, Query(ge=1, description="64 images or 10,000 points at most")]
 Seed = Annotated[int | None, Query(ge=0, le=MAX_SEED, description="random if left out, and echoed")]
 Offset = Annotated[int, Query(ge=0, le=MAX_INDEX, description="index of the first item")]
@@ -59,9 +55,8 @@ Columns = Annotated[int | None, Query(ge=1, le=64, description="of a grid")]
 @router.get("/sample", response_class=Response, responses={200: _ANSWER, 304: {}})
 async def sample(
     request: Request,
-    store: StoreDep,
     engine: EngineDep,
-    model: Model,
+    model: ModelDep,
     n: Count = 1,
     seed: Seed = None,
     offset: Offset = 0,
@@ -72,8 +67,7 @@ async def sample(
     format: Format = None,
 ) -> Response:
     """Items from a generator. Item i depends on (seed, i) only, whatever else is asked for."""
-    resolved = resolve(store, model)
-    config = resolved.checkpoint.config()
+    resolved, config = model
     drawing = Drawing(
         resolved,
         config,
@@ -112,8 +106,7 @@ async def sample_latents(
     body: LatentsRequest, request: Request, store: StoreDep, engine: EngineDep
 ) -> Response:
     """Items from given latents; ``GET /latents`` has those of a seed."""
-    resolved = resolve(store, body.model)
-    config = resolved.checkpoint.config()
+    resolved, config = await run_in_threadpool(choose_model, store, body.model)
     count = check_count(len(body.latents), config)
     if body.labels is not None and (len(body.labels) != count or body.label is not None):
         detail = "give one number for each latent, or label instead"
@@ -137,9 +130,8 @@ async def sample_latents(
 )
 async def latents(
     request: Request,
-    store: StoreDep,
     engine: EngineDep,
-    model: Model,
+    model: ModelDep,
     seed: Annotated[int, Query(ge=0, le=MAX_SEED)],
     n: Count = 1,
     offset: Offset = 0,
@@ -147,8 +139,7 @@ async def latents(
     format: Format = None,
 ) -> Response:
     """The latents [n, width] and labels [n] behind the same ``GET /sample``."""
-    resolved = resolve(store, model)
-    config = resolved.checkpoint.config()
+    resolved, config = model
     count = check_count(n, config)
     chosen = choose_format(format, request.headers.get("accept"), _LATENT_FORMATS)
 

@@ -1,6 +1,7 @@
 """``POST /score``: what the discriminator thinks of given items."""
 
-import asyncio
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any
 
 import numpy as np
@@ -10,16 +11,16 @@ from starlette.datastructures import UploadFile
 from ganmodels.config import TrainConfig
 from ganmodels.scoring import CALIBRATION_ITEMS, QUANTILES, Scores
 from ganmodels.spaces import ImageSpace, Space
-from service.deps import EngineDep, StoreDep
+from service.deps import EngineDep, ModelDep
 from service.drawing import label_number, require_labels
 from service.engine.models import LoadedModel
 from service.images import MAX_ITEMS, Received, from_images, from_npy, from_zip
 from service.problems import Problem
 from service.refusals import data_problem
-from service.routes.sample import Model
-from worker.store.references import resolve
 
 router = APIRouter(tags=["scores"])
+
+Reader = Callable[[Space], list[Received]]
 
 # More than may be scored, so that too many are refused with the limit that counts.
 _MAX_FILES = 16 * MAX_ITEMS
@@ -48,9 +49,8 @@ _BODIES = {
 @router.post("/score", openapi_extra=_BODIES)
 async def score(
     request: Request,
-    store: StoreDep,
     engine: EngineDep,
-    model: Model,
+    model: ModelDep,
     label: Annotated[
         str | None, Query(max_length=100, description="the class that the items claim to be")
     ] = None,
@@ -60,16 +60,17 @@ async def score(
     A score says how well an item agrees with this training; it is no detector of fakes made
     elsewhere. Items are fitted to the model as a dataset's are at import.
     """
-    resolved = resolve(store, model)
-    config = resolved.checkpoint.config()
+    resolved, config = model
     number = _label(label, config)
-    received = await _receive(request, config.space)
-    good = [entry.item for entry in received if entry.item is not None]
+    read = await _receive(request)
 
-    def judge(loaded: LoadedModel) -> Scores:
-        return loaded.scorer.score(np.stack(good), number)
+    # Decoding takes as long as scoring and more, so it waits for a model thread as well.
+    def judge(loaded: LoadedModel) -> tuple[list[Received], Scores | None]:
+        received = read(config.space)
+        good = [entry.item for entry in received if entry.item is not None]
+        return received, loaded.scorer.score(np.stack(good), number) if good else None
 
-    scores = await engine.run(request, resolved.checkpoint, judge) if good else None
+    received, scores = await engine.run(request, resolved.checkpoint, judge)
     data = _entries(received, scores, config)
     return {
         "object": "scores",
@@ -91,18 +92,18 @@ def _label(text: str | None, config: TrainConfig) -> int | None:
     return label_number(text, config.space.classes)
 
 
-async def _receive(request: Request, space: Space) -> list[Received]:
+async def _receive(request: Request) -> Reader:
+    """What reads the items of the body, once it is called."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type == "multipart/form-data":
-        files = await _form_files(request)
-        return await asyncio.to_thread(from_images, files, space)
+        return partial(from_images, await _form_files(request))
     body = await request.body()
     if media_type == "application/zip":
-        return await asyncio.to_thread(from_zip, body, space)
+        return partial(from_zip, body)
     if media_type == "application/x-npy":
-        return await asyncio.to_thread(from_npy, body, space)
+        return partial(from_npy, body)
     if media_type.startswith("image/"):
-        return await asyncio.to_thread(from_images, [("body", body)], space)
+        return partial(from_images, [("body", body)])
     raise Problem(
         "unsupported-media-type",
         "send multipart/form-data with images, application/zip, application/x-npy or one image",

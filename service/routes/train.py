@@ -14,11 +14,11 @@ from ganmodels.data.packed import PackedDataset
 from ganmodels.estimate import Estimate, estimate
 from ganmodels.recipes import RECIPES, choose, settings
 from ganmodels.validity import check
-from service.deps import DispatcherDep, SettingsDep, StoreDep, require_queue
+from service.deps import DispatcherDep, SettingsDep, StoreDep, enqueue, require_queue
 from service.problems import Problem, body_problem
 from service.refusals import settings_problem
 from service.schemas import JobView, Plan, TrainRequest
-from worker.errors import NotFound, Unavailable
+from worker.errors import NotFound
 from worker.queue import Dispatcher
 from worker.settings import Settings
 from worker.store import Store
@@ -41,13 +41,17 @@ def train(
     idempotency_key: KeyHeader = None,
     dry_run: Annotated[bool, Query(description="answer the plan, train nothing")] = False,
 ) -> JobView | Plan:
-    """Queue a training. The job is on disk when this answers 202."""
+    """Queue a training. The job is on disk when this answers 202.
+
+    A request that is refused as invalid does not use its Idempotency-Key up.
+    """
+    plan = make_plan(body, store, configuration)
     if dry_run:
         response.status_code = 200
-        return make_plan(body, store, configuration)
+        return plan
 
     def accept(job_id: str) -> Job:
-        return _accept(body, job_id, store, configuration, dispatcher)
+        return _accept(plan, body.model, job_id, store, configuration, dispatcher)
 
     if idempotency_key is None:
         job = accept(new_id("job"))
@@ -144,7 +148,11 @@ def _fingerprint(body: TrainRequest) -> str:
 def _once(
     store: Store, key: str, fingerprint: str, accept: Callable[[str], Job]
 ) -> tuple[Job, bool]:
-    """The job of an Idempotency-Key, and whether it was there before."""
+    """The job of an Idempotency-Key, and whether it was there before.
+
+    A job that is not there is made, under the id that the key stands for: a crash may have come
+    before it was made the first time. One that was deleted leaves no trace, so it is made again.
+    """
     try:
         # Who comes second waits for the first one's job.
         with store.idempotency.lock(key).acquire(timeout=_KEY_TIMEOUT_SECONDS):
@@ -159,13 +167,13 @@ def _once(
 
 
 def _accept(
-    body: TrainRequest,
+    plan: Plan,
+    model: str | None,
     job_id: str,
     store: Store,
     configuration: Settings,
     dispatcher: Dispatcher,
 ) -> Job:
-    plan = make_plan(body, store, configuration)
     waiting = sum(job.record().status in LIVE for job in store.jobs.unfinished())
     if waiting >= configuration.max_queued_jobs:
         raise Problem(
@@ -179,15 +187,11 @@ def _accept(
         id=job_id,
         recipe=plan.recipe,
         recipe_chosen=plan.recipe_chosen,
-        model=body.model,
+        model=model,
         warnings=plan.warnings,
     )
     job = store.jobs.create(plan.config, record)
-    if body.model:
-        store.models.add_job(body.model, job.id)
-    try:
-        dispatcher.enqueue(job)
-    except Unavailable:
-        # The job is on disk and stays accepted: a worker queues what it finds when it starts.
-        job.events.append("job.warning", {"code": "queue-unavailable"})
+    if model:
+        store.models.add_job(model, job.id)
+    enqueue(dispatcher, job)
     return job

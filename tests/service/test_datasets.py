@@ -12,7 +12,9 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
+from service.routes.datasets import MAX_IMPORTS
 from tests.service.checks import assert_problem
+from worker.store.datasets import Datasets
 
 
 def send(client: TestClient, content: bytes, **fields: str) -> httpx2.Response:
@@ -164,6 +166,28 @@ def test_hostile_files_are_refused_with_a_reason(
     problem = assert_problem(answer, 422, code or answer.json()["code"])
     assert "/tmp" not in answer.text
     assert len(problem["detail"]) > 20
+
+
+def test_more_imports_than_places_are_refused_at_once(fresh: TestClient) -> None:
+    places = fresh.app.state.imports  # type: ignore[attr-defined]
+    for _ in range(MAX_IMPORTS):
+        places.acquire()
+    answer = send(fresh, b"hello")
+    assert_problem(answer, 503, "overloaded")
+    assert int(answer.headers["retry-after"]) > 0
+    places.release()
+    # A refused file gives its place back.
+    for _ in range(MAX_IMPORTS):
+        assert send(fresh, b"hello").status_code == 422
+
+
+def test_names_are_read_once_for_a_list(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, calls = Datasets.names, []
+    monkeypatch.setattr(Datasets, "names", lambda self: calls.append(1) or read(self))
+    assert len(client.get("/datasets").json()["data"]) >= 3
+    assert len(calls) == 1
 
 
 def test_nothing_is_left_of_a_refused_file(client: TestClient, settings: Any) -> None:

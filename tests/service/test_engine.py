@@ -13,12 +13,14 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.testclient import TestClient
 
+from service import deps
 from service.app import create_app
 from service.engine.engine import Engine
 from service.engine.models import LoadedModel, ModelCache
 from service.problems import Problem
 from tests.service.checks import assert_problem
 from tests.service.conftest import ADDRESS, Trained
+from worker.errors import NotFound
 from worker.settings import Settings
 from worker.store import Store
 from worker.store.checkpoints import Checkpoint
@@ -203,6 +205,7 @@ def test_who_waits_too_long_is_told_and_not_served_later(
                 engine.run(staying(), checkpoint, late.append),
             )
         assert caught.value.code == "deadline-exceeded"
+        assert "not ready after 0.2 seconds" in caught.value.detail
 
     asyncio.run(run())
     held.let_go.set()
@@ -220,6 +223,27 @@ def test_errors_of_the_work_reach_the_request(tmp_path: Path, checkpoint: Checkp
         with pytest.raises(ArithmeticError):
             asyncio.run(engine.run(staying(), checkpoint, fail))
     engine.close()
+
+
+@pytest.mark.parametrize("path", ["/sample", "/latents", "/score"])
+def test_the_event_loop_does_not_wait_for_a_model_to_be_looked_up(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    def look_up(*_: object) -> None:
+        with pytest.raises(RuntimeError, match="no running event loop"):
+            asyncio.get_running_loop()
+        raise NotFound("model-not-found", "looked up in a thread")
+
+    monkeypatch.setattr(deps, "resolve", look_up)
+    query, body = {"model": "plain", "seed": 1}, {"model": "plain", "latents": [[0.0]]}
+    if path == "/score":
+        answers = [client.post(path, params={"model": "plain"}, content=b"x")]
+    elif path == "/sample":
+        answers = [client.get(path, params=query), client.post(path, json=body)]
+    else:
+        answers = [client.get(path, params=query)]
+    for answer in answers:
+        assert_problem(answer, 404, "model-not-found")
 
 
 def test_a_model_is_loaded_once_and_dropped_when_others_need_the_room(

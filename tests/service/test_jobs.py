@@ -12,9 +12,13 @@ from starlette.testclient import TestClient
 
 from tests.service.checks import assert_problem
 from tests.service.conftest import STEPS, Trained
+from worker.errors import Unavailable
 from worker.jobs import train_job
+from worker.queue import Dispatcher
 from worker.settings import Settings
 from worker.store import Store
+from worker.store.files import new_id
+from worker.store.jobs import Job, Jobs
 
 
 def events(text: str) -> list[dict[str, Any]]:
@@ -61,6 +65,28 @@ def test_jobs_are_listed_by_status(client: TestClient, trained: Trained) -> None
     listed = client.get("/jobs", params={"status": "succeeded", "limit": 200}).json()["data"]
     assert set(trained) <= {job["id"] for job in listed}
     assert {job["status"] for job in listed} == {"succeeded"}
+
+
+def test_a_page_goes_on_although_its_last_job_left_the_list(fresh: TestClient) -> None:
+    made = [queue(fresh, seed=seed) for seed in range(3)]
+    query: dict[str, Any] = {"status": "queued", "limit": 1}
+    cursor = fresh.get("/jobs", params=query).json()["next_cursor"]
+    fresh.post(f"/jobs/{made[2]}/cancel")
+    rest = fresh.get("/jobs", params={**query, "limit": 5, "cursor": cursor}).json()
+    assert [job["id"] for job in rest["data"]] == [made[1], made[0]]
+
+
+@pytest.mark.parametrize("query", [{}, {"status": "queued"}])
+def test_a_job_deleted_while_the_list_is_read_is_left_out(
+    fresh: TestClient, monkeypatch: pytest.MonkeyPatch, query: dict[str, str]
+) -> None:
+    job_id = queue(fresh)
+    kept = fresh.app.state.store.jobs.get(job_id)  # type: ignore[attr-defined]
+    gone = Job(kept.path.with_name(new_id("job")))
+    monkeypatch.setattr(Jobs, "all", lambda _: [gone, kept])
+    answer = fresh.get("/jobs", params=query)
+    assert answer.status_code == 200, answer.text
+    assert [job["id"] for job in answer.json()["data"]] == [job_id]
 
 
 @pytest.mark.parametrize("cursor", ["AAAA", "%%%", "\u00fc", "am9iXzA=", "a"])
@@ -240,6 +266,42 @@ def test_a_paused_job_goes_on(client: TestClient, settings: Settings, store: Sto
     assert_problem(client.post(f"/jobs/{job_id}/resume"), 409, "conflict")
     train_job(settings, store.jobs.get(job_id), threading.Event())
     assert client.get(f"/jobs/{job_id}").json()["status"] == "succeeded"
+
+
+def test_a_canceled_job_with_a_checkpoint_goes_on(
+    client: TestClient, settings: Settings, store: Store
+) -> None:
+    job = store.jobs.get(queue(client))
+    train_job(settings, job, threading.Event())
+    assert client.post(f"/jobs/{job.id}/resume", json={"steps": 8}).status_code == 202
+    assert client.post(f"/jobs/{job.id}/cancel").json()["status"] == "canceled"
+    answer = client.post(f"/jobs/{job.id}/resume")
+    assert (answer.status_code, answer.json()["status"]) == (202, "queued")
+    client.post(f"/jobs/{job.id}/cancel")
+
+
+def test_a_stream_ends_where_the_job_was_paused(client: TestClient) -> None:
+    job_id = queue(client)
+    client.post(f"/jobs/{job_id}/pause")
+    told = events(client.get(f"/jobs/{job_id}/events").text)
+    assert json.loads(told[-1]["data"])["status"] == "paused"
+
+
+def test_a_resumed_job_is_accepted_although_the_queue_fails_just_then(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise Unavailable("queue-unavailable", "Redis does not answer")
+
+    job_id = queue(client)
+    client.post(f"/jobs/{job_id}/pause")
+    monkeypatch.setattr(Dispatcher, "enqueue", fail)
+    answer = client.post(f"/jobs/{job_id}/resume")
+    assert (answer.status_code, answer.json()["status"]) == (202, "queued")
+    client.post(f"/jobs/{job_id}/cancel")
+    told = events(client.get(f"/jobs/{job_id}/events").text)
+    (warning,) = [event for event in told if event["event"] == "job.warning"]
+    assert json.loads(warning["data"])["code"] == "queue-unavailable"
 
 
 def test_a_finished_job_can_be_trained_further(

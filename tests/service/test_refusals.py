@@ -6,7 +6,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from service.problems import KINDS, Problem
-from service.refusals import settings_problem, storage_problem
+from service.refusals import settings_problem, storage_problem, validation_problem
 
 
 class Nested(BaseModel):
@@ -54,3 +54,17 @@ def test_pointers_are_escaped_short_and_without_the_value(value: object, pointer
     problem = settings_problem(caught.value)
     assert problem.errors[0].pointer == pointer
     assert "secret" not in str(problem.body("req_1"))
+
+
+@pytest.mark.parametrize(
+    ("path", "pointer"),
+    [
+        ("game/network/resnet/width", "/game/network/width"),
+        ("game/penalties/12/r1/gamma", "/game/penalties/12/gamma"),
+        ("optimisation/decay/linear/start", "/optimisation/decay/start"),
+        ("game/hinge", "/game/hinge"),
+    ],
+)
+def test_tags_of_unions_are_no_part_of_a_pointer(path: str, pointer: str) -> None:
+    entry = {"loc": ("body", *path.split("/")), "type": "missing", "msg": "is missing"}
+    assert validation_problem([entry]).errors[0].pointer == pointer

@@ -1,6 +1,7 @@
 """``/score``: logits made comparable; one bad image spoils nothing but itself."""
 
 import io
+import threading
 import zipfile
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
+from service import images
 from service.images import MAX_ITEMS
 from tests.service.checks import assert_problem
 from tests.service.conftest import Trained
@@ -157,6 +159,38 @@ def test_names_of_files_are_made_printable(client: TestClient) -> None:
 def test_too_many_images_are_refused_with_the_limit(client: TestClient) -> None:
     problem = assert_problem(score_files(client, [b"x"] * (MAX_ITEMS + 1)), 422, "sample-too-large")
     assert problem["limit"] == MAX_ITEMS
+
+
+@pytest.mark.parametrize("kind", ["files", "zip", "npy"])
+def test_more_pixels_than_one_request_may_have_are_refused_undecoded(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr(images, "MAX_PIXELS", 16 * 16 + 99)
+    monkeypatch.setattr(images, "_fit", lambda *_: pytest.fail("it was decoded"))
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("a.png", png())
+        archive.writestr("b.png", png(size=(10, 10)))
+    answer = {
+        "files": lambda: score_files(client, [png(), png(size=(10, 10))]),
+        "zip": lambda: score(client, buffer.getvalue(), "application/zip"),
+        "npy": lambda: score(client, npy(np.zeros((2, 16, 16), np.uint8)), "application/x-npy"),
+    }[kind]()
+    assert assert_problem(answer, 422, "sample-too-large")["limit"] == images.MAX_PIXELS
+
+
+def test_items_are_decoded_in_a_model_thread(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decode, threads = images.decode_image, set()
+
+    def watch(*arguments: Any) -> Any:
+        threads.add(threading.current_thread().name.partition("_")[0])
+        return decode(*arguments)
+
+    monkeypatch.setattr(images, "decode_image", watch)
+    assert len(entries(score_files(client, [png(), png(3)]))) == 2
+    assert threads == {"model"}
 
 
 @pytest.mark.parametrize("media_type", ["text/plain", "", "application/json"])

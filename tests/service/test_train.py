@@ -106,6 +106,14 @@ def test_the_same_key_at_the_same_time_gives_one_job(client: TestClient) -> None
         assert len(set(threads.map(send, range(8)))) == 1
 
 
+def test_a_refused_request_does_not_use_its_key_up(client: TestClient) -> None:
+    key = {"Idempotency-Key": "refused first"}
+    assert_problem(post(client, {"dataset": "rings"}, **key), 422, "dataset-not-found")
+    answer = post(client, {"dataset": "ring", "steps": 3}, **key)
+    assert answer.status_code == 202, answer.text
+    assert "idempotent-replayed" not in answer.headers
+
+
 @pytest.mark.parametrize("key", ["", "x" * 256])
 def test_a_bad_key_is_refused(client: TestClient, key: str) -> None:
     answer = post(client, {"dataset": "ring"}, **{"Idempotency-Key": key})

@@ -112,6 +112,13 @@ class Job:
         path = self.path / "progress.json"
         return dict(read_json(path)) if path.exists() else {}
 
+    def fail_if_abandoned(self, error: JobError) -> None:
+        """Record that the process that trained the job is gone; a later attempt can go on."""
+        with self.locked() as record:
+            if record.status == "running" and not self.is_training():
+                self.change(record, status="failed", error=error, finished_at=now())
+                self.events.append("job.done", {"status": "failed"})
+
     def stop_wanted(self) -> Stop | None:
         """Whether the trainer is asked to save and leave."""
         try:

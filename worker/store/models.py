@@ -112,6 +112,15 @@ class Models:
             self._save(changed)
             return changed
 
+    def delete(self, name: str) -> None:
+        """Forget a model, its versions and aliases; the jobs and their checkpoints stay.
+
+        Raises:
+            NotFound: when there is none.
+        """
+        self.get(name)
+        self._path(name).unlink(missing_ok=True)
+
     def steps_in_use(self, job_id: str) -> set[int]:
         """Steps of a job's checkpoints that versions point at: they must not be pruned."""
         versions = [version for model in self.all() for version in model.versions]

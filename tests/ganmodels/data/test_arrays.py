@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from ganmodels.data.errors import DataError
 from ganmodels.data.limits import Limits
+from ganmodels.data.packed import open_packed, pack
 from ganmodels.data.readers import read_file
 from ganmodels.data.stream import ImageFacts, ItemStream, PointFacts
 
@@ -304,3 +305,12 @@ def test_damaged_files_give_items_or_a_data_error(
             return
     assert read.dtype in (np.uint8, np.float32)
     assert np.isfinite(read).all()
+
+
+def test_channels_first_images_are_turned_round(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (20, 3, 8, 9), dtype=np.uint8)
+    np.save(tmp_path / "images.npy", images)
+    manifest = pack(read_file(tmp_path / "images.npy"), tmp_path / "packed")
+    assert (manifest.space.height, manifest.space.width, manifest.space.channels) == (8, 9, 3)
+    packed = open_packed(tmp_path / "packed")
+    assert np.array_equal(packed.items, np.moveaxis(images, 1, -1))

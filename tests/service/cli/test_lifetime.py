@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+from urllib.parse import urlsplit
 
 import pytest
 from typer.testing import CliRunner
@@ -46,6 +47,14 @@ def test_a_home_in_use_is_one_clear_line(run_command, ringside):
     line = _only_line(run_command("up", RINGSIDE_HOME=str(ringside.home), RINGSIDE_PORT="0"))
     assert f"in use by another Ringside (process {ringside.pid})" in line
     assert ringside.client.get("/readyz").json()["checks"]["redis"]
+
+
+def test_headers_without_end_are_refused_and_the_connection_closed(ringside):
+    address = urlsplit(ringside.url)
+    with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Long: " + b"x" * 66_000)
+        answer = b"".join(iter(lambda: connection.recv(4096), b""))
+    assert answer.startswith(b"HTTP/1.1 400 ")
 
 
 @pytest.mark.parametrize("command", ["up", "api"])
