@@ -170,5 +170,5 @@ def respond(request: Request, problem: Problem) -> JSONResponse:
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """The end of a sentence that offers the nearest of the known names, if one is near."""
-    near = difflib.get_close_matches(name[:100], sorted(known), n=1)
+    near = difflib.get_close_matches(name[:100], sorted(set(known) - {name}), n=1)
     return f"; did you mean {near[0]}?" if near else ""

@@ -173,6 +173,8 @@ def _pointer(path: Sequence[str]) -> str:
 
 
 def _is_tag(path: Sequence[str], index: int) -> bool:
+    if path[index] in _JSON_TAGS:
+        return True
     if path[index] not in _UNION_TAGS or index == 0:
         return False
     # A tag follows the union's field, or the index in a list of unions.
@@ -198,4 +200,6 @@ _SCHEMAS = list(_parts(TrainConfig.model_json_schema()))
 _FIELDS = [field for schema in _SCHEMAS for field in schema.get("properties", {}).items()]
 _FIELD_NAMES = {"steps", "model", "recipe", "label", "truncation", *(name for name, _ in _FIELDS)}
 _UNION_TAGS = {tag for schema in _SCHEMAS for tag in _tags(schema)}
+# What Pydantic calls the kinds of values within a merge patch; no field is named so.
+_JSON_TAGS = {"dict", "list", "str", "int", "float", "bool", "nullable"}
 _UNION_FIELDS = {name for name, schema in _FIELDS if _tags(schema)}

@@ -83,7 +83,7 @@ def preview(reference: str, store: StoreDep) -> FileResponse:
 @router.delete("/{reference}", status_code=204)
 def delete_dataset(reference: str, store: StoreDep) -> None:
     """Remove a dataset that no unfinished job uses."""
-    dataset_id = store.datasets.get(reference).manifest.id
+    dataset_id = store.datasets.id_of(reference)
     users = store.jobs.users_of(dataset_id)
     if users:
         listed = ", ".join(job.id for job in users[:5])

@@ -93,12 +93,14 @@ def _stop(job: Job, stop: Stop, response: Response) -> JobView:
             if target == "canceled":
                 job.events.append("job.done", {"status": target})
         elif record.status != target:
-            raise Problem("job-finished", f"the job has {record.status}; nothing to stop")
+            raise Problem("job-finished", f"the job is {record.status}; there is nothing to stop")
     return JobView.of(job)
 
 
 @router.post("/{job_id}/resume", status_code=202)
-def resume(job: JobDep, dispatcher: DispatcherDep, body: ResumeRequest | None = None) -> JobView:
+def resume(
+    job: JobDep, store: StoreDep, dispatcher: DispatcherDep, body: ResumeRequest | None = None
+) -> JobView:
     """Go on exactly where the job stopped, perhaps further than planned.
 
     A canceled, failed or finished job goes on as a paused one does, if it has a checkpoint.
@@ -106,6 +108,7 @@ def resume(job: JobDep, dispatcher: DispatcherDep, body: ResumeRequest | None = 
     require_queue(dispatcher)
     with job.locked() as record:
         _check_resumable(job, record)
+        store.datasets.id_of(job.config().dataset)
         _extend(job, record, body.steps if body else None)
         job.want_stop(None)
         job.change(record, status="queued", error=None, finished_at=None)
@@ -121,7 +124,7 @@ def _check_resumable(job: Job, record: JobRecord) -> None:
 
 
 def _extend(job: Job, record: JobRecord, steps: int | None) -> None:
-    config, newest = job.config(), job.checkpoint()
+    config, newest = job.config(), job.newest_sound_checkpoint()
     done = newest.step if newest else 0
     wanted = steps or config.schedule.steps
     if wanted <= done:

@@ -57,6 +57,7 @@ async def score(
 ) -> dict[str, Any]:
     """Logit, probability where the objective defines one, and percentiles, for each item.
 
+    One bad item among several does not spoil the others: its entry says what is wrong with it.
     A score says how well an item agrees with this training; it is no detector of fakes made
     elsewhere. Items are fitted to the model as a dataset's are at import.
     """
@@ -71,6 +72,8 @@ async def score(
         return received, loaded.scorer.score(np.stack(good), number) if good else None
 
     received, scores = await engine.run(request, resolved.checkpoint, judge)
+    if len(received) == 1 and received[0].error is not None:
+        raise received[0].error
     data = _entries(received, scores, config)
     return {
         "object": "scores",

@@ -90,6 +90,7 @@ def make_plan(body: TrainRequest, store: Store, configuration: Settings) -> Plan
         {"code": w.code, "pointer": w.pointer, "detail": w.detail} for w in check(config)
     )
     _check_items(config, dataset)
+    _check_clusters(config, dataset)
     cost = estimate(config)
     _check_cost(cost, dataset, configuration)
     return Plan(
@@ -115,6 +116,17 @@ def _check_items(config: TrainConfig, dataset: PackedDataset) -> None:
             "validation",
             "/optimisation/batch_size",
             f"the dataset has {items} items to train on; batch_size may be at most that",
+            limit=items,
+        )
+
+
+def _check_clusters(config: TrainConfig, dataset: PackedDataset) -> None:
+    items = len(dataset.training_indices)
+    if not config.game.labels.given and config.game.labels.classes(config.space) > items:
+        raise body_problem(
+            "validation",
+            "/game/labels/count",
+            f"the dataset has {items} items to train on; there may be at most that many clusters",
             limit=items,
         )
 

@@ -46,12 +46,13 @@ def test_resume_is_bit_identical(recipe):
 
 
 SPECTRAL = {"network": {**SMALL["dcgan"], "discriminator_norm": "spectral"}}
-# What a continuation computes anew: counters of the average are copied from the generator, _u
+# What a continuation computes anew: counters of the averages are copied from the networks, _u
 # comes from _v, and the _v of a matrix of one row is exact from any start.
-COMPUTED_ANEW = re.compile(r"average/.*\.num_batches_tracked|discriminator/.*\._u|.*/head\..*\._v")
+COMPUTED_ANEW = re.compile(r"average.*\.num_batches_tracked|discriminator/(.*\._u|head\..*\._v)")
 # Pairs see differences of logits only, so the bias of the last layer (weight number 3) stays 0.
 BIAS_OF_PAIRS = {
     "discriminator/head.linear.bias",
+    "average_discriminator/head.linear.bias",
     "discriminator_optimiser/3/exp_avg",
     "discriminator_optimiser/3/exp_avg_sq",
 }
@@ -144,16 +145,22 @@ def test_the_average_follows_weights_and_buffers():
     assert torch.equal(mine[counter], theirs[counter])
 
 
-def test_the_average_counts_the_images_of_all_turns_of_the_discriminator():
-    config = config_for("wgan-gp", optimisation={"average": {"half_life_images": 100}})
+def test_averages_count_the_images_of_all_turns_of_the_discriminator():
+    half_lives = {"average": 100, "discriminator_average": 40}
+    changes = {name: {"half_life_images": images} for name, images in half_lives.items()}
+    config = config_for("wgan-gp", optimisation=changes)
     match = match_for(config)
     match.step = 1000  # long after the warm-up
-    for parameter in match.average.parameters():
-        parameter.zero_()
+    followers = [(match.average, match.generator, 100)]
+    followers.append((match.average_discriminator, match.discriminator, 40))
+    for average, _, _ in followers:
+        for parameter in average.parameters():
+            parameter.zero_()
     play(match, config, 1)
-    retention = 0.5 ** (5 * 8 / 100)
-    for mine, theirs in zip(weights(match.average), weights(match.generator), strict=True):
-        torch.testing.assert_close(mine, (1 - retention) * theirs)
+    for average, network, half_life in followers:
+        retention = 0.5 ** (5 * 8 / half_life)
+        for mine, theirs in zip(weights(average), weights(network), strict=True):
+            torch.testing.assert_close(mine, (1 - retention) * theirs)
 
 
 def test_the_state_holds_the_singular_vectors_of_spectral_normalisation():

@@ -1,11 +1,13 @@
 """``POST /train``: what is accepted is on disk; what is not says why and what to change."""
 
+import io
 import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import httpx2
+import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
@@ -279,3 +281,22 @@ def test_a_body_that_is_not_json_is_refused(client: TestClient, media_type: str)
     )
     problem = assert_problem(answer, 415, "unsupported-media-type")
     assert problem["supported"] == ["application/json"]
+
+
+def test_more_clusters_than_items_are_refused(client: TestClient) -> None:
+    buffer = io.BytesIO()
+    np.save(buffer, np.random.default_rng(0).integers(0, 256, (24, 8, 8), dtype=np.uint8))
+    files = {"file": ("few.npy", buffer.getvalue())}
+    dataset = client.post("/datasets", files=files).json()["id"]
+    body = {"dataset": dataset, "game": {"labels": {"kind": "clusters", "count": 50}}}
+    answer = client.post("/train", params={"dry_run": "true"}, json=body)
+    assert_problem(answer, 422, "validation")
+    assert answer.json()["errors"][0]["pointer"] == "/game/labels/count"
+    fitted = client.post("/train", params={"dry_run": "true"}, json={"dataset": dataset})
+    assert fitted.json()["config"]["game"]["labels"]["count"] == 2
+
+
+def test_the_pointer_into_a_patch_names_fields_alone(client: TestClient) -> None:
+    body = '{"dataset": "ring", "game": {"objective": {"kind": "hinge", "margin": NaN}}}'
+    answer = client.post("/train", content=body, headers={"Content-Type": "application/json"})
+    assert answer.json()["errors"][0]["pointer"] == "/game/objective/margin"
