@@ -102,28 +102,12 @@ def ring(service: Service) -> Iterator[Row]:
     yield Row("ring, points: training", f"{seconds:.0f} s", "<= 120 s", f"{RING_STEPS} steps of 64")
 
 
-def mnist(service: Service) -> Iterator[Row]:
-    """dcgan and cgan on MNIST uploaded as IDX, judged by a CNN; then their scores."""
-    folder = DATA / "mnist"
-    judge = MnistJudge(folder)
-    service.import_idx(
-        "mnist", folder / "train-images-idx3-ubyte.gz", folder / "train-labels-idx1-ubyte.gz"
-    )
-    yield Row(
-        "MNIST judge: test accuracy", f"{judge.test_accuracy:.2%}", ">= 99 %", "10,000 images"
-    )
-    jobs = {}
-    for recipe in ("dcgan", "cgan"):
-        jobs[recipe], seconds = service.train(
-            dataset="mnist", recipe=recipe, steps=MNIST_STEPS, seed=0
-        )
-        yield Row(
-            f"MNIST, {recipe}: training",
-            f"{seconds:.0f} s",
-            "<= 600 s",
-            f"{MNIST_STEPS} steps of 32",
-        )
-    verdict = judge.judge(service.sample(jobs["dcgan"], 1000))
+def mnist_dcgan(service: Service) -> Iterator[Row]:
+    """dcgan on MNIST, which is never told a label, judged by a CNN; then its scores."""
+    judge, job, row = trained_on_mnist(service, "dcgan")
+    yield row
+    yield Row("MNIST judge: test accuracy", f"{judge.test_accuracy:.2%}", ">= 99 %", "10,000 reals")
+    verdict = judge.judge(service.sample(job, 1000))
     rarest = np.bincount(verdict.labels, minlength=10).min() / 1000
     yield Row(
         "MNIST, dcgan: samples with p > 0.9",
@@ -132,7 +116,14 @@ def mnist(service: Service) -> Iterator[Row]:
         f"real test images {judge.real_confident:.1%}",
     )
     yield Row("MNIST, dcgan: rarest digit", f"{rarest:.1%}", ">= 3 %", "real about 8.5 %")
-    verdict = judge.judge(service.sample(jobs["cgan"], 1000, TEN))
+    yield from scores(service, "dcgan", job, judge.test_images[:1000])
+
+
+def mnist_cgan(service: Service) -> Iterator[Row]:
+    """cgan on MNIST, judged by a CNN; then its scores."""
+    judge, job, row = trained_on_mnist(service, "cgan")
+    yield row
+    verdict = judge.judge(service.sample(job, 1000, TEN))
     right = (verdict.labels == np.arange(1000) % 10).mean()
     yield Row(
         "MNIST, cgan: samples show the digit asked for",
@@ -140,8 +131,19 @@ def mnist(service: Service) -> Iterator[Row]:
         ">= 97 %",
         f"chance 10 %; judge on reals {judge.test_accuracy:.1%}",
     )
-    for recipe, job in jobs.items():
-        yield from scores(service, recipe, job, judge.test_images[:1000])
+    yield from scores(service, "cgan", job, judge.test_images[:1000])
+
+
+def trained_on_mnist(service: Service, recipe: str) -> tuple[MnistJudge, str, Row]:
+    """A judge, and a job of a recipe on MNIST uploaded as IDX."""
+    folder = DATA / "mnist"
+    judge = MnistJudge(folder)
+    service.import_idx(
+        "mnist", folder / "train-images-idx3-ubyte.gz", folder / "train-labels-idx1-ubyte.gz"
+    )
+    job, seconds = service.train(dataset="mnist", recipe=recipe, steps=MNIST_STEPS, seed=0)
+    length = f"{MNIST_STEPS} steps of 32, one thread"
+    return judge, job, Row(f"MNIST, {recipe}: training", f"{seconds:.0f} s", "<= 600 s", length)
 
 
 def scores(service: Service, recipe: str, job: str, reals: NDArray[np.uint8]) -> Iterator[Row]:
@@ -206,7 +208,8 @@ SECTIONS: dict[str, Callable[[Service], Iterator[Row]]] = {
     "digits": digits,
     "ring": ring,
     "throughput": throughput,
-    "mnist": mnist,
+    "mnist-dcgan": mnist_dcgan,
+    "mnist-cgan": mnist_cgan,
 }
 
 
@@ -223,8 +226,8 @@ def main() -> None:
     )
     table = Table("measure", "reached", "wanted", "beside")
     for name in wanted:
-        if name == "mnist" and not (DATA / "mnist").exists():
-            table.add_row("MNIST", "left out", "", f"{DATA} is not there")
+        if name.startswith("mnist") and not (DATA / "mnist").exists():
+            table.add_row(name, "left out", "", f"{DATA} is not there")
             continue
         began = time.monotonic()
         with running_service() as service:

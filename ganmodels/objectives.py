@@ -142,22 +142,36 @@ class RelativisticPairing(Spec):
     needs_lipschitz: ClassVar[bool] = False
 
     def discriminator_loss(self, real: Logits, fake: Logits) -> Scalar:
-        """softplus(-(D(x) - D(G(z)))), mean over the pairs."""
+        """softplus(-(D(x) - D(G(z)))), mean over the pairs.
+
+        Raises:
+            ValueError: when the batches do not pair.
+        """
+        _require_pairs(real, fake)
         return softplus(fake - real).mean()
 
     def generator_loss(self, real: Logits | None, fake: Logits) -> Scalar:
         """softplus(-(D(G(z)) - D(x))), mean over the pairs.
 
         Raises:
-            ValueError: without real logits.
+            ValueError: without real logits, or when the batches do not pair.
         """
         if real is None:
             raise ValueError("relativistic pairing needs real logits in the generator's step")
+        _require_pairs(real, fake)
         return softplus(real - fake).mean()
 
     def probability(self, logits: Logits) -> Logits | None:
         """None: one logit alone says nothing, only a difference does."""
         return None
+
+
+def _require_pairs(real: Logits, fake: Logits) -> None:
+    """Logits of other shapes would be paired each with each, without a word."""
+    if real.shape != fake.shape:
+        raise ValueError(
+            f"{tuple(real.shape)} real and {tuple(fake.shape)} fake logits do not pair"
+        )
 
 
 Objective = Annotated[

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 
 from ganmodels.spec import Spec
 
@@ -67,15 +67,17 @@ class Average(Spec):
     The discriminator at any one step is tuned against the generator of that step; scores by it
     swing from step to step, those by its average do not.
 
-    After warm-up the past loses half of its weight every ``half_life_images`` real images.
+    The past loses half of its weight every ``half_life_images`` real images, and sooner at the
+    start: until then the average spans the last ``forgetting``-th part of the training.
     """
 
     half_life_images: int = Field(default=10_000, ge=1, le=10**9)
+    forgetting: int = Field(default=9, ge=1, le=1000)
 
     def retention(self, step: int, images_per_step: int) -> float:
         """How much of the average survives step ``step`` (counted from 1)."""
         settled: float = 0.5 ** (images_per_step / self.half_life_images)
-        return min(settled, (1 + step) / (10 + step))
+        return min(settled, (1 + step) / (1 + self.forgetting + step))
 
 
 class Optimisation(Spec):
@@ -90,23 +92,31 @@ class Optimisation(Spec):
     discriminator: Adam = Adam()
     decay: Decay = Constant()
     average: Average = Average()
-    discriminator_average: Average = Average(half_life_images=100_000)
+    discriminator_average: Average = Average(half_life_images=200_000, forgetting=1)
     precision: Literal["automatic", "float32", "bfloat16"] = "automatic"
 
 
 class WeightAverage:
-    """Keeps ``average`` following ``current``: weights and buffers; counters are copied."""
+    """Keeps ``average`` following ``current``: weights and buffers.
+
+    Counters are copied, and so are singular vectors: the mean of unit vectors is none.
+    """
 
     def __init__(self, average: nn.Module, current: nn.Module) -> None:
-        pairs = list(zip(average.state_dict().values(), current.state_dict().values(), strict=True))
-        floating = [pair for pair in pairs if pair[0].is_floating_point()]
-        self._mine = [mine for mine, _ in floating]
-        self._theirs = [theirs for _, theirs in floating]
-        self._counters = [pair for pair in pairs if not pair[0].is_floating_point()]
+        theirs = current.state_dict()
+        self._mine: list[Tensor] = []
+        self._theirs: list[Tensor] = []
+        self._copied: list[tuple[Tensor, Tensor]] = []
+        for name, mine in average.state_dict().items():
+            if mine.is_floating_point() and not name.endswith(("._u", "._v")):
+                self._mine.append(mine)
+                self._theirs.append(theirs[name])
+            else:
+                self._copied.append((mine, theirs[name]))
 
     @torch.no_grad()
     def update(self, retention: float) -> None:
         """Keep this much of the average, take the rest from the current weights."""
         torch._foreach_lerp_(self._mine, self._theirs, 1 - retention)
-        for mine, theirs in self._counters:
+        for mine, theirs in self._copied:
             mine.copy_(theirs)

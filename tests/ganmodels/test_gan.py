@@ -46,9 +46,11 @@ def test_resume_is_bit_identical(recipe):
 
 
 SPECTRAL = {"network": {**SMALL["dcgan"], "discriminator_norm": "spectral"}}
-# What a continuation computes anew: counters of the averages are copied from the networks, _u
-# comes from _v, and the _v of a matrix of one row is exact from any start.
-COMPUTED_ANEW = re.compile(r"average.*\.num_batches_tracked|discriminator/(.*\._u|head\..*\._v)")
+# What a continuation computes anew: the averages copy counters and singular vectors from the
+# networks, _u comes from _v, and the _v of a matrix of one row is exact from any start.
+COMPUTED_ANEW = re.compile(
+    r"average.*(\.num_batches_tracked|\._u|\._v)|discriminator/(.*\._u|head\..*\._v)"
+)
 # Pairs see differences of logits only, so the bias of the last layer (weight number 3) stays 0.
 BIAS_OF_PAIRS = {
     "discriminator/head.linear.bias",

@@ -70,3 +70,11 @@ def test_a_probability_lies_in_0_to_1_or_is_not_claimed(kind):
     if probability is not None:
         assert ((probability >= 0) & (probability <= 1)).all()
         assert (probability.diff() >= 0).all()
+
+
+def test_relativistic_pairing_refuses_logits_that_do_not_pair():
+    for real, fake in ((torch.zeros(4), torch.zeros(4, 1)), (torch.zeros(4), torch.zeros(3))):
+        with pytest.raises(ValueError, match="do not pair"):
+            RelativisticPairing().discriminator_loss(real, fake)
+        with pytest.raises(ValueError, match="do not pair"):
+            RelativisticPairing().generator_loss(real, fake)
