@@ -53,12 +53,16 @@ class ClusterLabels(Spec):
     def fit(self, items: Items, seed: int) -> "Clusters":
         """Centres of stored items [n, ...], found on at most 20,000 of them."""
         from sklearn.cluster import KMeans
+        from threadpoolctl import threadpool_limits
 
         stride = -(-len(items) // MAX_FITTED_ITEMS)
         sample = items[::stride].reshape(len(items[::stride]), -1).astype(np.float32)
         # A generator of its own keeps the seed's full range, which scikit-learn cannot take.
         start = int(philox(seed, 0).integers(2**31))
-        means = KMeans(self.count, n_init=1, max_iter=_ITERATIONS, random_state=start).fit(sample)
+        means = KMeans(self.count, n_init=1, max_iter=_ITERATIONS, random_state=start)
+        # Its threads are not PyTorch's, but the same cores.
+        with threadpool_limits(torch.get_num_threads()):
+            means.fit(sample)
         centres = torch.from_numpy(means.cluster_centers_.astype(np.float32))
         found = Clusters(centres, torch.ones(self.count))
         counts = np.bincount(found.nearest(items), minlength=self.count)
