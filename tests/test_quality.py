@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits
-from sklearn.neighbors import KNeighborsClassifier
+from sklearn.svm import SVC
 
 from ganmodels.config import TrainConfig
 from ganmodels.data.batches import Batches
@@ -83,7 +83,8 @@ def test_cgan_draws_the_digit_asked_for_and_varies_it(packed):
     dataset = packed("digits")
     asked = np.arange(1000) % 10
     images = draw(play(dataset, "cgan", 3000), 1000, asked)
-    judge = KNeighborsClassifier(3).fit(load_digits().data, load_digits().target)
+    # On the packed reals this judge is right in 99.6 %; nearest neighbours were in 98.9 % only.
+    judge = SVC(gamma=0.001, C=10).fit(load_digits().data, load_digits().target)
     assert (judge.predict(halved(images)) == asked).mean() >= 0.97
     real = halved(np.array(dataset.items))
     assert spread(halved(images), asked) >= 0.75 * spread(real, np.array(dataset.labels))
