@@ -17,6 +17,7 @@ import httpx2
 import pytest
 
 from worker.processes import start, stop
+from worker.redis import EmbeddedRedis
 
 KEY = "key-for-tests"
 READY_SECONDS, JOB_SECONDS = 60, 90
@@ -147,6 +148,19 @@ def new_home() -> Iterator[Callable[[], Path]]:
     yield make
     for home in made:
         shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """A Redis of the tests' own, without a worker."""
+    # The path of a unix socket must be short.
+    directory = Path(tempfile.mkdtemp(prefix="rs-", dir="/tmp"))
+    server = EmbeddedRedis(directory)
+    process = server.start()
+    yield server.url
+    process.terminate()
+    process.wait()
+    shutil.rmtree(directory)
 
 
 @pytest.fixture(scope="session")

@@ -101,7 +101,6 @@ class Attempt:
             environment=self.environment,
             files=(),
         )
-        self._metrics.flush()
         quantiles = {key: torch.from_numpy(value) for key, value in calibration._asdict().items()}
         tensors = {**split_state(state), "calibration": quantiles}
         if self._clusters is not None:

@@ -1,7 +1,5 @@
 """A home, a Redis, the application in process, and jobs that were really trained."""
 
-import shutil
-import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +10,6 @@ from starlette.testclient import TestClient
 
 from service.app import create_app
 from worker.jobs import train_job
-from worker.redis import EmbeddedRedis
 from worker.settings import Settings
 from worker.store import Store
 
@@ -32,18 +29,6 @@ class Trained(NamedTuple):
     plain: str
     conditional: str
     points: str
-
-
-@pytest.fixture(scope="session")
-def redis_url() -> Iterator[str]:
-    # The path of a unix socket must be short.
-    directory = Path(tempfile.mkdtemp(prefix="rs-", dir="/tmp"))
-    server = EmbeddedRedis(directory)
-    process = server.start()
-    yield server.url
-    process.terminate()
-    process.wait()
-    shutil.rmtree(directory)
 
 
 @pytest.fixture(scope="session")

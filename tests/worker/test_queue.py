@@ -1,9 +1,5 @@
 """The queue carries ids of jobs, and runs nothing but our own function."""
 
-import shutil
-import tempfile
-from pathlib import Path
-
 import pytest
 import redis
 from rq import Queue
@@ -12,18 +8,6 @@ from rq.serializers import JSONSerializer
 from tests.worker.builders import make_job
 from worker.errors import Unavailable
 from worker.queue import QUEUE, AllowedJob, Dispatcher, unfinished
-from worker.redis import EmbeddedRedis
-
-
-@pytest.fixture(scope="module")
-def redis_url():
-    directory = Path(tempfile.mkdtemp(prefix="rs-", dir="/tmp"))
-    server = EmbeddedRedis(directory)
-    process = server.start()
-    yield server.url
-    process.terminate()
-    process.wait()
-    shutil.rmtree(directory)
 
 
 def queue_of(url: str) -> Queue:
