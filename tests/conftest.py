@@ -104,6 +104,17 @@ class Ringside:
                 assert time.monotonic() < deadline, f"no {event} within {JOB_SECONDS} seconds"
         pytest.fail(f"the events of {job_id} ended without {event}")
 
+    def wait_for_attempt(self, job_id: str, number: int) -> dict[str, Any]:
+        """The job once it is trained for the n-th time."""
+        return _wait_until(
+            lambda: (
+                (job := self.job(job_id))["attempt"] >= number
+                and job["status"] == "running"
+                and job
+            ),
+            f"attempt {number}",
+        )
+
     def train(self, **body: Any) -> dict[str, Any]:
         """Train to the end: the job, which must have succeeded."""
         job = self.wait(self.submit(**body)["id"])

@@ -1,6 +1,8 @@
 """What a training runs on: device, threads and precision, chosen once and recorded."""
 
+import platform
 import time
+from pathlib import Path
 
 import torch
 
@@ -8,6 +10,7 @@ from ganmodels.config import TrainConfig
 from worker.store.checkpoints import Environment
 
 _SPEEDUP_THAT_PAYS = 1.1
+_CPU_INFO = Path("/proc/cpuinfo")
 
 
 class DeviceUnavailable(Exception):  # noqa: N818 - named for what it says
@@ -41,7 +44,25 @@ def describe(
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         threads=torch.get_num_threads(),
         precision=precision,
+        processor=_processor(),
     )
+
+
+def _processor() -> str:
+    """The model of the CPU and what PyTorch makes of it: libraries choose their kernels by them."""
+    lines = _CPU_INFO.read_text().splitlines() if _CPU_INFO.exists() else []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return f"{next(named, platform.machine())} ({torch.backends.cpu.get_cpu_capability()})"
+
+
+def changes(now: Environment, before: Environment) -> dict[str, str]:
+    """What may change the bits of a training that goes on in another environment, and from what.
+
+    Kernels of a GPU add in whatever order its threads come, so there nothing is ever exact.
+    """
+    old, new = before.model_dump(), now.model_dump()
+    found = {name: f"{old[name]} -> {new[name]}" for name in new if old[name] != new[name]}
+    return found if now.device == "cpu" else {**found, "kernels": "a GPU's are not deterministic"}
 
 
 def autocast_dtype(environment: Environment) -> torch.dtype | None:

@@ -1,8 +1,8 @@
 """Jobs as RQ runs them. ``train`` is the only function that a worker may be asked to call."""
 
+import logging
 import signal
 import threading
-import time
 from contextlib import suppress
 from types import FrameType
 
@@ -15,17 +15,18 @@ from ganmodels.data.packed import PackedDataset
 from ganmodels.games.gan import Match
 from ganmodels.labels import Clusters
 from worker.attempt import Attempt, join_state, label
-from worker.engine import DeviceUnavailable, autocast_dtype, choose_device, describe
+from worker.engine import DeviceUnavailable, autocast_dtype, changes, choose_device, describe
 from worker.errors import Conflict, NotFound, Unavailable
 from worker.loop import Outcome, TrainingDiverged, run
+from worker.losses import LOG, keep_output
 from worker.queue import Dispatcher
 from worker.settings import Settings
+from worker.storage import is_storage_trouble, loss_of_storage
 from worker.store import Store
-from worker.store.checkpoints import Checkpoint, CheckpointCorrupt
-from worker.store.files import now
+from worker.store.checkpoints import Checkpoint, CheckpointCorrupt, Environment
+from worker.store.claims import Claim, Fenced
 from worker.store.jobs import Job, JobError, Status
 
-_LOCK_PATIENCE_SECONDS = 10.0
 _TOO_LARGE = "the training did not fit into memory; lower batch_size or the networks' widths"
 _STATUS_AFTER: dict[Outcome, Status] = {
     "finished": "succeeded",
@@ -33,6 +34,8 @@ _STATUS_AFTER: dict[Outcome, Status] = {
     "cancel": "canceled",
     "interrupt": "queued",
 }
+
+log = logging.getLogger("ringside.training")
 
 
 def train(job_id: str) -> None:
@@ -49,54 +52,36 @@ def train(job_id: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     settings = Settings()
     job = Store(settings.home).jobs.get(job_id)
+    keep_output(job.path / LOG)
     train_job(settings, job, interrupted)
-    if job.record().status == "queued" and settings.redis_url:
-        _hand_back(job, settings.redis_url)
+    if interrupted.is_set() and job.record().status == "queued" and settings.redis_url:
+        # Without Redis the reconciler finds the job.
+        with suppress(Unavailable):
+            Dispatcher(settings.redis_url).enqueue(job, first=True)
 
 
 def train_job(settings: Settings, job: Job, interrupted: threading.Event) -> None:
     """Train a job unless it is settled or another process trains it; record how it ended."""
-    deadline = time.monotonic() + _LOCK_PATIENCE_SECONDS
-    while True:
+    try:
+        claim = job.claim()
+    except Conflict:
+        # Delivered twice: whoever has the claim trains it.
+        return
+    if claim is None:
+        return
+    with claim:
         try:
-            with job.training_lock():
-                if _begin(job):
-                    _settle(job, *_attempt(settings, job, interrupted))
-            return
-        except Conflict:
-            # Delivered twice: whoever holds the lock trains it. Only while it is queued may the
-            # holder be one that has just let go of the job and is about to let go of the lock.
-            if job.record().status != "queued" or time.monotonic() > deadline:
-                return
-            time.sleep(0.05)
-
-
-def _hand_back(job: Job, redis_url: str) -> None:
-    """Let another worker go on; without Redis the next worker that starts finds the job."""
-    with suppress(Unavailable):
-        Dispatcher(redis_url).enqueue(job)
-
-
-def _begin(job: Job) -> bool:
-    with job.locked() as record:
-        if record.status not in ("queued", "running"):
-            return False
-        job.change(
-            record,
-            status="running",
-            attempt=record.attempt + 1,
-            started_at=record.started_at or now(),
-            finished_at=None,
-            error=None,
-        )
-        return True
+            job.settle(claim, *_attempt(settings, job, claim, interrupted))
+        except Fenced as error:
+            log.warning("%s: %s", job.id, error)
+            job.events.append("attempt.fenced", {"attempt": claim.epoch.number})
 
 
 def _attempt(
-    settings: Settings, job: Job, interrupted: threading.Event
+    settings: Settings, job: Job, claim: Claim, interrupted: threading.Event
 ) -> tuple[Status, JobError | None]:
     try:
-        outcome = _play(settings, job, interrupted)
+        outcome = _play(settings, job, claim, interrupted)
     except TrainingDiverged as error:
         return "failed", _diverged(job, error)
     except (NotFound, DataError) as error:
@@ -105,12 +90,28 @@ def _attempt(
         return "failed", JobError(code="device-unavailable", detail=str(error))
     except CheckpointCorrupt as error:
         return "failed", JobError(code="checkpoint-unrecoverable", detail=str(error))
+    except Fenced:
+        raise
     except Exception as error:
         if _is_out_of_memory(error):
             return "failed", JobError(code="out-of-memory", detail=_TOO_LARGE)
-        _settle(job, "failed", JobError(code="internal", detail=f"{type(error).__name__}; see log"))
-        raise
+        if isinstance(error, OSError) and is_storage_trouble(error):
+            return _wait_for_storage(settings, job, claim, error)
+        log.exception("%s failed", job.id)
+        return "failed", JobError(code="internal", detail=f"{type(error).__name__}; see log")
     return _STATUS_AFTER[outcome], None
+
+
+def _wait_for_storage(
+    settings: Settings, job: Job, claim: Claim, error: OSError
+) -> tuple[Status, JobError]:
+    """Paused, until the reconciler finds that the disk can be written to again."""
+    log.warning("%s: %s", job.id, error)
+    loss = loss_of_storage(job, error)
+    claim.epoch.note_loss(loss)
+    if verdict := job.verdict(loss, settings.max_attempts):
+        return "failed", verdict
+    return "paused", JobError(code=loss.code, detail=loss.detail)
 
 
 def _diverged(job: Job, error: TrainingDiverged) -> JobError:
@@ -126,23 +127,7 @@ def _is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
 
 
-def _settle(job: Job, status: Status, error: JobError | None) -> None:
-    with job.locked() as record:
-        # A stop that was accepted while the last checkpoint was saved counts.
-        wanted = job.stop_wanted()
-        if status == "queued" and wanted:
-            status = _STATUS_AFTER[wanted]
-        elif status == "paused" and wanted == "cancel":
-            status = "canceled"
-        job.want_stop(None)
-        finished = None if status in ("queued", "paused") else now()
-        job.change(record, status=status, error=error, finished_at=finished)
-        # Inside the lock: who waits for the end of the history waits for the lock.
-        if finished:
-            job.events.append("job.done", {"status": status})
-
-
-def _play(settings: Settings, job: Job, interrupted: threading.Event) -> Outcome:
+def _play(settings: Settings, job: Job, claim: Claim, interrupted: threading.Event) -> Outcome:
     torch.set_num_threads(settings.train_threads)
     store, config = Store(settings.home), job.config()
     dataset = store.datasets.get(config.dataset)
@@ -162,24 +147,39 @@ def _play(settings: Settings, job: Job, interrupted: threading.Event) -> Outcome
     if checkpoint:
         match.load(join_state(checkpoint))
     clusters = _clusters(config, dataset, checkpoint)
-    epoch = job.claim_epoch(match.step)
-    attempt = Attempt(job, epoch, config, dataset, environment, clusters, store)
+    claim.begin(match.step)
+    if checkpoint:
+        _note_environment(job, environment, checkpoint.manifest.environment)
+    attempt = Attempt(store, job, claim, dataset, environment, clusters)
 
     def stop_wanted() -> Outcome | None:
+        attempt.check()
         return "interrupt" if interrupted.is_set() else job.stop_wanted()
 
     try:
+        attempt.write_progress(match)
         outcome = run(match, _batches(config, dataset, clusters, device), attempt, stop_wanted)
+        if outcome == "finished":
+            _finish(store, job, match, attempt)
     finally:
         attempt.close()
-    if outcome == "finished":
-        _finish(store, job, match, attempt)
     return outcome
+
+
+def _note_environment(job: Job, now: Environment, before: Environment) -> None:
+    """The bits depend on these things, so where one has changed the job is not exact any more."""
+    found = changes(now, before)
+    if not found:
+        return
+    with job.locked() as record:
+        job.change(record, exact=False)
+    job.events.append("job.inexact", {"changes": found})
 
 
 def _finish(store: Store, job: Job, match: Match, attempt: Attempt) -> None:
     if match.step not in job.previews():
         attempt.write_preview(match)
+    attempt.check()
     model, checkpoint = job.record().model, job.checkpoint()
     if model and checkpoint:
         version = store.models.add_version(model, job.id, match.step, checkpoint.digest)

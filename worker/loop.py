@@ -59,9 +59,10 @@ def run(match: Match, batches: Batches, attempt: Attempt, stop_wanted: StopWante
 
     Raises:
         TrainingDiverged: when a value is not finite; it is never saved.
+        Fenced: when another attempt has taken over.
     """
     schedule, pace, stop = attempt.config.schedule, Pace(match.images_seen), StopCheck(stop_wanted)
-    outcome: Outcome | None = None
+    start, outcome = match.step, None
     while match.step < match.total_steps and outcome is None:
         match.play(batches.at)
         if match.step % schedule.metrics_every == 0 or match.step == match.total_steps:
@@ -72,18 +73,23 @@ def run(match: Match, batches: Batches, attempt: Attempt, stop_wanted: StopWante
         if match.step % schedule.previews_every == 0:
             attempt.write_preview(match)
         if match.step % schedule.checkpoints_every == 0:
-            save(match, attempt)
+            check_finite(match)
+            attempt.save(match)
         outcome = stop()
     # A stop that is wanted during the last step has nothing left to stop.
     finished = match.step >= match.total_steps
-    if match.step > attempt.epoch.start:
-        save(match, attempt)
+    if match.step > start:
+        check_finite(match)
+        attempt.save_last(match)
     return "finished" if finished or outcome is None else outcome
 
 
-def save(match: Match, attempt: Attempt) -> None:
-    """Commit a checkpoint, unless the match holds a value that is not finite."""
+def check_finite(match: Match) -> None:
+    """Make sure that the whole state is finite, so that nothing else is ever saved.
+
+    Raises:
+        TrainingDiverged: when it is not.
+    """
     for name, tensor in match.state().tensors.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise TrainingDiverged(*(match.first_bad() or (match.step, name)))
-    attempt.write_checkpoint(match)

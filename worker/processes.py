@@ -6,11 +6,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
+_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS, _LONG_LIFE_SECONDS = 0.1, 30.0, 60.0
 
 
 def die_with_parent(parent: int | None = None) -> None:
@@ -52,6 +53,32 @@ def start(
     finally:
         if output:
             output.close()
+
+
+class Kept:
+    """A child that is started again when it dies, each time after a longer wait."""
+
+    def __init__(self, begin: Callable[[], subprocess.Popen[bytes]]) -> None:
+        self._begin, self.process = begin, begin()
+        self._began = time.monotonic()
+        self._due: float | None = None
+        # How often it died without having lived for a while.
+        self.deaths = 0
+
+    def keep(self) -> bool:
+        """See that it lives or will. Returns whether it was found dead just now."""
+        now = time.monotonic()
+        if self._due is not None:
+            if now >= self._due:
+                self.process, self._began, self._due = self._begin(), now, None
+            return False
+        if self.process.poll() is None:
+            return False
+        if now - self._began > _LONG_LIFE_SECONDS:
+            self.deaths = 0
+        self._due = now + min(_FIRST_WAIT_SECONDS * 2**self.deaths, _LONGEST_WAIT_SECONDS)
+        self.deaths += 1
+        return True
 
 
 def stop(processes: Sequence[subprocess.Popen[bytes]], patience_seconds: float) -> None:

@@ -4,11 +4,8 @@ RQ's own statuses, results and payloads are never the record. Jobs are JSON, and
 functions listed here can be called, whatever is written into Redis.
 """
 
-import importlib
-import logging
 import os
 import signal
-import sys
 from contextlib import suppress
 from typing import Any
 
@@ -18,20 +15,20 @@ from redis.retry import Retry
 from rq import Queue, Worker
 from rq.job import Job as RqJob
 from rq.serializers import JSONSerializer
+from ulid import ULID
 
 from worker.errors import Unavailable
+from worker.losses import count_oom_kills, loss_of
 from worker.processes import die_with_parent
 from worker.settings import Settings
 from worker.store import Store
-from worker.store.jobs import LIVE, Job, JobError
+from worker.store.jobs import Job
 
 QUEUE = "ringside"
 ALLOWED = frozenset({"worker.jobs.train"})
-_CLIENT_TIMEOUT_SECONDS = 2.0
+_CLIENT_TIMEOUT_SECONDS = 1.0
 _HEARTBEAT_SECONDS = 2
 _WORKER_TTL_SECONDS = 20
-
-log = logging.getLogger("ringside.queue")
 
 
 class AllowedJob(RqJob):
@@ -57,9 +54,16 @@ class TrainWorker(Worker):
     The parent never uses torch: a fork after that deadlocks.
     """
 
+    def fork_work_horse(self, job: RqJob, queue: Queue) -> None:
+        """Remember what tells a lack of memory from other deaths, then fork."""
+        self.oom_kills = count_oom_kills()
+        super().fork_work_horse(job, queue)
+
     def main_work_horse(self, job: RqJob, queue: Queue) -> None:
         """In the forked process: die with the parent, then run the job."""
         die_with_parent(self.pid)
+        # RQ's notes about the job are worth nothing; they must not hold it up when Redis is away.
+        _hurry(self.connection)
         super().main_work_horse(job, queue)
 
     def handle_warm_shutdown_request(self) -> None:
@@ -71,22 +75,43 @@ class TrainWorker(Worker):
 
 
 class Dispatcher:
-    """Puts job ids into the queue; the API's side, with short time limits."""
+    """Puts job ids into the queue; the API's and the reconciler's side, with short time limits."""
 
     def __init__(self, url: str) -> None:
         self._client = connect(url, _CLIENT_TIMEOUT_SECONDS, retries=0)
 
-    def enqueue(self, job: Job) -> None:
+    def enqueue(self, job: Job, first: bool = False) -> None:
         """Hand a job to the workers; handing it over twice is harmless.
 
         Raises:
-            Unavailable: when Redis does not answer. The job stays on disk, and the worker
-                finds it there when it starts.
+            Unavailable: when Redis does not answer. The job stays on disk, where the reconciler
+                finds it.
         """
         try:
-            _enqueue(self._client, job.id)
+            # RQ's time limit would raise an exception in the middle of a step, so there is none.
+            _queue(self._client).enqueue(
+                "worker.jobs.train",
+                args=(job.id,),
+                job_id=f"{job.id}-{ULID()}",
+                at_front=first,
+                job_timeout=-1,
+                result_ttl=0,
+                failure_ttl=60,
+            )
         except redis.RedisError as error:
             raise Unavailable("queue-unavailable", "Redis does not answer") from error
+
+    def waiting(self) -> set[str]:
+        """Ids of the jobs that lie in the queue.
+
+        Raises:
+            Unavailable: when Redis does not answer.
+        """
+        try:
+            listed = _queue(self._client).get_job_ids()
+        except redis.RedisError as error:
+            raise Unavailable("queue-unavailable", "Redis does not answer") from error
+        return {queued.partition("-")[0] for queued in listed}
 
     def ping(self) -> bool:
         """Whether Redis answers."""
@@ -106,6 +131,19 @@ class Dispatcher:
         except redis.RedisError as error:
             raise Unavailable("queue-unavailable", "Redis does not answer") from error
 
+    def forget_worker(self, name: str) -> None:
+        """Strike out a worker that died without saying so.
+
+        Raises:
+            Unavailable: when Redis does not answer.
+        """
+        try:
+            key = f"{Worker.redis_worker_namespace_prefix}{name}"
+            if worker := Worker.find_by_key(key, self._client, serializer=JSONSerializer):
+                worker.register_death()  # type: ignore[no-untyped-call]
+        except redis.RedisError as error:
+            raise Unavailable("queue-unavailable", "Redis does not answer") from error
+
 
 def connect(url: str, timeout_seconds: float | None, retries: int) -> redis.Redis:
     """A Redis client; ``retries`` below zero means for ever."""
@@ -115,24 +153,25 @@ def connect(url: str, timeout_seconds: float | None, retries: int) -> redis.Redi
     )
 
 
-def work(settings: Settings, url: str) -> None:
-    """Run jobs until SIGTERM or SIGINT; both let the training process save first."""
-    _preload()
-    client = connect(url, None, retries=-1)
-    store = Store(settings.home)
-    # What lies in Redis is replaced by what lies on disk, oldest first. A job that another worker
-    # trains is delivered again and found to be locked.
-    _queue(client).empty()  # type: ignore[no-untyped-call]
-    for job in unfinished(store):
-        _enqueue(client, job.id)
+def work(settings: Settings, url: str, name: str) -> None:
+    """Run jobs, one after the other, until SIGTERM, which lets the training process save first.
+
+    A training process that dies has its job put back at once.
+    """
+    client, store = connect(url, None, retries=-1), Store(settings.home)
+    dispatcher = Dispatcher(url)
 
     def killed(job: RqJob, process: int, status: int, usage: object) -> None:
-        # A shutdown kills too, when it is asked for twice; then the next start goes on by itself.
-        if not worker._stop_requested:
-            store.jobs.get(job.args[0]).fail_if_abandoned(_lost(status))
+        lost = store.jobs.get(job.args[0])
+        loss = loss_of(lost.path, status, worker.oom_kills)
+        if lost.put_back(loss, settings.max_attempts):
+            # Without Redis the reconciler finds the job.
+            with suppress(Unavailable):
+                dispatcher.enqueue(lost, first=True)
 
     worker = TrainWorker(
         [_queue(client)],
+        name=name,
         connection=client,
         serializer=JSONSerializer,
         job_class=AllowedJob,
@@ -143,46 +182,14 @@ def work(settings: Settings, url: str) -> None:
     worker.work(logging_level="WARNING")
 
 
-def _preload() -> None:
-    """Import what a training needs, so that each forked process need not: seconds per job.
-
-    Importing is all that may be done: once torch has computed here, its threads do not survive
-    the fork and the child waits for them for ever.
-    """
-    for name in ("torch._dynamo", "worker.jobs"):
-        importlib.import_module(name)
-
-
-def unfinished(store: Store) -> list[Job]:
-    """Accepted jobs that were not trained to their end, oldest first: all must be queued."""
-    return [job for job in store.jobs.unfinished() if job.record().status in LIVE]
-
-
-def _lost(status: int) -> JobError:
-    """Why a training process ended by itself, as far as its wait status tells."""
-    killed = os.WIFSIGNALED(status)
-    how = f"by signal {os.WTERMSIG(status)}" if killed else f"with status {status}"
-    cause = ", perhaps for want of memory" if killed and os.WTERMSIG(status) == 9 else ""
-    return JobError(
-        code="process-lost",
-        detail=f"the training process ended {how}{cause}; POST /jobs/<id>/resume goes on from the "
-        "last checkpoint",
-    )
+def _hurry(client: redis.Redis) -> None:
+    """From now on an answer is waited for briefly and once."""
+    client.connection_pool.connection_kwargs |= {
+        "retry": Retry(ExponentialBackoff(cap=1), 0),
+        "socket_timeout": _CLIENT_TIMEOUT_SECONDS,
+        "socket_connect_timeout": _CLIENT_TIMEOUT_SECONDS,
+    }
 
 
 def _queue(client: redis.Redis) -> Queue:
     return Queue(QUEUE, connection=client, serializer=JSONSerializer, job_class=AllowedJob)
-
-
-def _enqueue(client: redis.Redis, job_id: str) -> None:
-    # RQ's time limit would raise an exception in the middle of a step, so there is none.
-    _queue(client).enqueue(
-        "worker.jobs.train", job_id, job_timeout=-1, result_ttl=0, failure_ttl=60
-    )
-
-
-def log_to_stderr() -> None:
-    """One line per message, for people at a terminal and for containers."""
-    logging.basicConfig(
-        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(name)s: %(message)s"
-    )

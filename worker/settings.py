@@ -49,7 +49,10 @@ class Settings(BaseSettings):
     max_job_memory_bytes: int = Field(
         default_factory=lambda: available_memory_bytes() * 3 // 4, ge=1
     )
-    max_queued_jobs: int = Field(default=200, ge=1)
+    max_queued_jobs: int = Field(default=2000, ge=1)
+    slots: int = Field(default=1, ge=1, le=64)
+    max_attempts: int = Field(default=3, ge=1, le=1000)
+    lease_seconds: float = Field(default=20, ge=3, le=3600)
     max_step_flops: int = Field(default=10**14, ge=1)
     model_cache_bytes: int = Field(default=512 * MIB, ge=1)
     max_waiting_requests: int = Field(default=64, ge=1)

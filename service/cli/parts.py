@@ -1,10 +1,10 @@
 """The child processes of ``ringside up``: started together, stopped in order, none left behind."""
 
 import signal
-import subprocess
 import sys
 import time
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -13,14 +13,14 @@ import typer
 
 from service.cli.exits import fail
 from service.cli.setup import address, free_port
-from worker.processes import start, stop
+from worker.processes import Kept, start, stop
 from worker.redis import EmbeddedRedis, NoRedis, check_server
 from worker.settings import Settings
 
 _READY_SECONDS = 60.0
 # A worker that is told to stop finishes its step and writes a checkpoint.
 _PATIENCE_SECONDS, _REDIS_PATIENCE_SECONDS = 120.0, 10.0
-_MOST_REVIVALS = 5
+_WATCH_SECONDS, _MOST_DEATHS = 0.2, 5
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -31,15 +31,14 @@ class Stopped(Exception):  # noqa: N818 - named for what it says
 class Parts:
     """Redis, API and worker as children; on leaving, all are stopped.
 
-    A part that dies ends the command with one line that names its log.
+    A part that dies while they start ends the command with one line that names its log. Later it
+    is started again, unless it keeps dying.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._settings, self._home = settings, settings.home.resolve()
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._kept: dict[str, Kept] = {}
         self._logs: dict[str, Path] = {}
-        self._server: EmbeddedRedis | None = None
-        self._revivals = 0
         self.url, self.client = "", httpx2.Client()
 
     def __enter__(self) -> "Parts":
@@ -57,8 +56,9 @@ class Parts:
             # The terminal may be gone.
             with suppress(OSError):
                 typer.echo("\nstopping: a running training saves first (Ctrl-C again: at once)")
-        redis = self._processes.pop("redis", None)
-        stop(list(self._processes.values()), _PATIENCE_SECONDS)
+        processes = {part: kept.process for part, kept in self._kept.items()}
+        redis = processes.pop("redis", None)
+        stop(list(processes.values()), _PATIENCE_SECONDS)
         stop([redis] if redis else [], _REDIS_PATIENCE_SECONDS)
         return kind is Stopped
 
@@ -75,30 +75,24 @@ class Parts:
         }
         # The API first: it is what people wait for.
         for part in ("api", "worker"):
-            self._logs[part] = _fresh(self._home / f"{part}.log")
+            log = self._logs[part] = _fresh(self._home / f"{part}.log")
             command = [sys.executable, "-m", "service.cli", part]
-            self._processes[part] = start(command, environment, self._logs[part])
+            self._kept[part] = Kept(partial(start, command, environment, log))
         self._wait_until_ready()
 
     def watch(self) -> None:
-        """Stay until a signal comes or a part dies; a Redis of our own is started again."""
+        """Stay until a signal comes; what dies is started again, but not for ever."""
+        signal.signal(signal.SIGCHLD, lambda *_: None)
         while True:
-            self._revive_redis()
-            self._check_alive()
-            time.sleep(0.5)
-
-    def _revive_redis(self) -> None:
-        """Nothing is lost with Redis, and the other parts wait for it; but not for ever."""
-        redis = self._processes.get("redis")
-        if redis is None or redis.poll() is None or self._server is None:
-            return
-        self._revivals += 1
-        if self._revivals > _MOST_REVIVALS:
-            fail(f"the redis stopped {_MOST_REVIVALS} times (log: {self._server.log})")
-        try:
-            self._processes["redis"] = self._server.start()
-        except NoRedis as error:
-            fail(str(error))
+            for part, kept in self._kept.items():
+                try:
+                    died = kept.keep()
+                except NoRedis as error:
+                    fail(str(error))
+                if died and kept.deaths > _MOST_DEATHS:
+                    log = self._logs[part]
+                    fail(f"the {part} stopped {kept.deaths} times: {_last_line(log)} (log: {log})")
+            time.sleep(_WATCH_SECONDS)
 
     def _make_home(self) -> None:
         try:
@@ -111,12 +105,12 @@ class Parts:
             if self._settings.redis_url:
                 check_server(self._settings.redis_url)
                 return self._settings.redis_url
-            self._server = EmbeddedRedis(self._home / "redis")
-            self._processes["redis"] = self._server.start()
-            self._logs["redis"] = self._server.log
+            server = EmbeddedRedis(self._home / "redis")
+            self._kept["redis"] = Kept(server.start)
+            self._logs["redis"] = server.log
         except NoRedis as error:
             fail(str(error))
-        return self._server.url
+        return server.url
 
     def _connect(self, settings: Settings) -> None:
         keys = settings.keys
@@ -143,8 +137,8 @@ class Parts:
         return answer.status_code == 200 and bool(answer.json()["workers"])
 
     def _check_alive(self) -> None:
-        for part, process in self._processes.items():
-            if process.poll() is not None and part != "redis":
+        for part, kept in self._kept.items():
+            if kept.process.poll() is not None:
                 log = self._logs[part]
                 fail(f"the {part} stopped: {_last_line(log)} (log: {log})")
 

@@ -73,19 +73,28 @@ def api() -> None:
     )
 
 
-def worker() -> None:
-    """Run a worker alone. Needs RINGSIDE_REDIS_URL and the API's RINGSIDE_HOME.
+def worker(
+    slots: int | None = typer.Option(
+        None, min=1, max=64, help="Trainings at a time on the CPU; with GPUs one for each."
+    ),
+) -> None:
+    """Run workers alone, and see that they stay alive. Needs RINGSIDE_REDIS_URL.
 
-    SIGTERM lets a running training save; another worker, or the next one, goes on with it.
-    Example: RINGSIDE_REDIS_URL=redis://localhost RINGSIDE_HOME=/data ringside worker
+    Give every worker and the API the same RINGSIDE_HOME; they may be on several hosts. SIGTERM
+    lets running trainings save; another worker, or the next one, goes on with them. A second
+    signal stops at once.
+    Example: RINGSIDE_REDIS_URL=redis://localhost RINGSIDE_HOME=/data ringside worker --slots 2
     """
     settings = read_settings()
+    if slots is not None:
+        settings = settings.model_copy(update={"slots": slots})
     url = _redis_url(settings)
     _let_threads_sleep()
-    from worker.queue import log_to_stderr, work
+    from worker.logs import log_to_stderr
+    from worker.supervisor import supervise
 
     log_to_stderr()
-    work(settings, url)
+    supervise(settings, url)
 
 
 def _redis_url(settings: Settings) -> str:

@@ -58,7 +58,7 @@ def delete_job(job: JobDep, store: StoreDep) -> None:
     """Remove a settled job, its checkpoints and its history."""
     if job.record().status in LIVE:
         raise Problem("conflict", "the job is live; cancel it first")
-    if store.models.steps_in_use(job.id):
+    if store.models.checkpoints_in_use(job.id):
         raise Problem("conflict", "versions of a model point at this job's checkpoints")
     store.jobs.delete(job)
 

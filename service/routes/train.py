@@ -186,7 +186,7 @@ def _accept(
     configuration: Settings,
     dispatcher: Dispatcher,
 ) -> Job:
-    waiting = sum(job.record().status in LIVE for job in store.jobs.unfinished())
+    waiting = sum(record.status in LIVE for _, record in store.jobs.unfinished())
     if waiting >= configuration.max_queued_jobs:
         raise Problem(
             "too-many-jobs",

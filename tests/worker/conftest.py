@@ -33,9 +33,10 @@ def store(home) -> Store:
 
 
 _HOLDER = """
-import fcntl, sys
-file = open(sys.argv[1], "w")
-fcntl.lockf(file, fcntl.LOCK_EX)
+import sys
+from pathlib import Path
+from worker.store.jobs import Job
+claim = Job(Path(sys.argv[1])).claim()
 print("held", flush=True)
 sys.stdin.read()
 """
@@ -43,14 +44,14 @@ sys.stdin.read()
 
 @pytest.fixture
 def held_elsewhere():
-    """Holds a job's training lock in another process: POSIX locks do not bind their owner."""
+    """Another process that has claimed a job, and has it until the block ends."""
 
     @contextmanager
     def hold(job):
-        command = [sys.executable, "-c", _HOLDER, str(job.path / "training.lock")]
+        command = [sys.executable, "-c", _HOLDER, str(job.path)]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
             assert holder.stdout.readline() == b"held\n"
-            yield
-            holder.stdin.close()
+            yield holder
+            holder.kill()
 
     return hold

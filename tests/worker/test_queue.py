@@ -7,7 +7,7 @@ from rq.serializers import JSONSerializer
 
 from tests.worker.builders import make_job
 from worker.errors import Unavailable
-from worker.queue import QUEUE, AllowedJob, Dispatcher, unfinished
+from worker.queue import QUEUE, AllowedJob, Dispatcher
 
 
 def queue_of(url: str) -> Queue:
@@ -49,8 +49,19 @@ def test_a_redis_that_is_gone_is_said_so_at_once(store):
         dispatcher.workers()
 
 
-def test_accepted_jobs_are_found_on_disk_oldest_first(store):
-    first, second, settled = (make_job(store) for _ in range(3))
-    with settled.locked() as record:
-        settled.change(record, status="canceled")
-    assert [job.id for job in unfinished(store)] == [first.id, second.id]
+def test_the_jobs_that_wait_are_known_by_their_ids(redis_url, store):
+    queue_of(redis_url).empty()
+    first, second = make_job(store), make_job(store)
+    dispatcher = Dispatcher(redis_url)
+    for job in (first, second, second):
+        dispatcher.enqueue(job)
+    assert dispatcher.waiting() == {first.id, second.id}
+
+
+def test_a_job_that_was_lost_goes_first(redis_url, store):
+    queue_of(redis_url).empty()
+    waiting, lost = make_job(store), make_job(store)
+    dispatcher = Dispatcher(redis_url)
+    dispatcher.enqueue(waiting)
+    dispatcher.enqueue(lost, first=True)
+    assert [queued.args[0] for queued in queue_of(redis_url).jobs] == [lost.id, waiting.id]

@@ -1,39 +1,34 @@
 """Jobs on disk: one directory each, which is the whole truth about the job.
 
-    jobs/<id>/config.json       what to train (TrainConfig)
-              job.json          status, times, error (JobRecord)
-              progress.json     where the training is, replaced a few times per second at most
-              events.jsonl      history, append-only
-              stop              present while a pause or a cancel is wanted
-              training.lock     held by the process that trains
-              epochs/0001/      what one attempt wrote: metrics.jsonl, previews/, checkpoints/
-
-Each attempt claims an epoch and writes in its directory alone, so an attempt that was given up
-for dead cannot harm its successor. An epoch starts at a step of an earlier one; what the earlier
-one wrote beyond that step is void.
+jobs/<id>/config.json       what to train (TrainConfig)
+          job.json          status, times, error (JobRecord)
+          events.jsonl      history, append-only
+          stop              present while a pause or a cancel is wanted
+          training.log      what the training process had to say
+          epochs/0001/      one attempt: see epochs.py
 """
 
-import fcntl
-import json
-import shutil
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
-from filelock import FileLock
-from pydantic import BaseModel, ConfigDict, Field
+from filelock import FileLock, Timeout
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ganmodels.config import TrainConfig
-from worker.errors import Conflict, NotFound
+from worker.errors import Conflict, NotFound, Unavailable
 from worker.names import is_id
 from worker.store.checkpoints import Checkpoint, CheckpointCorrupt, directory_name
+from worker.store.claims import Claim
+from worker.store.epochs import Epoch, Loss, all_epochs
 from worker.store.events import EventLog
 from worker.store.files import (
     new_directory,
     new_id,
     now,
-    read_json,
+    remove_directory,
     replace_file,
     replace_json,
     write_durably,
@@ -43,20 +38,28 @@ Status = Literal["queued", "running", "paused", "succeeded", "failed", "canceled
 Stop = Literal["pause", "cancel"]
 LIVE: frozenset[Status] = frozenset({"queued", "running"})
 UNFINISHED: frozenset[Status] = frozenset({"queued", "running", "paused"})
+# The disk's fault and not the training's: the job goes on by itself when it can.
+STORAGE_CODES = frozenset({"storage-full", "storage-unavailable"})
+_SETTLED_BY: dict[Stop, Status] = {"pause": "paused", "cancel": "canceled"}
+_LOCK_TIMEOUT_SECONDS = 10.0
+
+log = logging.getLogger("ringside.jobs")
 
 
 class JobError(BaseModel):
-    """Why a job failed."""
+    """Why a job failed, or why it is paused without having been asked to."""
 
     model_config = ConfigDict(frozen=True)
 
     code: str
     detail: str
     step: int | None = None
+    signal: int | None = None
+    log_tail: tuple[str, ...] = ()
 
 
 class JobRecord(BaseModel):
-    """The state of a job."""
+    """The state of a job. ``exact``: it ends bit for bit as if it had never been interrupted."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -67,10 +70,25 @@ class JobRecord(BaseModel):
     model: str | None = None
     warnings: tuple[dict[str, str], ...] = ()
     attempt: int = 0
+    exact: bool = True
     created_at: str = Field(default_factory=now)
     started_at: str | None = None
     finished_at: str | None = None
     error: JobError | None = None
+
+    @property
+    def waits_for_storage(self) -> bool:
+        """Whether it was paused because the disk failed it, and goes on when it can."""
+        return self.status == "paused" and self.error is not None
+
+
+class JobCorrupt(Unavailable):
+    """A file of the job cannot be read."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "job-corrupt", "a file of this job is damaged; restore it from a backup or delete it"
+        )
 
 
 class Job:
@@ -81,27 +99,55 @@ class Job:
         self.events = EventLog(path / "events.jsonl")
 
     def record(self) -> JobRecord:
-        """The state as it is now."""
-        return JobRecord.model_validate_json((self.path / "job.json").read_bytes())
+        """The state as it is now.
+
+        Raises:
+            JobCorrupt: when it cannot be understood.
+        """
+        try:
+            return JobRecord.model_validate_json((self.path / "job.json").read_bytes())
+        except ValidationError as error:
+            raise JobCorrupt from error
 
     def config(self) -> TrainConfig:
-        """What to train."""
-        return TrainConfig.model_validate_json((self.path / "config.json").read_bytes())
+        """What to train.
+
+        Raises:
+            JobCorrupt: when it cannot be understood.
+        """
+        try:
+            return TrainConfig.model_validate_json((self.path / "config.json").read_bytes())
+        except ValidationError as error:
+            raise JobCorrupt from error
 
     @contextmanager
     def locked(self) -> Iterator[JobRecord]:
-        """The state, which nobody else changes inside the block."""
-        with FileLock(self.path / "job.lock"):
+        """The state, which nobody else changes inside the block.
+
+        Raises:
+            Unavailable: when somebody has been changing it for too long.
+        """
+        try:
+            lock = FileLock(self.path / "job.lock").acquire(timeout=_LOCK_TIMEOUT_SECONDS)
+        except Timeout as error:
+            raise Unavailable("job-busy", "the job is being changed; try again") from error
+        with lock:
             yield self.record()
 
-    def change(self, record: JobRecord, **changes: Any) -> JobRecord:
+    def change(self, record: JobRecord, reason: str | None = None, **changes: Any) -> JobRecord:
         """Replace the state, inside ``locked``; a change of status is an event."""
         changed = JobRecord.model_validate({**record.model_dump(), **changes})
         replace_json(self.path / "job.json", changed.model_dump(mode="json"))
         if changed.status != record.status:
             error = changed.error.model_dump() if changed.error else None
-            self.events.append("job.status", {"status": changed.status, "error": error})
+            told = {"status": changed.status, "error": error, "reason": reason}
+            self.events.append("job.status", told)
         return changed
+
+    def end(self, record: JobRecord, status: Status, error: JobError | None = None) -> None:
+        """Settle the job for good, inside ``locked``: who waits for the end waits for the lock."""
+        self.change(record, status=status, error=error, finished_at=now())
+        self.events.append("job.done", {"status": status})
 
     def replace_config(self, config: TrainConfig) -> None:
         """Change what to train: more steps."""
@@ -109,15 +155,7 @@ class Job:
 
     def progress(self) -> dict[str, Any]:
         """Step, rate and the latest metrics; empty before the first reading."""
-        path = self.path / "progress.json"
-        return dict(read_json(path)) if path.exists() else {}
-
-    def fail_if_abandoned(self, error: JobError) -> None:
-        """Record that the process that trained the job is gone; a later attempt can go on."""
-        with self.locked() as record:
-            if record.status == "running" and not self.is_training():
-                self.change(record, status="failed", error=error, finished_at=now())
-                self.events.append("job.done", {"status": "failed"})
+        return next(filter(None, (epoch.progress() for epoch in reversed(self.epochs()))), {})
 
     def stop_wanted(self) -> Stop | None:
         """Whether the trainer is asked to save and leave."""
@@ -135,50 +173,113 @@ class Job:
         else:
             replace_file(path, stop.encode())
 
-    @contextmanager
-    def training_lock(self) -> Iterator[None]:
-        """Held while training; the kernel lets go of it when the process dies.
+    def claim(self) -> Claim | None:
+        """The right to train the job now; None when there is nothing to train any more.
 
         Raises:
-            Conflict: when another process trains this job.
+            Conflict: when another process trains it.
         """
-        # POSIX rather than BSD lock: it does not pass to children.
-        with (self.path / "training.lock").open("w") as file:
-            try:
-                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise Conflict("job-running", "another process trains this job") from error
-            yield
+        with self.locked() as record:
+            if record.status not in LIVE:
+                return None
+            if self.is_training():
+                raise Conflict("job-running", "another process trains this job")
+            epochs = self.epochs()
+            claim = Claim.make(self.path / "epochs", epochs[-1].number + 1 if epochs else 1)
+            started = record.started_at or now()
+            attempt = claim.epoch.number
+            self.change(record, status="running", attempt=attempt, started_at=started, error=None)
+            return claim
+
+    def settle(self, claim: Claim, status: Status, error: JobError | None) -> None:
+        """Record how an attempt ended, and let go of the job.
+
+        Raises:
+            Fenced: when the attempt was taken over; then nothing is recorded.
+        """
+        with self.locked() as record:
+            claim.check()
+            # A stop that was accepted while the last checkpoint was saved counts.
+            wanted = self.stop_wanted()
+            if status in ("queued", "paused") and wanted:
+                status, error = _SETTLED_BY[wanted], None
+            self.want_stop(None)
+            if status in UNFINISHED:
+                reason = "interrupted" if status == "queued" else None
+                self.change(record, reason, status=status, error=error)
+            else:
+                self.end(record, status, error)
+            # Inside the lock, so that whoever finds the job queued finds it free.
+            claim.release()
+
+    def put_back(self, loss: Loss, max_attempts: int) -> bool:
+        """Queue the job again whose training process is gone; whether that was done.
+
+        A job that was lost ``max_attempts`` times without saving a checkpoint in between fails.
+        """
+        with self.locked() as record:
+            if record.status != "running" or self.is_training():
+                return False
+            epoch = self.epochs()[-1]
+            epoch.note_loss(loss)
+            told = {
+                "attempt": epoch.number,
+                **loss.model_dump(include={"code", "detail", "signal"}),
+            }
+            self.events.append("attempt.lost", told)
+            wanted = self.stop_wanted()
+            self.want_stop(None)
+            if wanted == "cancel":
+                self.end(record, "canceled")
+            elif wanted == "pause":
+                self.change(record, status="paused")
+            elif error := self.verdict(loss, max_attempts):
+                self.end(record, "failed", error)
+            else:
+                self.change(record, reason=loss.code, status="queued")
+                return True
+            return False
+
+    def verdict(self, loss: Loss, max_attempts: int) -> JobError | None:
+        """Why the job is given up, if it was lost too often since it last saved a checkpoint."""
+        lost, newest = self.fruitless_attempts(), self.checkpoint()
+        if lost < max_attempts:
+            return None
+        return JobError(
+            code=loss.code,
+            detail=f"{loss.detail}; {lost} attempts in a row were lost without a checkpoint in "
+            "between. Mend the cause, then POST /jobs/<id>/resume",
+            step=newest.step if newest else 0,
+            signal=loss.signal,
+            log_tail=loss.log_tail,
+        )
+
+    def fruitless_attempts(self) -> int:
+        """How many attempts were lost, one after the other, since a checkpoint was saved."""
+        count = 0
+        for epoch in reversed(self.epochs()):
+            if not epoch.was_fruitless:
+                break
+            count += 1
+        return count
 
     def is_training(self) -> bool:
-        """Whether another process holds the training lock."""
-        try:
-            with self.training_lock():
-                return False
-        except Conflict:
-            return True
+        """Whether a process trains the job now."""
+        epochs = self.epochs()
+        return bool(epochs) and epochs[-1].is_alive
 
-    def epochs(self) -> list["Epoch"]:
-        """All attempts, oldest first, each with the step at which the next one took over."""
-        paths = sorted((self.path / "epochs").glob("[0-9]*"))
-        starts = [int(read_json(path / "epoch.json")["start_step"]) for path in paths]
-        return [
-            Epoch(path, start, end)
-            for path, start, end in zip(paths, starts, [*starts, None][1:], strict=True)
-        ]
-
-    def claim_epoch(self, start_step: int) -> "Epoch":
-        """A directory for a new attempt that goes on from ``start_step``."""
-        number = len(self.epochs()) + 1
-        path = self.path / "epochs" / f"{number:04d}"
-        with new_directory(path) as directory:
-            write_durably(directory / "epoch.json", json.dumps({"start_step": start_step}).encode())
-        return Epoch(path, start_step, None)
+    def epochs(self) -> list[Epoch]:
+        """All attempts, oldest first."""
+        return all_epochs(self.path / "epochs")
 
     def checkpoints(self) -> list[Checkpoint]:
         """The checkpoints that count, by step."""
-        valid = [checkpoint for epoch in self.epochs() for checkpoint in epoch.checkpoints()]
+        valid = [c for epoch in self.epochs() for c in epoch.checkpoints() if epoch.holds(c.step)]
         return sorted(valid, key=lambda checkpoint: checkpoint.path.name)
+
+    def void_checkpoints(self) -> list[Checkpoint]:
+        """Those that a later attempt made void."""
+        return [c for e in self.epochs() for c in e.checkpoints() if not e.holds(c.step)]
 
     def checkpoint(self, step: int | None = None) -> Checkpoint | None:
         """The newest checkpoint, or the one at ``step``."""
@@ -237,47 +338,6 @@ class Job:
         return found
 
 
-class Epoch:
-    """What one attempt wrote. ``end`` is the step at which the next attempt took over."""
-
-    def __init__(self, path: Path, start: int, end: int | None) -> None:
-        self.path, self.start, self.end = path, start, end
-        self.number = int(path.name)
-
-    def holds(self, step: int) -> bool:
-        """Whether what this attempt wrote at ``step`` counts."""
-        return self.end is None or step <= self.end
-
-    def checkpoint_path(self, step: int) -> Path:
-        """Where the checkpoint of a step lies; names sort by step."""
-        return self.path / "checkpoints" / directory_name(step)
-
-    def preview_path(self, step: int) -> Path:
-        """Where the preview of a step lies."""
-        return self.path / "previews" / f"{step:09d}.png"
-
-    def checkpoints(self) -> Iterator[Checkpoint]:
-        """This attempt's checkpoints that count, by step."""
-        for path in sorted((self.path / "checkpoints").glob("step-*")):
-            checkpoint = Checkpoint(path)
-            if self.holds(checkpoint.step):
-                yield checkpoint
-
-    def metrics(self) -> Iterator[dict[str, Any]]:
-        """This attempt's rows that count; a line still being written is left out."""
-        path = self.path / "metrics.jsonl"
-        if not path.exists():
-            return
-        with path.open("rb") as file:
-            for line in file:
-                if not line.endswith(b"\n"):
-                    return
-                row: dict[str, Any] = json.loads(line)
-                if not self.holds(row["step"]):
-                    return
-                yield row
-
-
 class Jobs:
     """All jobs."""
 
@@ -314,23 +374,27 @@ class Jobs:
         paths = [path for path in self._directory.glob("job_*") if path.is_dir()]
         return [Job(path) for path in sorted(paths, reverse=True)]
 
-    def unfinished(self) -> list[Job]:
-        """Jobs that may still train, oldest first."""
-        found = []
-        for job in reversed(self.all()):
+    def records(self) -> Iterator[tuple[Job, JobRecord]]:
+        """All jobs that can be read and their state, newest first."""
+        for job in self.all():
             # A job may be deleted while the list is read.
             with suppress(FileNotFoundError):
-                if job.record().status in UNFINISHED:
-                    found.append(job)
-        return found
+                try:
+                    yield job, job.record()
+                except JobCorrupt:
+                    log.error("%s cannot be read; it is left out", job.path)
+
+    def unfinished(self) -> list[tuple[Job, JobRecord]]:
+        """Jobs that may still train and their state, oldest first."""
+        return [(job, record) for job, record in self.records() if record.status in UNFINISHED][
+            ::-1
+        ]
 
     def users_of(self, dataset: str) -> list[Job]:
         """Unfinished jobs that train on a dataset."""
-        return [job for job in self.unfinished() if job.config().dataset == dataset]
+        return [job for job, _ in self.unfinished() if job.config().dataset == dataset]
 
     def delete(self, job: Job) -> None:
         """Remove a job and all it made."""
-        hidden = self._directory / f".{job.id}.trash"
         with suppress(FileNotFoundError):
-            job.path.rename(hidden)
-        shutil.rmtree(hidden, ignore_errors=True)
+            remove_directory(job.path)

@@ -121,10 +121,10 @@ class Models:
         self.get(name)
         self._path(name).unlink(missing_ok=True)
 
-    def steps_in_use(self, job_id: str) -> set[int]:
-        """Steps of a job's checkpoints that versions point at: they must not be pruned."""
+    def checkpoints_in_use(self, job_id: str) -> set[str]:
+        """Digests of a job's checkpoints that versions point at: they must not be pruned."""
         versions = [version for model in self.all() for version in model.versions]
-        return {version.step for version in versions if version.job == job_id}
+        return {version.checkpoint for version in versions if version.job == job_id}
 
     @contextmanager
     def _locked(self, name: str) -> Iterator[Model]:

@@ -1,0 +1,82 @@
+"""Why an attempt did not end well: what can be known of a process that is gone."""
+
+import faulthandler
+import os
+import signal
+import sys
+from pathlib import Path
+
+from worker.store.epochs import Loss
+
+LOG = "training.log"
+_LONGEST_LOG_BYTES = 1 << 20
+_TAIL_LINES, _TAIL_BYTES = 20, 4_000
+
+_CAUSES = {
+    signal.SIGKILL: "somebody or the system killed it, perhaps for want of memory",
+    signal.SIGSEGV: "native code read memory that is not its own; the log names the place",
+    signal.SIGBUS: "a file that it reads was cut off, or the disk failed",
+    signal.SIGABRT: "native code gave up; the log says why",
+    signal.SIGILL: "this PyTorch was built for another processor",
+    signal.SIGFPE: "native code divided by zero; the log names the place",
+}
+
+
+def keep_output(path: Path) -> None:
+    """From now on this process's standard error goes to a log, crashes of native code included."""
+    mode = "wb" if path.exists() and path.stat().st_size > _LONGEST_LOG_BYTES else "ab"
+    with path.open(mode) as file:
+        os.dup2(file.fileno(), sys.stderr.fileno())
+    faulthandler.enable()
+
+
+def count_oom_kills() -> int:
+    """How many processes the kernel has killed for want of memory since boot."""
+    try:
+        lines = Path("/proc/vmstat").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
+
+
+def loss_of(job: Path, wait_status: int, oom_kills_before: int) -> Loss:
+    """What became of the training process of a job, by the status that its parent was told."""
+    number = os.WTERMSIG(wait_status) if os.WIFSIGNALED(wait_status) else None
+    if number == signal.SIGKILL and count_oom_kills() > oom_kills_before:
+        return Loss(
+            code="out-of-memory",
+            detail="the system killed the training process because memory ran out; lower "
+            "batch_size or the networks' widths, or give the machine more",
+            signal=number,
+            log_tail=log_tail(job),
+        )
+    return Loss(
+        code="process-lost",
+        detail=f"the training process ended {_how(wait_status, number)}",
+        signal=number,
+        log_tail=log_tail(job),
+    )
+
+
+def loss_unseen(job: Path) -> Loss:
+    """A training process that is gone together with whoever would have been told why."""
+    detail = "the training process ended together with its worker, or the machine did"
+    return Loss(code="process-lost", detail=detail, log_tail=log_tail(job))
+
+
+def log_tail(job: Path) -> tuple[str, ...]:
+    """The last lines of a job's log."""
+    try:
+        with (job / LOG).open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return ()
+    return tuple(text.splitlines()[-_TAIL_LINES:])
+
+
+def _how(wait_status: int, number: int | None) -> str:
+    if number is None:
+        return f"with exit status {os.waitstatus_to_exitcode(wait_status)}; the log says more"
+    cause = _CAUSES.get(signal.Signals(number), "nothing more is known")
+    return f"by signal {number} ({signal.Signals(number).name}): {cause}"

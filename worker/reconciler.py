@@ -1,0 +1,120 @@
+"""Makes the queue agree with the disk: whatever became of Redis or of a worker, jobs go on."""
+
+import logging
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from worker.errors import Unavailable
+from worker.losses import loss_unseen
+from worker.queue import Dispatcher
+from worker.settings import Settings
+from worker.storage import has_room
+from worker.store import Store
+from worker.store.epochs import Epoch
+from worker.store.jobs import Job, JobRecord
+
+log = logging.getLogger("ringside.reconciler")
+
+
+class Watch:
+    """Notices processes that live and do nothing: frozen, or on a machine that is cut off."""
+
+    def __init__(self, lease_seconds: float) -> None:
+        self._lease_seconds = lease_seconds
+        self._seen: dict[Path, tuple[int, float]] = {}
+        self._looked = time.monotonic()
+
+    def look(self) -> None:
+        """Begin a round. If the watcher itself was held up, what it remembers says nothing."""
+        now = time.monotonic()
+        if now - self._looked > self._lease_seconds / 2:
+            self._seen.clear()
+        self._looked = now
+
+    def has_lapsed(self, epoch: Epoch) -> bool:
+        """Whether an attempt has not beaten for as long as the lease, by this clock alone."""
+        beat = epoch.beat
+        seen, since = self._seen.get(epoch.path, (None, 0.0))
+        if beat != seen:
+            self._seen[epoch.path] = (beat, self._looked)
+            return False
+        return self._looked - since > self._lease_seconds
+
+
+class Reconciler:
+    """Looks at all unfinished jobs again and again; several may do so at once.
+
+    A job that is handed over twice is trained once, because an epoch can be claimed once.
+    """
+
+    def __init__(self, settings: Settings, url: str) -> None:
+        self._settings, self._store = settings, Store(settings.home)
+        self._dispatcher = Dispatcher(url)
+        self._watch = Watch(settings.lease_seconds)
+        # At the start nobody is about to claim anything.
+        self._missing = {job.id for job, _ in self._store.jobs.unfinished()}
+
+    def scan(self) -> None:
+        """One round: put back what is lost, queue what the queue does not know."""
+        self._watch.look()
+        put_back, queued = [], []
+        for job, record in self._store.jobs.unfinished():
+            # A disk that fails, a job that is deleted: the next round tries again.
+            with suppress(OSError, Unavailable):
+                if self._revive(job, record):
+                    put_back.append(job)
+                elif record.status == "queued":
+                    queued.append(job)
+        # Without Redis nobody could be told; the disk remembers.
+        with suppress(Unavailable):
+            self._enqueue(put_back, queued)
+
+    def forget_worker(self, name: str) -> None:
+        """Strike out a worker that died."""
+        with suppress(Unavailable):
+            self._dispatcher.forget_worker(name)
+
+    def _revive(self, job: Job, record: JobRecord) -> bool:
+        """Whether the job was put back because nobody trains it any more."""
+        if record.waits_for_storage:
+            return self._resume_with_room(job)
+        if record.status != "running":
+            return False
+        if job.is_training():
+            self._end_if_frozen(job.epochs()[-1])
+            return False
+        return job.put_back(loss_unseen(job.path), self._settings.max_attempts)
+
+    def _resume_with_room(self, job: Job) -> bool:
+        loss = job.epochs()[-1].loss
+        if not has_room(self._store.home, (loss and loss.needed_bytes) or 0):
+            return False
+        with job.locked() as record:
+            if not record.waits_for_storage:
+                return False
+            job.change(record, reason="storage-recovered", status="queued", error=None)
+        return True
+
+    def _end_if_frozen(self, epoch: Epoch) -> None:
+        if not self._watch.has_lapsed(epoch):
+            return
+        holder = epoch.holder
+        log.warning("%s does not move any more; it is given up", epoch.path)
+        # Dead is better than given up: it may hold a GPU. Elsewhere it cannot be reached.
+        if holder is None or not holder.kill():
+            epoch.give_up()
+
+    def _enqueue(self, put_back: list[Job], queued: list[Job]) -> None:
+        """Those put back at once; others only if they were missing the last time too.
+
+        A worker may have taken a job from the queue a moment ago and be about to claim it.
+        """
+        for job in put_back:
+            self._dispatcher.enqueue(job, first=True)
+        waiting = self._dispatcher.waiting()
+        missing = [job for job in queued if job.id not in waiting]
+        for job in missing:
+            if job.id in self._missing:
+                self._dispatcher.enqueue(job)
+        self._missing = {job.id for job in missing} - self._missing

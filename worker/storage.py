@@ -1,0 +1,53 @@
+"""A disk that is full or fails: what a training does about it, and when it can go on."""
+
+import errno
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+from ganmodels.estimate import estimate
+from worker.store.epochs import Loss
+from worker.store.files import temporary_file
+from worker.store.jobs import Job
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_FAILING = frozenset({errno.EIO, errno.EROFS})
+_MIB = 2**20
+
+
+def is_storage_trouble(error: OSError) -> bool:
+    """Whether the disk is to blame, which passes, and not the training."""
+    return error.errno in _FULL | _FAILING
+
+
+def loss_of_storage(job: Job, error: OSError) -> Loss:
+    """What is wrong, and how much room the job needs to go on."""
+    needed = _needed_bytes(job)
+    if error.errno in _FULL:
+        code = "storage-full"
+        detail = f"the disk is full; the job goes on by itself when {needed} bytes are free"
+    else:
+        code = "storage-unavailable"
+        detail = f"the disk cannot be written to ({error.strerror}); the job goes on when it can"
+    return Loss(code=code, detail=detail, needed_bytes=needed)
+
+
+def has_room(directory: Path, needed_bytes: int) -> bool:
+    """Whether a directory can take this much, by trying a little of it."""
+    with suppress(OSError):
+        if shutil.disk_usage(directory).free >= needed_bytes:
+            with temporary_file(directory) as file:
+                file.write(b"\0" * min(needed_bytes, _MIB))
+                file.flush()
+            return True
+    return False
+
+
+def _needed_bytes(job: Job) -> int:
+    """Two checkpoints: retention deletes an old one only after the new one is written."""
+    newest = job.checkpoint()
+    if newest:
+        return 2 * newest.size_bytes
+    cost = estimate(job.config())
+    # Each parameter is kept four times (weights, average, two moments) in four bytes.
+    return 2 * 16 * (cost.generator_parameters + cost.discriminator_parameters)

@@ -1,0 +1,93 @@
+"""The right to write an epoch: taken by one process, kept while it lives, lost when it is late.
+
+An epoch's directory can be made once, so it has one writer. A writer that comes back after it was
+given up finds that out before it commits anything, and stops: it is fenced. What it wrote
+meanwhile lies in its own directory, where it is void.
+"""
+
+import fcntl
+import os
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+from worker.errors import Conflict
+from worker.identity import ProcessIdentity
+from worker.store.epochs import Epoch, name
+from worker.store.files import new_directory, replace_json, write_durably
+
+_BEAT_SECONDS = 1.0
+
+
+class Fenced(Exception):  # noqa: N818 - named for what it says
+    """Another attempt has taken over, so this one must not write any more."""
+
+
+class Claim:
+    """An epoch that belongs to this process until it lets go or dies."""
+
+    def __init__(self, epoch: Epoch, lock: int) -> None:
+        self.epoch, self._lock = epoch, lock
+        self._left = threading.Event()
+        self._beating = threading.Thread(target=self._beat, name="beat", daemon=True)
+        self._beating.start()
+
+    @classmethod
+    def make(cls, directory: Path, number: int) -> "Claim":
+        """Make the epoch of this number. Its lock is held before anybody can see it.
+
+        Raises:
+            Conflict: when another process made it first.
+        """
+        path, lock = directory / name(number), -1
+        try:
+            with new_directory(path) as temporary:
+                for file, text in (("lock", ""), ("beat", ""), ("holder", ProcessIdentity.own())):
+                    write_durably(temporary / file, str(text).encode())
+                lock = os.open(temporary / "lock", os.O_RDWR | os.O_CLOEXEC)
+                # POSIX rather than BSD lock: it does not pass to children.
+                fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if lock >= 0:
+                os.close(lock)
+            if path.exists():
+                raise Conflict("job-running", "another process trains this job") from error
+            raise
+        return cls(Epoch(path), lock)
+
+    def begin(self, start_step: int) -> None:
+        """Say from which step the attempt goes on; what earlier ones wrote beyond it is void."""
+        self.check()
+        replace_json(self.epoch.path / "epoch.json", {"start_step": start_step})
+
+    def check(self) -> None:
+        """Make sure that this attempt may still write.
+
+        Raises:
+            Fenced: when it may not.
+        """
+        if self.epoch.is_over:
+            raise Fenced(f"attempt {self.epoch.number} was taken over")
+
+    def release(self) -> None:
+        """Let go, so that another attempt can be made."""
+        if self._left.is_set():
+            return
+        self._left.set()
+        self._beating.join()
+        with suppress(OSError):
+            (self.epoch.path / "holder").unlink(missing_ok=True)
+        os.close(self._lock)
+
+    def __enter__(self) -> "Claim":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def _beat(self) -> None:
+        path = self.epoch.path / "beat"
+        while not self._left.wait(_BEAT_SECONDS):
+            # A disk that fails for a moment is no reason to be taken for frozen.
+            with suppress(OSError):
+                os.utime(path)

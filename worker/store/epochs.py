@@ -1,0 +1,164 @@
+"""Attempts at a job on disk: each claims an epoch, a directory in which it alone writes.
+
+    epochs/0001/holder        the process that claimed it; removed when it lets go
+                lock          locked by that process for as long as it lives
+                beat          touched by that process every second
+                given-up      present once that process was taken for frozen
+                epoch.json    the step it goes on from; absent until the attempt has begun
+                loss.json     how the attempt ended, if it did not end well
+                progress.json  metrics.jsonl  previews/  checkpoints/
+
+An epoch goes on from a step of an earlier one; what the earlier one wrote beyond that step is void.
+"""
+
+import fcntl
+import json
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from worker.identity import ProcessIdentity
+from worker.store.checkpoints import Checkpoint, directory_name
+from worker.store.files import read_json, replace_file, replace_json
+
+
+class Loss(BaseModel):
+    """How an attempt ended that did not end well."""
+
+    model_config = ConfigDict(frozen=True)
+
+    code: str
+    detail: str
+    signal: int | None = None
+    log_tail: tuple[str, ...] = ()
+    needed_bytes: int | None = None
+
+
+class Epoch:
+    """One attempt. ``end`` is the step from which a later attempt went on."""
+
+    def __init__(self, path: Path, end: int | None = None) -> None:
+        self.path, self.end = path, end
+        self.number = int(path.name)
+
+    @cached_property
+    def start(self) -> int | None:
+        """The step it goes on from; None when the attempt did not get as far as to begin."""
+        path = self.path / "epoch.json"
+        return int(read_json(path)["start_step"]) if path.exists() else None
+
+    def holds(self, step: int) -> bool:
+        """Whether what this attempt wrote at ``step`` counts."""
+        return self.end is None or step <= self.end
+
+    def checkpoint_path(self, step: int) -> Path:
+        """Where the checkpoint of a step lies; names sort by step."""
+        return self.path / "checkpoints" / directory_name(step)
+
+    def preview_path(self, step: int) -> Path:
+        """Where the preview of a step lies."""
+        return self.path / "previews" / f"{step:09d}.png"
+
+    def checkpoints(self) -> list[Checkpoint]:
+        """All checkpoints of this attempt, by step; those that are void too."""
+        return [Checkpoint(path) for path in sorted((self.path / "checkpoints").glob("step-*"))]
+
+    def progress(self) -> dict[str, Any]:
+        """Step, rate and the latest metrics; empty before the first reading."""
+        path = self.path / "progress.json"
+        return dict(read_json(path)) if path.exists() else {}
+
+    def metrics(self) -> Iterator[dict[str, Any]]:
+        """This attempt's rows that count; a line still being written is left out."""
+        path = self.path / "metrics.jsonl"
+        if not path.exists():
+            return
+        with path.open("rb") as file:
+            for line in file:
+                if not line.endswith(b"\n"):
+                    return
+                row: dict[str, Any] = json.loads(line)
+                if not self.holds(row["step"]):
+                    return
+                yield row
+
+    @property
+    def holder(self) -> ProcessIdentity | None:
+        """The process that claimed it and has not let go."""
+        try:
+            return ProcessIdentity.parse((self.path / "holder").read_text())
+        except FileNotFoundError:
+            return None
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether its attempt may still write: its process lives and was not given up."""
+        holder = self.holder
+        if holder is None or self._given_up.exists():
+            return False
+        # Opening and closing a file of one's own would let go of a POSIX lock.
+        return holder == ProcessIdentity.own() or _is_locked(self.path / "lock")
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its attempt must stop: it was given up, or a later one has taken over."""
+        return self._given_up.exists() or self.path.with_name(name(self.number + 1)).exists()
+
+    @property
+    def beat(self) -> int:
+        """Changes every second while the process lives and is not frozen."""
+        return (self.path / "beat").stat().st_mtime_ns
+
+    def give_up(self) -> None:
+        """Take the attempt for frozen: whatever it does from now on is void."""
+        replace_file(self._given_up, b"")
+
+    @property
+    def loss(self) -> Loss | None:
+        """How the attempt ended, if it did not end well."""
+        path = self.path / "loss.json"
+        return Loss.model_validate_json(path.read_bytes()) if path.exists() else None
+
+    def note_loss(self, loss: Loss) -> None:
+        """Record how the attempt ended."""
+        replace_json(self.path / "loss.json", loss.model_dump(mode="json"))
+
+    @property
+    def was_fruitless(self) -> bool:
+        """Whether the attempt ended badly without having saved a checkpoint."""
+        return self.loss is not None and not self.checkpoints()
+
+    @property
+    def _given_up(self) -> Path:
+        return self.path / "given-up"
+
+
+def all_epochs(directory: Path) -> list[Epoch]:
+    """Every epoch below a directory, oldest first, each with the step where it ended."""
+    paths = sorted(directory.glob("[0-9]*"), key=lambda path: int(path.name), reverse=True)
+    found: list[Epoch] = []
+    end: int | None = None
+    for path in paths:
+        epoch = Epoch(path, end)
+        found.append(epoch)
+        # A later attempt may have gone back further than the one after this.
+        if epoch.start is not None:
+            end = epoch.start if end is None else min(end, epoch.start)
+    return found[::-1]
+
+
+def name(number: int) -> str:
+    """What an epoch's directory is called."""
+    return f"{number:04d}"
+
+
+def _is_locked(path: Path) -> bool:
+    with path.open("rb") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
+        return False

@@ -1,0 +1,122 @@
+"""``ringside worker``: keeps one worker process per slot alive, and every job moving."""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING
+
+from worker.identity import ProcessIdentity
+from worker.processes import Kept, start
+from worker.settings import Settings
+
+if TYPE_CHECKING:
+    from worker.reconciler import Reconciler
+
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_TICK_SECONDS, _SCAN_SECONDS = 0.5, 2.0
+_GPU_FILES = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
+
+log = logging.getLogger("ringside.supervisor")
+
+
+def supervise(settings: Settings, url: str) -> None:
+    """Run workers until a signal; the first lets trainings save, the second ends all at once."""
+    # Put by signal handlers: the only queue that may be.
+    signals: SimpleQueue[int] = SimpleQueue()
+    for number in (*_STOP_SIGNALS, signal.SIGCHLD):
+        signal.signal(number, lambda number, frame: signals.put(number))
+    slots = [Slot(index, plan, url) for index, plan in enumerate(plan_slots(settings))]
+    log.info("%d slots", len(slots))
+    # Imports PyTorch, as the slots do at the same time.
+    from worker.reconciler import Reconciler
+
+    reconciler = Reconciler(settings, url)
+    _keep(slots, reconciler, signals)
+    _stop(slots, signals)
+
+
+def plan_slots(settings: Settings) -> list[dict[str, str]]:
+    """The variables of each slot: one slot for each GPU, or as many as wanted on the CPU."""
+    gpus = _gpus(settings.device)
+    if gpus:
+        return [{"CUDA_VISIBLE_DEVICES": gpu, "RINGSIDE_DEVICE": "cuda"} for gpu in gpus]
+    threads = settings.train_threads
+    if "train_threads" not in settings.model_fields_set:
+        threads = max(1, threads // settings.slots)
+    return [{"RINGSIDE_TRAIN_THREADS": str(threads)}] * settings.slots
+
+
+class Slot:
+    """A place where one training at a time can run."""
+
+    def __init__(self, index: int, variables: Mapping[str, str], url: str) -> None:
+        self.index, self._variables = index, {**variables, "RINGSIDE_REDIS_URL": url}
+        self.name = ""
+        self.kept = Kept(self._begin)
+
+    def _begin(self) -> subprocess.Popen[bytes]:
+        # A new name each time: the queue remembers the one that died for a while.
+        own = ProcessIdentity.own()
+        self.name = f"{own}-{self.index}-{time.monotonic_ns()}"
+        return start([sys.executable, "-m", "worker.slot", self.name], self._variables)
+
+
+def _keep(slots: list[Slot], reconciler: "Reconciler", signals: "SimpleQueue[int]") -> None:
+    """Until a signal to stop: start again what died, at once put back what it was training."""
+    due = 0.0
+    while True:
+        for slot in slots:
+            if slot.kept.keep():
+                log.warning("slot %d died (%s)", slot.index, slot.kept.process.returncode)
+                reconciler.forget_worker(slot.name)
+                due = 0.0
+        if time.monotonic() >= due:
+            reconciler.scan()
+            due = time.monotonic() + _SCAN_SECONDS
+        try:
+            if signals.get(timeout=_TICK_SECONDS) in _STOP_SIGNALS:
+                return
+        except Empty:
+            pass
+
+
+def _stop(slots: list[Slot], signals: "SimpleQueue[int]") -> None:
+    """Let trainings save and hand their jobs back; a second signal does not wait for that."""
+    processes = [slot.kept.process for slot in slots]
+    for process in processes:
+        if process.poll() is None:
+            process.terminate()
+    while any(process.poll() is None for process in processes):
+        try:
+            if signals.get(timeout=_TICK_SECONDS) in _STOP_SIGNALS:
+                break
+        except Empty:
+            pass
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
+def _gpus(device: str) -> list[str]:
+    """Names of the GPUs to use, as CUDA_VISIBLE_DEVICES takes them."""
+    if device == "cpu" or not any(Path(file).exists() for file in _GPU_FILES):
+        return []
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = visible.split(",") if visible is not None else _count_gpus()
+    if device.startswith("cuda:"):
+        wanted = int(device.removeprefix("cuda:"))
+        return names[wanted : wanted + 1]
+    return [name for name in names if name]
+
+
+def _count_gpus() -> list[str]:
+    """Asked of a process of its own: one that has used a GPU cannot fork."""
+    command = "import torch; print(torch.cuda.device_count())"
+    asked = subprocess.run([sys.executable, "-c", command], capture_output=True, check=False)
+    return [str(index) for index in range(int(asked.stdout or 0))]
