@@ -128,6 +128,7 @@ class JobView(BaseModel):
     model: str | None
     seed: int
     attempt: int
+    exact: bool
     created_at: str
     started_at: str | None
     finished_at: str | None

@@ -219,3 +219,62 @@ def test_a_job_that_another_process_trains_is_left_to_it(store, home, held_elsew
         train(job, home)
         assert (job.record().status, job.record().attempt) == ("running", 1)
     assert not job.is_training()
+
+
+def test_a_job_stays_exact_while_nothing_changes_and_says_what_did(store, home, monkeypatch):
+    job = make_job(store)
+    job.want_stop("pause")
+    train(job, home)
+    resume(job)
+    job.want_stop("pause")
+    train(job, home)
+    assert (job.record().attempt, job.record().exact) == (2, True)
+    monkeypatch.setattr("torch.__version__", "3.0")
+    resume(job)
+    train(job, home)
+    assert (job.record().status, job.record().exact) == ("succeeded", False)
+    (changes,) = [
+        event.data["changes"] for event in job.events.after(0) if event.type == "job.inexact"
+    ]
+    assert list(changes) == ["torch"]
+
+
+def test_a_dataset_that_is_deleted_during_a_training_is_noticed_at_the_next_checkpoint(store, home):
+    job = make_job(store, schedule={"steps": 10**6})
+    items = store.datasets.get("digits").directory / "items.npy"
+
+    class Delete:
+        def is_set(self) -> bool:
+            items.unlink(missing_ok=True)
+            return False
+
+    train(job, home, Delete())
+    assert (job.record().status, job.record().error.code) == ("failed", "dataset-corrupt")
+
+
+def test_a_dataset_that_is_changed_during_a_training_is_noticed_at_the_next_checkpoint(store, home):
+    job = make_job(store, schedule={"steps": 10**6})
+    items = store.datasets.get("digits").directory / "items.npy"
+
+    class Change:
+        def is_set(self) -> bool:
+            with items.open("r+b") as file:
+                file.seek(-1, 2)
+                file.write(b"\x07")
+            return False
+
+    train(job, home, Change())
+    assert (job.record().status, job.record().error.code) == ("failed", "dataset-corrupt")
+
+
+def test_a_dataset_file_that_is_touched_but_equal_is_no_reason_to_stop(store, home):
+    job = make_job(store)
+    items = store.datasets.get("digits").directory / "items.npy"
+
+    class Touch:
+        def is_set(self) -> bool:
+            items.touch()
+            return False
+
+    train(job, home, Touch())
+    assert job.record().status == "succeeded"

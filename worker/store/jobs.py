@@ -38,8 +38,6 @@ Status = Literal["queued", "running", "paused", "succeeded", "failed", "canceled
 Stop = Literal["pause", "cancel"]
 LIVE: frozenset[Status] = frozenset({"queued", "running"})
 UNFINISHED: frozenset[Status] = frozenset({"queued", "running", "paused"})
-# The disk's fault and not the training's: the job goes on by itself when it can.
-STORAGE_CODES = frozenset({"storage-full", "storage-unavailable"})
 _SETTLED_BY: dict[Stop, Status] = {"pause": "paused", "cancel": "canceled"}
 _LOCK_TIMEOUT_SECONDS = 10.0
 
@@ -343,6 +341,7 @@ class Jobs:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self._settled: dict[str, tuple[int, int]] = {}
 
     def create(self, config: TrainConfig, record: JobRecord) -> Job:
         """A new job, on disk when this returns."""
@@ -377,18 +376,32 @@ class Jobs:
     def records(self) -> Iterator[tuple[Job, JobRecord]]:
         """All jobs that can be read and their state, newest first."""
         for job in self.all():
-            # A job may be deleted while the list is read.
-            with suppress(FileNotFoundError):
-                try:
-                    yield job, job.record()
-                except JobCorrupt:
-                    log.error("%s cannot be read; it is left out", job.path)
+            if record := _readable(job):
+                yield job, record
 
     def unfinished(self) -> list[tuple[Job, JobRecord]]:
-        """Jobs that may still train and their state, oldest first."""
-        return [(job, record) for job, record in self.records() if record.status in UNFINISHED][
-            ::-1
-        ]
+        """Jobs that may still train and their state, oldest first.
+
+        Most jobs are settled, and only a new file can change that: they are not read again.
+        """
+        settled, found = {}, []
+        for job, version in self._versions():
+            if self._settled.get(job.id) == version:
+                settled[job.id] = version
+            elif record := _readable(job):
+                if record.status in UNFINISHED:
+                    found.append((job, record))
+                else:
+                    settled[job.id] = version
+        self._settled = settled
+        return found[::-1]
+
+    def _versions(self) -> Iterator[tuple[Job, tuple[int, int]]]:
+        """All jobs, newest first, with what changes whenever their record does."""
+        for job in self.all():
+            with suppress(FileNotFoundError):
+                stat = (job.path / "job.json").stat()
+                yield job, (stat.st_ino, stat.st_mtime_ns)
 
     def users_of(self, dataset: str) -> list[Job]:
         """Unfinished jobs that train on a dataset."""
@@ -398,3 +411,14 @@ class Jobs:
         """Remove a job and all it made."""
         with suppress(FileNotFoundError):
             remove_directory(job.path)
+
+
+def _readable(job: Job) -> JobRecord | None:
+    """The state of a job, unless it was deleted just now or is damaged."""
+    try:
+        return job.record()
+    except FileNotFoundError:
+        return None
+    except JobCorrupt:
+        log.error("%s cannot be read; it is left out", job.path)
+        return None
