@@ -1,6 +1,7 @@
 """A Redis of our own, where no other is given: a real server as a child process."""
 
 import fcntl
+import logging
 import os
 import re
 import shutil
@@ -20,6 +21,10 @@ OLDEST_VERSION = (6, 2)
 _START_SECONDS, _CHECK_SECONDS = 10.0, 5.0
 # The kernel's limit for the path of a unix socket.
 _MAX_SOCKET_PATH_BYTES = 100
+# Before Redis 7 a file, since then a directory.
+_STORED = ("appendonly.aof", "appendonlydir")
+
+log = logging.getLogger("ringside.redis")
 
 
 class NoRedis(Exception):  # noqa: N818
@@ -117,10 +122,22 @@ class EmbeddedRedis:
     def start(self) -> subprocess.Popen[bytes]:
         """Start the server and wait until it answers.
 
+        What it has stored is no truth of its own: where it cannot be read it is put aside, and
+        the jobs are queued again from the disk.
+
         Raises:
             NoRedis: when there is no server, another one works in this directory, or it does not
                 answer; its log is named.
         """
+        process = self._start()
+        if process is None and self._put_aside():
+            process = self._start()
+        if process is None:
+            raise NoRedis(f"the embedded Redis did not start; see {self.log}")
+        return process
+
+    def _start(self) -> subprocess.Popen[bytes] | None:
+        """The server once it answers; None when it ended or does not answer in time."""
         with self._lock() as lock:
             process = start([find_server(), *self._arguments()], log=self.log, keep=[lock])
         deadline = time.monotonic() + _START_SECONDS
@@ -134,7 +151,15 @@ class EmbeddedRedis:
                     return process
         process.kill()
         process.wait()
-        raise NoRedis(f"the embedded Redis did not start; see {self.log}")
+        return None
+
+    def _put_aside(self) -> bool:
+        """Rename what a server has stored; whether there was anything."""
+        stored = [self.directory / name for name in _STORED if (self.directory / name).exists()]
+        for path in stored:
+            log.warning("%s could not be used and is put aside", path)
+            path.rename(path.with_name(f"{path.name}.damaged-{time.time_ns()}"))
+        return bool(stored)
 
     @contextmanager
     def _lock(self) -> Iterator[int]:

@@ -43,6 +43,40 @@ def test_an_acknowledged_write_survives_kill_9(directory, begin):
         assert client.lrange("queue", 0, -1) == [b"job"]
 
 
+def stored_by(server, process):
+    """The file that a server has written, after it was killed."""
+    process.kill()
+    process.wait()
+    (file,) = [path for path in server.directory.rglob("appendonly*") if path.is_file()]
+    return file
+
+
+def test_a_file_that_was_cut_off_costs_what_was_cut_off_only(directory, begin):
+    server = EmbeddedRedis(directory)
+    process = begin(server)
+    with _client(server) as client:
+        client.set("first", "1")
+        client.set("second", "2")
+    file = stored_by(server, process)
+    file.write_bytes(file.read_bytes()[:-3])
+    begin(server)
+    with _client(server) as client:
+        assert (client.get("first"), client.get("second")) == (b"1", None)
+
+
+def test_a_file_that_cannot_be_read_is_put_aside(directory, begin):
+    server = EmbeddedRedis(directory)
+    process = begin(server)
+    with _client(server) as client:
+        client.set("first", "1")
+    file = stored_by(server, process)
+    file.write_bytes(b"*9\r\nnonsense\r\n" + file.read_bytes())
+    begin(server)
+    with _client(server) as client:
+        assert client.get("first") is None
+    assert len(list(directory.glob("*.damaged-*"))) == 1
+
+
 def test_a_second_server_on_one_directory_is_refused(directory, begin):
     begin(EmbeddedRedis(directory))
     with pytest.raises(NoRedis, match="in use by another Ringside"):
