@@ -6,18 +6,19 @@ place. The seal is as ``sha256sum --check`` reads it. No pickle, no ``torch.load
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 from safetensors.torch import load as parse_tensors
-from safetensors.torch import save as serialise_tensors
 from torch import Tensor
 
 from ganmodels.config import TrainConfig
+from worker.store import disk
 from worker.store.files import new_directory, read_regular, write_durably
+from worker.store.tensorfile import safetensors_parts
 
 FORMAT_VERSION = 2
 MANIFEST = "manifest.json"
@@ -199,10 +200,10 @@ def commit(
         FileExistsError: when there is a checkpoint under ``path``.
     """
     with new_directory(path, confirm) as directory:
-        entries = [_write(directory / CONFIG, config.model_dump_json(indent=1).encode())]
+        entries = [_write(directory / CONFIG, [config.model_dump_json(indent=1).encode()])]
         for name, content in tensors.items():
-            # One file at a time, let go of when written: memory is short while a model trains.
-            entries.append(_write(directory / f"{name}.safetensors", _serialise(content)))
+            parts = safetensors_parts(content)
+            entries.append(_write(directory / f"{name}.safetensors", parts))
         complete = {"format_version": FORMAT_VERSION, "files": tuple(entries)}
         data = manifest.model_copy(update=complete).model_dump_json(indent=1).encode()
         write_durably(directory / MANIFEST, data)
@@ -210,14 +211,18 @@ def commit(
     return Checkpoint(path)
 
 
-def _serialise(content: Mapping[str, Tensor]) -> bytes:
-    plain = {key: tensor.detach().cpu().contiguous() for key, tensor in content.items()}
-    return bytes(serialise_tensors(plain))
+def _write(path: Path, parts: Iterable[bytes | memoryview]) -> FileEntry:
+    digest, size_bytes = hashlib.sha256(), 0
 
+    def hashed() -> Iterator[bytes | memoryview]:
+        nonlocal size_bytes
+        for part in parts:
+            digest.update(part)
+            size_bytes += len(part)
+            yield part
 
-def _write(path: Path, data: bytes) -> FileEntry:
-    write_durably(path, data)
-    return FileEntry(name=path.name, size_bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+    disk.write(path, hashed())
+    return FileEntry(name=path.name, size_bytes=size_bytes, sha256=digest.hexdigest())
 
 
 def _seal(manifest: bytes) -> bytes:

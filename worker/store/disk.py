@@ -9,6 +9,7 @@ Callers go through the module (``disk.rename``), so that a test can record the o
 
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -21,14 +22,14 @@ def make_directory(path: Path) -> None:
     path.mkdir()
 
 
-def write(path: Path, data: bytes, durable: bool = True) -> None:
-    """Write a new file and, if it is to be durable, wait until its bytes are on disk.
+def write(path: Path, parts: Iterable[bytes | memoryview], durable: bool = True) -> None:
+    """Write a new file, part by part, and wait until it is on disk if it is to be durable.
 
     Raises:
         FileExistsError: when the name is taken.
     """
     with path.open("xb") as file:
-        file.write(data)
+        file.writelines(parts)
         if durable:
             file.flush()
             # On the descriptor that wrote: an error of writing back is reported there.

@@ -61,14 +61,14 @@ def ensure_directory(path: Path) -> None:
 
 def write_durably(path: Path, data: bytes) -> None:
     """Write a new file and wait until its bytes are on disk; its name is the caller's to sync."""
-    disk.write(path, data)
+    disk.write(path, [data])
 
 
 def replace_file(path: Path, data: bytes, durable: bool = True) -> None:
     """Replace a file whole: a reader sees the old or the new bytes, never a mixture."""
     temporary = path.with_name(temporary_name(path.name))
     try:
-        disk.write(temporary, data, durable)
+        disk.write(temporary, [data], durable)
         disk.rename(temporary, path)
     except BaseException:
         disk.remove_file(temporary)
