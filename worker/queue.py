@@ -9,8 +9,10 @@ import logging
 import os
 import signal
 import sys
+import time
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import redis
 from redis.backoff import ExponentialBackoff
@@ -27,11 +29,15 @@ from worker.store.jobs import LIVE, Job, JobError
 
 QUEUE = "ringside"
 ALLOWED = frozenset({"worker.jobs.train"})
-_CLIENT_TIMEOUT_SECONDS = 2.0
+_CLIENT_TIMEOUT_SECONDS = 1.0
+# After a failure Redis is left alone this long, so that not every request waits for it.
+_SILENCE_SECONDS = 2.0
 _HEARTBEAT_SECONDS = 2
 _WORKER_TTL_SECONDS = 20
 
 log = logging.getLogger("ringside.queue")
+
+Answer = TypeVar("Answer")
 
 
 class AllowedJob(RqJob):
@@ -75,25 +81,16 @@ class Dispatcher:
 
     def __init__(self, url: str) -> None:
         self._client = connect(url, _CLIENT_TIMEOUT_SECONDS, retries=0)
+        self._silent_until = 0.0
 
     def enqueue(self, job: Job) -> None:
         """Hand a job to the workers; handing it over twice is harmless.
 
         Raises:
-            Unavailable: when Redis does not answer. The job stays on disk, and the worker
-                finds it there when it starts.
+            Unavailable: when Redis does not answer, or did not a moment ago. The job stays on
+                disk, where it is found and queued later.
         """
-        try:
-            _enqueue(self._client, job.id)
-        except redis.RedisError as error:
-            raise Unavailable("queue-unavailable", "Redis does not answer") from error
-
-    def ping(self) -> bool:
-        """Whether Redis answers."""
-        try:
-            return bool(self._client.ping())
-        except redis.RedisError:
-            return False
+        self._ask(lambda: _enqueue(self._client, job.id))
 
     def workers(self) -> int:
         """How many workers listen.
@@ -101,9 +98,15 @@ class Dispatcher:
         Raises:
             Unavailable: when Redis does not answer.
         """
+        return self._ask(lambda: int(Worker.count(connection=self._client)))
+
+    def _ask(self, question: Callable[[], Answer]) -> Answer:
+        if time.monotonic() < self._silent_until:
+            raise Unavailable("queue-unavailable", "Redis did not answer a moment ago")
         try:
-            return int(Worker.count(connection=self._client))
+            return question()
         except redis.RedisError as error:
+            self._silent_until = time.monotonic() + _SILENCE_SECONDS
             raise Unavailable("queue-unavailable", "Redis does not answer") from error
 
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Response
 from fastapi.responses import FileResponse
 
 from ganmodels.config import TrainConfig
-from service.deps import DispatcherDep, JobDep, StoreDep, enqueue, require_queue
+from service.deps import DispatcherDep, JobDep, StoreDep, enqueue
 from service.pages import Cursor, Limit, listing, page
 from service.problems import Problem, body_problem, parameter_problem
 from service.schemas import CheckpointView, JobView, Listing, ResumeRequest
@@ -105,7 +105,6 @@ def resume(
 
     A canceled, failed or finished job goes on as a paused one does, if it has a checkpoint.
     """
-    require_queue(dispatcher)
     with job.locked() as record:
         _check_resumable(job, record)
         store.datasets.id_of(job.config().dataset)

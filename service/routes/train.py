@@ -14,7 +14,7 @@ from ganmodels.data.packed import PackedDataset
 from ganmodels.estimate import Estimate, estimate
 from ganmodels.recipes import RECIPES, choose, settings
 from ganmodels.validity import check
-from service.deps import DispatcherDep, SettingsDep, StoreDep, enqueue, require_queue
+from service.deps import DispatcherDep, SettingsDep, StoreDep, enqueue
 from service.problems import Problem, body_problem
 from service.refusals import settings_problem
 from service.schemas import JobView, Plan, TrainRequest
@@ -194,7 +194,6 @@ def _accept(
             limit=configuration.max_queued_jobs,
             headers={"Retry-After": "60"},
         )
-    require_queue(dispatcher)
     record = JobRecord(
         id=job_id,
         recipe=plan.recipe,
