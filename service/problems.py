@@ -65,6 +65,7 @@ KINDS: Mapping[str, Kind] = {
     "too-many-jobs": Kind(429, "Too many jobs are waiting"),
     "client-gone": Kind(499, "The client closed the connection"),
     "internal": Kind(500, "Something is wrong on our side"),
+    "storage-unavailable": Kind(503, "The disk cannot be used"),
     "checkpoint-corrupt": Kind(503, "A checkpoint cannot be read"),
     "queue-unavailable": Kind(503, "The queue does not answer"),
     "overloaded": Kind(503, "Too many requests are waiting"),

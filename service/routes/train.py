@@ -201,8 +201,19 @@ def _accept(
         model=model,
         warnings=plan.warnings,
     )
-    job = store.jobs.create(plan.config, record)
-    if model:
-        store.models.add_job(model, job.id)
+    job = _create(plan.config, record, store)
     enqueue(dispatcher, job)
+    return job
+
+
+def _create(config: TrainConfig, record: JobRecord, store: Store) -> Job:
+    """The job, and its name among those of its model; both or, where the disk fails, neither."""
+    try:
+        job = store.jobs.create(config, record)
+        if record.model:
+            store.models.add_job(record.model, job.id)
+    except OSError:
+        if store.jobs.exists(record.id):
+            store.jobs.delete(store.jobs.get(record.id))
+        raise
     return job

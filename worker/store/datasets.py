@@ -26,7 +26,9 @@ class Datasets:
     def all(self) -> list[Manifest]:
         """All datasets, by id; the built-in ones are made at the first call."""
         for name in BUILTIN:
-            self.get(name)
+            # One that is damaged, or that a full disk has no room for, must not hide the others.
+            with suppress(DataError, OSError):
+                self.get(name)
         found = []
         for path in sorted(self._directory.glob("ds_*")):
             # One that is damaged or being deleted must not hide the others.
