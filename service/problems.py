@@ -44,6 +44,7 @@ KINDS: Mapping[str, Kind] = {
     "too-slow": Kind(408, "The body came too slowly"),
     "conflict": Kind(409, "The present state forbids this"),
     "job-finished": Kind(409, "The job is over"),
+    "job-deleted": Kind(409, "The job of this key was deleted"),
     "nothing-to-resume": Kind(409, "There is nothing to go on with"),
     "dataset-in-use": Kind(409, "Jobs use the dataset"),
     "payload-too-large": Kind(413, "The body is too large"),

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Response
@@ -163,19 +164,39 @@ def _once(
     """The job of an Idempotency-Key, and whether it was there before.
 
     A job that is not there is made, under the id that the key stands for: a crash may have come
-    before it was made the first time. One that was deleted leaves no trace, so it is made again.
+    before it was made the first time.
+
+    Raises:
+        Problem: when the job was made and deleted since.
     """
     try:
         # Who comes second waits for the first one's job.
         with store.idempotency.lock(key).acquire(timeout=_KEY_TIMEOUT_SECONDS):
-            job_id = store.idempotency.job_id(key, fingerprint)
-            if store.jobs.exists(job_id):
-                return store.jobs.get(job_id), True
-            return accept(job_id), False
+            job_id, made = store.idempotency.recall(key, fingerprint)
+            replayed = store.jobs.exists(job_id)
+            if made and not replayed:
+                raise Problem(
+                    "job-deleted",
+                    "the job of this Idempotency-Key was deleted; use a new key to train again",
+                )
+            job = store.jobs.get(job_id) if replayed else accept(job_id)
+            if not made:
+                _mark_made(store, key)
+            return job, replayed
     except Timeout:
         raise Problem(
             "conflict", "another request under this Idempotency-Key is at work; try again"
         ) from None
+
+
+def _mark_made(store: Store, key: str) -> None:
+    """Note that the job is there, so that it is not made again once it was deleted.
+
+    Where that fails, or a crash comes first, the next replay notes it; only a job that was deleted
+    without any replay before is then made again.
+    """
+    with suppress(OSError):
+        store.idempotency.mark_made(key)
 
 
 def _accept(

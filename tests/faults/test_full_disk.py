@@ -5,7 +5,6 @@ import os
 import resource
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,7 +25,7 @@ _MOUNT = 'mount -t tmpfs -o size={size} none "$RINGSIDE_HOME" && exec "$@"'
 class SmallDisk:
     """An API whose home is a file system of 16 MiB in a mount namespace of its own."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, trained_home: Path) -> None:
         home = directory / "home"
         home.mkdir()
         self.server = EmbeddedRedis(directory / "redis")
@@ -39,6 +38,8 @@ class SmallDisk:
         )
         # The home as the API sees it.
         self.home = Path(f"/proc/{self.api.pid}/root{home}")
+        for part in ("jobs", "models"):
+            shutil.copytree(trained_home / part, self.home / part)
 
     def close(self) -> None:
         self.api.close()
@@ -91,15 +92,13 @@ class SmallDisk:
 
 
 @pytest.fixture(scope="module")
-def disk() -> Iterator[SmallDisk]:
+def disk(short_directory: Path, trained_home: Path) -> Iterator[SmallDisk]:
     probe = ["unshare", "-rm", "mount", "-t", "tmpfs", "-o", "size=1m", "none", "/mnt"]
     if subprocess.run(probe, capture_output=True).returncode:
         pytest.skip("this machine lets no one mount a file system of their own")
-    directory = Path(tempfile.mkdtemp(prefix="rs-", dir="/tmp"))
-    made = SmallDisk(directory)
+    made = SmallDisk(short_directory, trained_home)
     yield made
     made.close()
-    shutil.rmtree(directory)
 
 
 def upload(disk: SmallDisk, size_bytes: int) -> httpx2.Response:
@@ -183,6 +182,7 @@ def test_a_read_only_disk_can_be_read(disk: SmallDisk) -> None:
 def assert_readable(disk: SmallDisk, job_id: str) -> None:
     job = f"/jobs/{job_id}"
     paths = ["/jobs", "/datasets", "/models", "/recipes", "/metrics", "/datasets/ring/preview"]
+    paths += ["/sample?model=points&n=2&seed=1", "/models/points"]
     for path in [*paths, job, f"{job}/config", f"{job}/metrics", f"{job}/checkpoints"]:
         assert disk.api.client.get(path).status_code == 200, path
     told = disk.api.client.get(f"{job}/events").text

@@ -109,6 +109,16 @@ def test_the_same_key_at_the_same_time_gives_one_job(client: TestClient) -> None
         assert len(set(threads.map(send, range(8)))) == 1
 
 
+def test_a_key_does_not_bring_a_deleted_job_back(client: TestClient, store: Store) -> None:
+    body, key = {"dataset": "ring", "steps": 3}, {"Idempotency-Key": "deleted"}
+    job_id = post(client, body, **key).json()["id"]
+    client.post(f"/jobs/{job_id}/cancel")
+    assert client.delete(f"/jobs/{job_id}").status_code == 204
+    problem = assert_problem(post(client, body, **key), 409, "job-deleted")
+    assert "new key" in problem["detail"]
+    assert not store.jobs.exists(job_id)
+
+
 def test_a_refused_request_does_not_use_its_key_up(client: TestClient) -> None:
     key = {"Idempotency-Key": "refused first"}
     assert_problem(post(client, {"dataset": "rings"}, **key), 422, "dataset-not-found")

@@ -102,12 +102,21 @@ def test_a_version_is_added_once_per_checkpoint(store):
 
 def test_an_idempotency_key_belongs_to_one_body(store):
     with store.idempotency.lock("key"):
-        job_id = store.idempotency.job_id("key", "body")
-    assert is_id("job", job_id)
-    assert store.idempotency.job_id("key", "body") == job_id
-    assert store.idempotency.job_id("another key", "body") != job_id
+        remembered = store.idempotency.recall("key", "body")
+    assert is_id("job", remembered.job_id)
+    assert store.idempotency.recall("key", "body") == remembered
+    assert store.idempotency.recall("another key", "body").job_id != remembered.job_id
     with pytest.raises(Conflict, match="another body"):
-        store.idempotency.job_id("key", "other")
+        store.idempotency.recall("key", "other")
+
+
+def test_an_idempotency_key_knows_whether_its_job_was_made(store):
+    with store.idempotency.lock("key"):
+        before = store.idempotency.recall("key", "body")
+        store.idempotency.mark_made("key")
+        after = store.idempotency.recall("key", "body")
+    assert not before.made
+    assert after == before._replace(made=True)
 
 
 def test_a_builtin_dataset_cannot_be_deleted(store):
