@@ -105,7 +105,8 @@ def resume(
 
     A canceled, failed or finished job goes on as a paused one does, if it has a checkpoint.
     """
-    with job.locked() as record:
+    # No dataset is deleted meanwhile.
+    with store.datasets.kept(), job.locked() as record:
         _check_resumable(job, record)
         store.datasets.id_of(job.config().dataset)
         _extend(job, record, body.steps if body else None)

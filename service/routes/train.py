@@ -207,14 +207,6 @@ def _accept(
     configuration: Settings,
     dispatcher: Dispatcher,
 ) -> Job:
-    waiting = sum(job.record().status in LIVE for job in store.jobs.unfinished())
-    if waiting >= configuration.max_queued_jobs:
-        raise Problem(
-            "too-many-jobs",
-            f"{waiting} jobs are waiting or running; wait or cancel some",
-            limit=configuration.max_queued_jobs,
-            headers={"Retry-After": "60"},
-        )
     record = JobRecord(
         id=job_id,
         recipe=plan.recipe,
@@ -222,9 +214,24 @@ def _accept(
         model=model,
         warnings=plan.warnings,
     )
-    job = _create(plan.config, record, store)
+    # No dataset is deleted meanwhile, and no other job accepted.
+    with store.datasets.kept():
+        _check_room(store, configuration.max_queued_jobs)
+        _dataset(store, plan.config.dataset)
+        job = _create(plan.config, record, store)
     enqueue(dispatcher, job)
     return job
+
+
+def _check_room(store: Store, limit: int) -> None:
+    waiting = sum(job.record().status in LIVE for job in store.jobs.unfinished())
+    if waiting >= limit:
+        raise Problem(
+            "too-many-jobs",
+            f"{waiting} jobs are waiting or running; wait or cancel some",
+            limit=limit,
+            headers={"Retry-After": "60"},
+        )
 
 
 def _create(config: TrainConfig, record: JobRecord, store: Store) -> Job:

@@ -1,8 +1,8 @@
 """Datasets on disk: packed directories named by their content, and the names people gave them."""
 
 import shutil
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock
@@ -138,6 +138,16 @@ class Datasets:
                     f"{name} stands for another dataset; choose another name or delete that one",
                 )
             replace_json(path, {"name": name, "dataset": dataset_id})
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Inside the block no dataset is removed but by the block itself.
+
+        Nothing may be added or named inside: that takes the same lock.
+        """
+        self._directory.mkdir(parents=True, exist_ok=True)
+        with FileLock(self._directory / ".lock"):
+            yield
 
 
 def _is_sound(directory: Path) -> bool:
