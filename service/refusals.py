@@ -18,7 +18,7 @@ from ganmodels.data.errors import DataError, printable
 from ganmodels.validity import InvalidConfig
 from service.methods import allowed
 from service.problems import KINDS, STATUS_CODES, FieldError, Problem, did_you_mean, respond
-from worker.errors import Conflict, NotFound, StoreError, Unavailable
+from worker.errors import NotFound, StoreError, Unavailable
 from worker.store.checkpoints import CheckpointCorrupt
 
 log = logging.getLogger("ringside.api")
@@ -82,9 +82,7 @@ def store_problem(error: StoreError) -> Problem:
         return Problem(error.code, error.detail, status=404)
     if isinstance(error, Unavailable):
         return Problem(error.code, error.detail, status=503)
-    if isinstance(error, Conflict) and error.code in KINDS:
-        return Problem(error.code, error.detail)
-    return Problem(error.code, error.detail, status=409)
+    return Problem(error.code, error.detail, status=None if error.code in KINDS else 409)
 
 
 def data_problem(error: DataError) -> Problem:

@@ -14,6 +14,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from worker.errors import StoreError
 from worker.store import Store
 from worker.store.jobs import JobRecord, Status
 
@@ -70,6 +71,6 @@ class JobsCollector(Collector):
 
     def _records(self) -> Iterator[JobRecord]:
         for job in self._store.jobs.all():
-            # A job may be deleted meanwhile.
-            with suppress(FileNotFoundError):
+            # A job may be deleted meanwhile, or be damaged.
+            with suppress(FileNotFoundError, StoreError):
                 yield job.record()

@@ -1,5 +1,6 @@
 """Jobs: state, history and the ways to stop and go on."""
 
+import logging
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Annotated, Any, Literal
@@ -12,10 +13,12 @@ from service.deps import DispatcherDep, JobDep, StoreDep, enqueue
 from service.pages import Cursor, Limit, listing, page
 from service.problems import Problem, body_problem, parameter_problem
 from service.schemas import CheckpointView, JobView, Listing, ResumeRequest
+from worker.errors import StoreError
 from worker.store.checkpoints import Checkpoint, CheckpointCorrupt
 from worker.store.jobs import LIVE, Job, JobRecord, Status, Stop
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
+log = logging.getLogger("ringside.api")
 
 MaxPoints = Annotated[int, Query(ge=2, le=5000, description="rows at most; later ones win")]
 _SETTLED_BY: dict[Stop, Status] = {"cancel": "canceled", "pause": "paused"}
@@ -35,16 +38,20 @@ def list_jobs(
 
 
 def _is_in(job: Job, status: Status) -> bool:
-    with suppress(FileNotFoundError):
+    with suppress(FileNotFoundError, StoreError):
         return job.record().status == status
     return False
 
 
 def _views(jobs: Iterable[Job]) -> Iterator[JobView]:
-    """Views of those that are still there: a job may be deleted while the list is read."""
+    """Views of those that can be read: a job may be damaged, or deleted while the list is read."""
     for job in jobs:
-        with suppress(FileNotFoundError):
+        try:
             yield JobView.of(job)
+        except FileNotFoundError:
+            continue
+        except StoreError as error:
+            log.error("%s is left out of a list: %s", job.id, error)
 
 
 @router.get("/{job_id}")
@@ -56,11 +63,19 @@ def get_job(job: JobDep) -> JobView:
 @router.delete("/{job_id}", status_code=204)
 def delete_job(job: JobDep, store: StoreDep) -> None:
     """Remove a settled job, its checkpoints and its history."""
-    if job.record().status in LIVE:
+    if _is_live(job):
         raise Problem("conflict", "the job is live; cancel it first")
     if store.models.steps_in_use(job.id):
         raise Problem("conflict", "versions of a model point at this job's checkpoints")
     store.jobs.delete(job)
+
+
+def _is_live(job: Job) -> bool:
+    try:
+        return job.record().status in LIVE
+    except StoreError:
+        # One that is damaged can be removed, unless it is trained just now.
+        return job.is_training()
 
 
 @router.get("/{job_id}/config")
