@@ -1,5 +1,6 @@
 """What routes ask for: the parts of the application, and the things named in a path."""
 
+from contextlib import suppress
 from threading import BoundedSemaphore
 from typing import Annotated, NamedTuple, cast
 
@@ -7,7 +8,6 @@ from fastapi import Depends, Query, Request
 
 from ganmodels.config import TrainConfig
 from service.engine.engine import Engine
-from service.problems import Problem
 from worker.errors import Unavailable
 from worker.queue import Dispatcher
 from worker.settings import Settings
@@ -80,23 +80,15 @@ def _model(model: ModelReference, store: StoreDep) -> ChosenModel:
 ModelDep = Annotated[ChosenModel, Depends(_model)]
 
 
-def require_queue(dispatcher: Dispatcher) -> None:
-    """Refuse before anything is changed.
-
-    Raises:
-        Problem: when Redis does not answer.
-    """
-    if not dispatcher.ping():
-        raise Problem("queue-unavailable", "Redis does not answer; try again later")
-
-
 def enqueue(dispatcher: Dispatcher, job: Job) -> None:
     """Hand an accepted job to the workers.
 
-    Where Redis fails just now the job stays accepted, with a warning in its history: it is on
-    disk, and a worker queues what it finds when it starts.
+    Where Redis is away the job stays accepted, with a warning in its history: it is on disk,
+    where it is found and queued later.
     """
     try:
         dispatcher.enqueue(job)
     except Unavailable:
-        job.events.append("job.warning", {"code": "queue-unavailable"})
+        # The job was accepted; a disk that is full by now makes no difference to that.
+        with suppress(OSError):
+            job.events.append("job.warning", {"code": "queue-unavailable"})

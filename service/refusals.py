@@ -18,11 +18,13 @@ from ganmodels.data.errors import DataError, printable
 from ganmodels.validity import InvalidConfig
 from service.methods import allowed
 from service.problems import KINDS, STATUS_CODES, FieldError, Problem, did_you_mean, respond
-from worker.errors import Conflict, NotFound, StoreError, Unavailable
+from worker.errors import NotFound, StoreError, Unavailable
 from worker.store.checkpoints import CheckpointCorrupt
 
 log = logging.getLogger("ringside.api")
 
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_UNAVAILABLE = frozenset({errno.EROFS, errno.EIO})
 _DETAILS = {
     404: "there is nothing at this address; GET / lists what there is",
     405: "the Allow header lists the methods of this address",
@@ -66,6 +68,9 @@ def http_problem(error: HTTPException) -> Problem:
     """Starlette's own errors (404, 405, a body that cannot be parsed) as problems."""
     if isinstance(error, Problem):
         return error
+    if isinstance(error.__cause__, OSError):
+        # FastAPI takes whatever happens while a form is spooled to disk for a bad body.
+        return storage_problem(error.__cause__)
     code = STATUS_CODES.get(error.status_code, "malformed")
     detail = _DETAILS.get(error.status_code, "the body could not be parsed; check its syntax")
     return Problem(code, detail, status=error.status_code, headers=error.headers)
@@ -77,13 +82,13 @@ def store_problem(error: StoreError) -> Problem:
         return Problem(error.code, error.detail, status=404)
     if isinstance(error, Unavailable):
         return Problem(error.code, error.detail, status=503)
-    if isinstance(error, Conflict) and error.code in KINDS:
-        return Problem(error.code, error.detail)
-    return Problem(error.code, error.detail, status=409)
+    return Problem(error.code, error.detail, status=None if error.code in KINDS else 409)
 
 
 def data_problem(error: DataError) -> Problem:
     """Refused data; the reader's code is kept."""
+    if error.code in _STORAGE_REFUSALS:
+        return _STORAGE_REFUSALS[error.code]()
     extra: dict[str, Any] = {} if error.limit is None else {"limit": error.limit}
     return Problem(error.code.replace("_", "-"), error.detail, status=422, **extra)
 
@@ -114,11 +119,33 @@ def vanished_problem(error: FileNotFoundError) -> Problem:
 
 
 def storage_problem(error: OSError) -> Problem:
-    """A full disk; anything else is a bug."""
-    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-        return unexpected_problem(error)
-    log.error("the disk is full", exc_info=error)
+    """A disk that is full, or cannot be written or read just now; anything else is a bug."""
+    if error.errno in _FULL:
+        log.error("the disk is full", exc_info=error)
+        return _storage_full()
+    if error.errno in _UNAVAILABLE:
+        log.error("the disk fails", exc_info=error)
+        return _storage_unavailable()
+    return unexpected_problem(error)
+
+
+def _storage_full() -> Problem:
     return Problem("storage-full", "the disk of the service is full; delete datasets or jobs")
+
+
+def _storage_unavailable() -> Problem:
+    return Problem(
+        "storage-unavailable",
+        "the disk of the service cannot be used just now; try again, and if that does not help "
+        "ask whoever runs the service to look at its log",
+    )
+
+
+# What the process that imports data says about the disk.
+_STORAGE_REFUSALS = {
+    "import_storage_full": _storage_full,
+    "import_storage_unavailable": _storage_unavailable,
+}
 
 
 def unexpected_problem(error: Exception) -> Problem:

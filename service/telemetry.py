@@ -6,7 +6,6 @@ Labels come from fixed sets; a job's id or a model's name is never one.
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import get_args
 
 from prometheus_client import CollectorRegistry, Histogram
@@ -15,7 +14,7 @@ from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from worker.store import Store
-from worker.store.jobs import JobRecord, Status
+from worker.store.jobs import Status
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"})
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -63,13 +62,7 @@ class JobsCollector(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Count now."""
         gauge = GaugeMetricFamily("ringside_jobs", "Jobs by status", labels=["status"])
-        counted = Counter(record.status for record in self._records())
+        counted = Counter(record.status for _, record in self._store.jobs.records())
         for status in get_args(Status):
             gauge.add_metric([status], counted[status])
         yield gauge
-
-    def _records(self) -> Iterator[JobRecord]:
-        for job in self._store.jobs.all():
-            # A job may be deleted meanwhile.
-            with suppress(FileNotFoundError):
-                yield job.record()

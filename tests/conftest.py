@@ -130,6 +130,11 @@ class Ringside:
             self._process.send_signal(number)
         return self.exit_status()
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether ``ringside up`` has ended."""
+        return self._process.poll() is not None
+
     def exit_status(self) -> int:
         """The exit status of ``ringside up``, which must be ending."""
         return self._process.wait(60)

@@ -177,7 +177,7 @@ def test_a_redis_that_dies_is_started_again_and_jobs_go_on(launch, processes_of,
     ]
     os.kill(redis, signal.SIGKILL)
     assert running.client.get("/jobs").status_code == 200
-    wait_until(lambda: running.client.get("/readyz").status_code == 200, "a new Redis")
+    wait_until(lambda: running.client.get("/readyz").json()["checks"]["redis"], "a new Redis")
     assert running.train(dataset="ring", steps=10)["status"] == "succeeded"
     assert running.stop() == 0
 

@@ -3,6 +3,7 @@
 import errno
 import io
 import json
+import os
 import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -191,6 +192,8 @@ class Attempt:
             environment=self._environment,
             files=(),
         )
+        # A checkpoint that is there after a power cut has all rows before it.
+        os.fsync(self._metrics.fileno())
         path = self.claim.epoch.checkpoint_path(snapshot.step)
         checkpoint = commit(path, snapshot.files, self.config, manifest, self.claim.check)
         told = {

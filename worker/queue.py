@@ -6,8 +6,11 @@ functions listed here can be called, whatever is written into Redis.
 
 import os
 import signal
+import time
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import redis
 from redis.backoff import ExponentialBackoff
@@ -18,6 +21,7 @@ from rq.serializers import JSONSerializer
 from ulid import ULID
 
 from worker.errors import Unavailable
+from worker.identity import ProcessIdentity
 from worker.losses import count_oom_kills, loss_of
 from worker.processes import die_with_parent
 from worker.settings import Settings
@@ -27,8 +31,12 @@ from worker.store.jobs import Job
 QUEUE = "ringside"
 ALLOWED = frozenset({"worker.jobs.train"})
 _CLIENT_TIMEOUT_SECONDS = 1.0
+# After a failure Redis is left alone this long, so that not every request waits for it.
+_SILENCE_SECONDS = 2.0
 _HEARTBEAT_SECONDS = 2
 _WORKER_TTL_SECONDS = 20
+
+Answer = TypeVar("Answer")
 
 
 class AllowedJob(RqJob):
@@ -79,17 +87,18 @@ class Dispatcher:
 
     def __init__(self, url: str) -> None:
         self._client = connect(url, _CLIENT_TIMEOUT_SECONDS, retries=0)
+        self._silent_until = 0.0
 
     def enqueue(self, job: Job, first: bool = False) -> None:
         """Hand a job to the workers; handing it over twice is harmless.
 
         Raises:
-            Unavailable: when Redis does not answer. The job stays on disk, where the reconciler
-                finds it.
+            Unavailable: when Redis does not answer, or did not a moment ago. The job stays on
+                disk, where the reconciler finds it.
         """
-        try:
-            # RQ's time limit would raise an exception in the middle of a step, so there is none.
-            _queue(self._client).enqueue(
+        # RQ's time limit would raise an exception in the middle of a step, so there is none.
+        self._ask(
+            lambda: _queue(self._client).enqueue(
                 "worker.jobs.train",
                 args=(job.id,),
                 job_id=f"{job.id}-{ULID()}",
@@ -98,8 +107,7 @@ class Dispatcher:
                 result_ttl=0,
                 failure_ttl=60,
             )
-        except redis.RedisError as error:
-            raise Unavailable("queue-unavailable", "Redis does not answer") from error
+        )
 
     def waiting(self) -> set[str]:
         """Ids of the jobs that lie in the queue.
@@ -107,18 +115,8 @@ class Dispatcher:
         Raises:
             Unavailable: when Redis does not answer.
         """
-        try:
-            listed = _queue(self._client).get_job_ids()
-        except redis.RedisError as error:
-            raise Unavailable("queue-unavailable", "Redis does not answer") from error
+        listed = self._ask(lambda: _queue(self._client).get_job_ids())
         return {queued.partition("-")[0] for queued in listed}
-
-    def ping(self) -> bool:
-        """Whether Redis answers."""
-        try:
-            return bool(self._client.ping())
-        except redis.RedisError:
-            return False
 
     def workers(self) -> int:
         """How many workers listen.
@@ -126,22 +124,30 @@ class Dispatcher:
         Raises:
             Unavailable: when Redis does not answer.
         """
-        try:
-            return int(Worker.count(connection=self._client))
-        except redis.RedisError as error:
-            raise Unavailable("queue-unavailable", "Redis does not answer") from error
+        return self._ask(lambda: int(Worker.count(connection=self._client)))
 
-    def forget_worker(self, name: str) -> None:
-        """Strike out a worker that died without saying so.
+    def forget_dead_workers(self) -> None:
+        """Strike out the workers of this machine that died without saying so.
 
         Raises:
             Unavailable: when Redis does not answer.
         """
+        for key in self._ask(lambda: Worker.all_keys(connection=self._client)):
+            identity = ProcessIdentity.parse(key.removeprefix(Worker.redis_worker_namespace_prefix))
+            if identity and identity.is_gone:
+                self._ask(partial(self._strike_out, key))
+
+    def _strike_out(self, key: str) -> None:
+        if worker := Worker.find_by_key(key, self._client, serializer=JSONSerializer):
+            worker.register_death()  # type: ignore[no-untyped-call]
+
+    def _ask(self, question: Callable[[], Answer]) -> Answer:
+        if time.monotonic() < self._silent_until:
+            raise Unavailable("queue-unavailable", "Redis did not answer a moment ago")
         try:
-            key = f"{Worker.redis_worker_namespace_prefix}{name}"
-            if worker := Worker.find_by_key(key, self._client, serializer=JSONSerializer):
-                worker.register_death()  # type: ignore[no-untyped-call]
+            return question()
         except redis.RedisError as error:
+            self._silent_until = time.monotonic() + _SILENCE_SECONDS
             raise Unavailable("queue-unavailable", "Redis does not answer") from error
 
 
@@ -153,7 +159,7 @@ def connect(url: str, timeout_seconds: float | None, retries: int) -> redis.Redi
     )
 
 
-def work(settings: Settings, url: str, name: str) -> None:
+def work(settings: Settings, url: str) -> None:
     """Run jobs, one after the other, until SIGTERM, which lets the training process save first.
 
     A training process that dies has its job put back at once.
@@ -171,7 +177,7 @@ def work(settings: Settings, url: str, name: str) -> None:
 
     worker = TrainWorker(
         [_queue(client)],
-        name=name,
+        name=str(ProcessIdentity.own()),
         connection=client,
         serializer=JSONSerializer,
         job_class=AllowedJob,

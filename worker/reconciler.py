@@ -69,11 +69,7 @@ class Reconciler:
         # Without Redis nobody could be told; the disk remembers.
         with suppress(Unavailable):
             self._enqueue(put_back, queued)
-
-    def forget_worker(self, name: str) -> None:
-        """Strike out a worker that died."""
-        with suppress(Unavailable):
-            self._dispatcher.forget_worker(name)
+            self._dispatcher.forget_dead_workers()
 
     def _revive(self, job: Job, record: JobRecord) -> bool:
         """Whether the job was put back because nobody trains it any more."""

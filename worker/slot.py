@@ -1,8 +1,7 @@
-"""``python -m worker.slot NAME``: one worker process, which a supervisor starts and keeps."""
+"""``python -m worker.slot``: one worker process, which a supervisor starts and keeps."""
 
 import importlib
 import os
-import sys
 
 from worker.logs import log_to_stderr
 
@@ -10,7 +9,7 @@ from worker.logs import log_to_stderr
 _NICENESS = 5
 
 
-def main(name: str) -> None:
+def main() -> None:
     """Run jobs until told to stop; settings come from the environment."""
     os.nice(_NICENESS)
     _preload()
@@ -19,7 +18,7 @@ def main(name: str) -> None:
 
     settings = Settings()
     assert settings.redis_url is not None, "the supervisor says where Redis is"
-    work(settings, settings.redis_url, name)
+    work(settings, settings.redis_url)
 
 
 def _preload() -> None:
@@ -34,4 +33,4 @@ def _preload() -> None:
 
 if __name__ == "__main__":
     log_to_stderr()
-    main(sys.argv[1])
+    main()

@@ -7,11 +7,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
-from worker.identity import ProcessIdentity
 from worker.processes import Kept, start
 from worker.settings import Settings
 
@@ -56,15 +56,9 @@ class Slot:
     """A place where one training at a time can run."""
 
     def __init__(self, index: int, variables: Mapping[str, str], url: str) -> None:
-        self.index, self._variables = index, {**variables, "RINGSIDE_REDIS_URL": url}
-        self.name = ""
-        self.kept = Kept(self._begin)
-
-    def _begin(self) -> subprocess.Popen[bytes]:
-        # A new name each time: the queue remembers the one that died for a while.
-        own = ProcessIdentity.own()
-        self.name = f"{own}-{self.index}-{time.monotonic_ns()}"
-        return start([sys.executable, "-m", "worker.slot", self.name], self._variables)
+        environment = {**variables, "RINGSIDE_REDIS_URL": url}
+        self.index = index
+        self.kept = Kept(partial(start, [sys.executable, "-m", "worker.slot"], environment))
 
 
 def _keep(slots: list[Slot], reconciler: "Reconciler", signals: "SimpleQueue[int]") -> None:
@@ -74,7 +68,6 @@ def _keep(slots: list[Slot], reconciler: "Reconciler", signals: "SimpleQueue[int
         for slot in slots:
             if slot.kept.keep():
                 log.warning("slot %d died (%s)", slot.index, slot.kept.process.returncode)
-                reconciler.forget_worker(slot.name)
                 due = 0.0
         if time.monotonic() >= due:
             reconciler.scan()

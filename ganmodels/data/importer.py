@@ -33,7 +33,10 @@ _OUTCOME_BYTES = 4 * MIB
 _LOGGED_BYTES = 4000
 _OPEN_FILES = 64
 _KEPT_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TMPDIR")
-_STORAGE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_STORAGE_REFUSALS = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "import_storage_full"),
+    **dict.fromkeys((errno.EROFS, errno.EIO), "import_storage_unavailable"),
+}
 
 _log = logging.getLogger(__name__)
 
@@ -67,7 +70,8 @@ def import_file(
     On any error the directory holds none of our files.
 
     Raises: DataError from the readers, or ``import_timeout``, ``import_out_of_memory``,
-    ``import_storage_full``, or ``unreadable_data`` for a child that died otherwise.
+    ``import_storage_full``, ``import_storage_unavailable``, or ``unreadable_data`` for a child
+    that died otherwise.
     """
     command = [
         # -P keeps the current directory out of the import path.
@@ -172,11 +176,11 @@ def _import(options: argparse.Namespace, limits: Limits) -> Outcome:
     except MemoryError:
         return _refused(_out_of_memory())
     except OSError as error:
-        if error.errno not in _STORAGE_ERRORS:
+        code = _STORAGE_REFUSALS.get(error.errno or 0)
+        if code is None:
             raise
-        return _refused(
-            DataError("import_storage_full", "There is no room to store the dataset; free some.")
-        )
+        detail = "The dataset could not be stored; free some room, or try again later."
+        return _refused(DataError(code, detail))
 
 
 def _refused(error: DataError) -> Outcome:

@@ -84,11 +84,13 @@ def preview(reference: str, store: StoreDep) -> FileResponse:
 def delete_dataset(reference: str, store: StoreDep) -> None:
     """Remove a dataset that no unfinished job uses."""
     dataset_id = store.datasets.id_of(reference)
-    users = store.jobs.users_of(dataset_id)
-    if users:
-        listed = ", ".join(job.id for job in users[:5])
-        raise Problem("dataset-in-use", f"jobs use this dataset: {listed}; cancel them first")
-    store.datasets.delete(dataset_id)
+    # No job is accepted meanwhile.
+    with store.datasets.kept():
+        users = store.jobs.users_of(dataset_id)
+        if users:
+            listed = ", ".join(job.id for job in users[:5])
+            raise Problem("dataset-in-use", f"jobs use this dataset: {listed}; cancel them first")
+        store.datasets.delete(dataset_id)
 
 
 def view(manifest: Manifest, known: Mapping[str, str], with_report: bool = True) -> dict[str, Any]:

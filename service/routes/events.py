@@ -88,9 +88,15 @@ def _page(job: Job, after: int, limit: int) -> dict[str, Any]:
 def _is_settled(job: Job) -> bool:
     if job.record().status in LIVE:
         return False
-    # Whoever settled the job may still be writing its last events, inside this lock.
-    with job.locked() as record:
-        return record.status not in LIVE
+    try:
+        # Whoever settled the job may still be writing its last events, inside this lock.
+        with job.locked() as record:
+            return record.status not in LIVE
+    except FileNotFoundError:
+        raise
+    except OSError:
+        # Where the lock can be neither opened nor made, nobody holds it to write.
+        return True
 
 
 async def _follow(job: Job, after: int, request: Request) -> AsyncIterator[Event | None]:

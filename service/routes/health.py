@@ -20,17 +20,19 @@ async def healthz() -> dict[str, str]:
 
 @router.get("/readyz")
 def readyz(response: Response, dispatcher: DispatcherDep, store: StoreDep) -> dict[str, Any]:
-    """Whether jobs can be accepted (503 if not); sampling works without Redis.
+    """Whether jobs can be accepted (503 if not), which needs storage that can be written.
 
-    A missing worker is no failure: jobs wait for one.
+    Without Redis it is degraded: all works, but jobs wait until Redis is back. A missing worker
+    is no failure either: jobs wait for one.
     """
-    checks = {"redis": dispatcher.ping(), "storage": os.access(store.home, os.W_OK)}
-    if not all(checks.values()):
+    workers, storage = _workers(dispatcher), os.access(store.home, os.W_OK)
+    redis = workers is not None
+    if not storage:
         response.status_code = 503
     return {
-        "status": "ready" if all(checks.values()) else "unavailable",
-        "checks": checks,
-        "workers": _workers(dispatcher),
+        "status": "unavailable" if not storage else "ready" if redis else "degraded",
+        "checks": {"redis": redis, "storage": storage},
+        "workers": workers,
     }
 
 
@@ -42,6 +44,7 @@ def metrics(request: Request) -> Response:
 
 
 def _workers(dispatcher: DispatcherDep) -> int | None:
+    """How many workers listen; None while Redis is away."""
     try:
         return dispatcher.workers()
     except Unavailable:

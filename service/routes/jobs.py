@@ -1,21 +1,23 @@
 """Jobs: state, history and the ways to stop and go on."""
 
+import logging
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import FileResponse
 
 from ganmodels.config import TrainConfig
-from service.deps import DispatcherDep, JobDep, StoreDep, enqueue, require_queue
+from service.deps import DispatcherDep, JobDep, StoreDep, enqueue
 from service.pages import Cursor, Limit, listing, page
 from service.problems import Problem, body_problem, parameter_problem
 from service.schemas import CheckpointView, JobView, Listing, ResumeRequest
+from worker.errors import StoreError
 from worker.store.checkpoints import Checkpoint, CheckpointCorrupt
 from worker.store.jobs import LIVE, Job, JobRecord, Status, Stop
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
+log = logging.getLogger("ringside.api")
 
 MaxPoints = Annotated[int, Query(ge=2, le=5000, description="rows at most; later ones win")]
 _SETTLED_BY: dict[Stop, Status] = {"cancel": "canceled", "pause": "paused"}
@@ -29,22 +31,21 @@ def list_jobs(
     status: Annotated[Status | None, Query(description="only jobs in this state")] = None,
 ) -> Listing:
     """Jobs, newest first."""
-    jobs = {job.id: job for job in store.jobs.all() if status is None or _is_in(job, status)}
+    records = store.jobs.records()
+    jobs = {job.id: job for job, record in records if status in (None, record.status)}
     ids, next_cursor = page(list(jobs), limit, cursor)
     return listing(list(_views(jobs[job_id] for job_id in ids)), next_cursor)
 
 
-def _is_in(job: Job, status: Status) -> bool:
-    with suppress(FileNotFoundError):
-        return job.record().status == status
-    return False
-
-
 def _views(jobs: Iterable[Job]) -> Iterator[JobView]:
-    """Views of those that are still there: a job may be deleted while the list is read."""
+    """Views of those that can be read: a job may be damaged, or deleted while the list is read."""
     for job in jobs:
-        with suppress(FileNotFoundError):
+        try:
             yield JobView.of(job)
+        except FileNotFoundError:
+            continue
+        except StoreError as error:
+            log.error("%s is left out of a list: %s", job.id, error)
 
 
 @router.get("/{job_id}")
@@ -56,11 +57,19 @@ def get_job(job: JobDep) -> JobView:
 @router.delete("/{job_id}", status_code=204)
 def delete_job(job: JobDep, store: StoreDep) -> None:
     """Remove a settled job, its checkpoints and its history."""
-    if job.record().status in LIVE:
+    if _is_live(job):
         raise Problem("conflict", "the job is live; cancel it first")
     if store.models.checkpoints_in_use(job.id):
         raise Problem("conflict", "versions of a model point at this job's checkpoints")
     store.jobs.delete(job)
+
+
+def _is_live(job: Job) -> bool:
+    try:
+        return job.record().status in LIVE
+    except StoreError:
+        # One that is damaged can be removed, unless it is trained just now.
+        return job.is_training()
 
 
 @router.get("/{job_id}/config")
@@ -105,8 +114,8 @@ def resume(
 
     A canceled, failed or finished job goes on as a paused one does, if it has a checkpoint.
     """
-    require_queue(dispatcher)
-    with job.locked() as record:
+    # No dataset is deleted meanwhile.
+    with store.datasets.kept(), job.locked() as record:
         _check_resumable(job, record)
         store.datasets.id_of(job.config().dataset)
         _extend(job, record, body.steps if body else None)

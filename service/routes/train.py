@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Response
@@ -14,7 +15,7 @@ from ganmodels.data.packed import PackedDataset
 from ganmodels.estimate import Estimate, estimate
 from ganmodels.recipes import RECIPES, choose, settings
 from ganmodels.validity import check
-from service.deps import DispatcherDep, SettingsDep, StoreDep, enqueue, require_queue
+from service.deps import DispatcherDep, SettingsDep, StoreDep, enqueue
 from service.problems import Problem, body_problem
 from service.refusals import settings_problem
 from service.schemas import JobView, Plan, TrainRequest
@@ -163,19 +164,39 @@ def _once(
     """The job of an Idempotency-Key, and whether it was there before.
 
     A job that is not there is made, under the id that the key stands for: a crash may have come
-    before it was made the first time. One that was deleted leaves no trace, so it is made again.
+    before it was made the first time.
+
+    Raises:
+        Problem: when the job was made and deleted since.
     """
     try:
         # Who comes second waits for the first one's job.
         with store.idempotency.lock(key).acquire(timeout=_KEY_TIMEOUT_SECONDS):
-            job_id = store.idempotency.job_id(key, fingerprint)
-            if store.jobs.exists(job_id):
-                return store.jobs.get(job_id), True
-            return accept(job_id), False
+            job_id, made = store.idempotency.recall(key, fingerprint)
+            replayed = store.jobs.exists(job_id)
+            if made and not replayed:
+                raise Problem(
+                    "job-deleted",
+                    "the job of this Idempotency-Key was deleted; use a new key to train again",
+                )
+            job = store.jobs.get(job_id) if replayed else accept(job_id)
+            if not made:
+                _mark_made(store, key)
+            return job, replayed
     except Timeout:
         raise Problem(
             "conflict", "another request under this Idempotency-Key is at work; try again"
         ) from None
+
+
+def _mark_made(store: Store, key: str) -> None:
+    """Note that the job is there, so that it is not made again once it was deleted.
+
+    Where that fails, or a crash comes first, the next replay notes it; only a job that was deleted
+    without any replay before is then made again.
+    """
+    with suppress(OSError):
+        store.idempotency.mark_made(key)
 
 
 def _accept(
@@ -186,15 +207,6 @@ def _accept(
     configuration: Settings,
     dispatcher: Dispatcher,
 ) -> Job:
-    waiting = sum(record.status in LIVE for _, record in store.jobs.unfinished())
-    if waiting >= configuration.max_queued_jobs:
-        raise Problem(
-            "too-many-jobs",
-            f"{waiting} jobs are waiting or running; wait or cancel some",
-            limit=configuration.max_queued_jobs,
-            headers={"Retry-After": "60"},
-        )
-    require_queue(dispatcher)
     record = JobRecord(
         id=job_id,
         recipe=plan.recipe,
@@ -202,8 +214,34 @@ def _accept(
         model=model,
         warnings=plan.warnings,
     )
-    job = store.jobs.create(plan.config, record)
-    if model:
-        store.models.add_job(model, job.id)
+    # No dataset is deleted meanwhile, and no other job accepted.
+    with store.datasets.kept():
+        _check_room(store, configuration.max_queued_jobs)
+        _dataset(store, plan.config.dataset)
+        job = _create(plan.config, record, store)
     enqueue(dispatcher, job)
+    return job
+
+
+def _check_room(store: Store, limit: int) -> None:
+    waiting = sum(record.status in LIVE for _, record in store.jobs.unfinished())
+    if waiting >= limit:
+        raise Problem(
+            "too-many-jobs",
+            f"{waiting} jobs are waiting or running; wait or cancel some",
+            limit=limit,
+            headers={"Retry-After": "60"},
+        )
+
+
+def _create(config: TrainConfig, record: JobRecord, store: Store) -> Job:
+    """The job, and its name among those of its model; both or, where the disk fails, neither."""
+    try:
+        job = store.jobs.create(config, record)
+        if record.model:
+            store.models.add_job(record.model, job.id)
+    except OSError:
+        if store.jobs.exists(record.id):
+            store.jobs.delete(store.jobs.get(record.id))
+        raise
     return job

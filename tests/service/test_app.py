@@ -162,18 +162,33 @@ def test_health_needs_nothing(client: TestClient) -> None:
     assert client.get("/healthz").json() == {"status": "ok"}
 
 
-def test_ready_says_what_is_missing(tmp_path: Any) -> None:
+def test_without_redis_it_is_ready_but_degraded(tmp_path: Any) -> None:
     settings = Settings(home=tmp_path)
     nobody = f"unix://{tmp_path}/nobody.sock"
     with TestClient(create_app(settings, nobody), base_url=ADDRESS) as client:
         answer = client.get("/readyz")
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "status": "degraded",
+        "checks": {"redis": False, "storage": True},
+        "workers": None,
+    }
+
+
+def test_without_a_place_to_write_it_is_not_ready(tmp_path: Any, redis_url: str) -> None:
+    settings = Settings(home=tmp_path / "home")
+    with TestClient(create_app(settings, redis_url), base_url=ADDRESS) as client:
+        settings.home.rmdir()
+        answer = client.get("/readyz")
     assert answer.status_code == 503
-    assert answer.json()["checks"] == {"redis": False, "storage": True}
+    assert answer.json()["status"] == "unavailable"
+    assert answer.json()["checks"] == {"redis": True, "storage": False}
 
 
 def test_ready_with_redis(client: TestClient) -> None:
     answer = client.get("/readyz")
     assert answer.status_code == 200
+    assert answer.json()["status"] == "ready"
     assert answer.json()["workers"] == 0
 
 

@@ -21,15 +21,22 @@ class Outer(BaseModel):
     schedule: Nested = Nested()
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
 def test_a_full_disk_is_no_bug(number: int) -> None:
     problem = storage_problem(OSError(number, "/secret/path"))
     assert (problem.status, problem.code) == (507, "storage-full")
     assert "secret" not in str(problem.body("req_1"))
 
 
-def test_another_failure_of_the_disk_is_a_bug() -> None:
-    assert storage_problem(OSError(errno.EIO, "/secret/path")).status == 500
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EIO])
+def test_a_disk_that_fails_is_no_bug(number: int) -> None:
+    problem = storage_problem(OSError(number, "/secret/path"))
+    assert (problem.status, problem.code) == (503, "storage-unavailable")
+    assert "secret" not in str(problem.body("req_1"))
+
+
+def test_another_failure_below_is_a_bug() -> None:
+    assert storage_problem(OSError(errno.EINVAL, "/secret/path")).status == 500
 
 
 def test_every_code_has_its_status_and_title() -> None:

@@ -62,15 +62,16 @@ def test_every_recipe_can_be_planned(client: TestClient) -> None:
         assert not answer.json()["recipe_chosen"]
 
 
-def test_without_a_queue_nothing_is_accepted(tmp_path: Path) -> None:
+def test_without_a_queue_a_job_is_accepted_onto_disk(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path)
     nobody = f"unix://{tmp_path}/nobody.sock"
     with TestClient(create_app(settings, nobody), base_url=ADDRESS) as client:
         answer = post(client, {"dataset": "ring"})
-        assert_problem(answer, 503, "queue-unavailable")
-        assert answer.headers["retry-after"]
-        assert client.get("/jobs").json()["data"] == []
-        assert plan(client).status_code == 200
+        assert answer.status_code == 202
+        job_id = answer.json()["id"]
+        assert [job.id for job, _ in Store(tmp_path).jobs.unfinished()] == [job_id]
+        page = client.get(f"/jobs/{job_id}/events", headers={"Accept": "application/json"})
+        assert page.json()["data"][-1]["data"] == {"code": "queue-unavailable"}
 
 
 def test_the_queue_has_an_end(tmp_path: Path, redis_url: str) -> None:
@@ -106,6 +107,16 @@ def test_the_same_key_at_the_same_time_gives_one_job(client: TestClient) -> None
 
     with ThreadPoolExecutor(8) as threads:
         assert len(set(threads.map(send, range(8)))) == 1
+
+
+def test_a_key_does_not_bring_a_deleted_job_back(client: TestClient, store: Store) -> None:
+    body, key = {"dataset": "ring", "steps": 3}, {"Idempotency-Key": "deleted"}
+    job_id = post(client, body, **key).json()["id"]
+    client.post(f"/jobs/{job_id}/cancel")
+    assert client.delete(f"/jobs/{job_id}").status_code == 204
+    problem = assert_problem(post(client, body, **key), 409, "job-deleted")
+    assert "new key" in problem["detail"]
+    assert not store.jobs.exists(job_id)
 
 
 def test_a_refused_request_does_not_use_its_key_up(client: TestClient) -> None:

@@ -41,6 +41,30 @@ def test_a_torn_last_event_is_not_read_and_is_cut_off_by_the_next(tmp_path):
     assert [(event.id, event.type) for event in log.after(0)] == [(1, "first"), (2, "second")]
 
 
+@pytest.mark.parametrize("spoiled", [bytes(100), bytes(200_000), b"[1]\n{}garbage\n" + bytes(5)])
+def test_what_a_power_cut_left_behind_the_last_event_is_cut_off(tmp_path, spoiled):
+    path = tmp_path / "events.jsonl"
+    log = EventLog(path)
+    log.append("first", {})
+    log.append("second", {})
+    with path.open("ab") as file:
+        file.write(spoiled)
+    assert [event.type for event in log.after(0)] == ["first", "second"]
+    log.append("third", {})
+    assert [event.id for event in EventLog(path).after(0)] == [1, 2, 3]
+
+
+def test_rows_behind_what_a_power_cut_spoiled_are_left_out(store, home):
+    job = make_job(store)
+    train(job, home)
+    path = job.epochs()[-1].path
+    with (path / "metrics.jsonl").open("ab") as file:
+        file.write(bytes(100) + b"\n")
+    (path / "progress.json").write_bytes(bytes(100))
+    assert [row["step"] for row in job.metrics()] == [2, 4, 6, 8]
+    assert job.progress() == {}
+
+
 def test_references_mean_what_they_say(store, home):
     job = make_job(store, model="digits")
     with pytest.raises(NotFound, match="no checkpoint yet"):
@@ -102,12 +126,21 @@ def test_a_version_is_added_once_per_checkpoint(store):
 
 def test_an_idempotency_key_belongs_to_one_body(store):
     with store.idempotency.lock("key"):
-        job_id = store.idempotency.job_id("key", "body")
-    assert is_id("job", job_id)
-    assert store.idempotency.job_id("key", "body") == job_id
-    assert store.idempotency.job_id("another key", "body") != job_id
+        remembered = store.idempotency.recall("key", "body")
+    assert is_id("job", remembered.job_id)
+    assert store.idempotency.recall("key", "body") == remembered
+    assert store.idempotency.recall("another key", "body").job_id != remembered.job_id
     with pytest.raises(Conflict, match="another body"):
-        store.idempotency.job_id("key", "other")
+        store.idempotency.recall("key", "other")
+
+
+def test_an_idempotency_key_knows_whether_its_job_was_made(store):
+    with store.idempotency.lock("key"):
+        before = store.idempotency.recall("key", "body")
+        store.idempotency.mark_made("key")
+        after = store.idempotency.recall("key", "body")
+    assert not before.made
+    assert after == before._replace(made=True)
 
 
 def test_a_builtin_dataset_cannot_be_deleted(store):

@@ -1,7 +1,7 @@
 """Datasets on disk: packed directories named by their content, and the names people gave them."""
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock
@@ -32,7 +32,9 @@ class Datasets:
     def all(self) -> list[Manifest]:
         """All datasets, by id; the built-in ones are made at the first call."""
         for name in BUILTIN:
-            self.get(name)
+            # One that is damaged, or that a full disk has no room for, must not hide the others.
+            with suppress(DataError, OSError):
+                self.get(name)
         found = []
         for path in sorted(self._directory.glob("ds_*")):
             # One that is damaged or being deleted must not hide the others.
@@ -147,6 +149,16 @@ class Datasets:
                     f"{name} stands for another dataset; choose another name or delete that one",
                 )
             replace_json(path, {"name": name, "dataset": dataset_id})
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Inside the block no dataset is removed but by the block itself.
+
+        Nothing may be added or named inside: that takes the same lock.
+        """
+        self._directory.mkdir(parents=True, exist_ok=True)
+        with FileLock(self._directory / ".lock"):
+            yield
 
 
 def _is_sound(directory: Path) -> bool:

@@ -12,8 +12,8 @@ An epoch goes on from a step of an earlier one; what the earlier one wrote beyon
 """
 
 import fcntl
-import json
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict
 
 from worker.identity import ProcessIdentity
 from worker.store.checkpoints import Checkpoint, directory_name
-from worker.store.files import read_json, replace_file, replace_json
+from worker.store.files import parse_line, read_json, replace_file, replace_json
 
 
 class Loss(BaseModel):
@@ -68,20 +68,23 @@ class Epoch:
 
     def progress(self) -> dict[str, Any]:
         """Step, rate and the latest metrics; empty before the first reading."""
-        path = self.path / "progress.json"
-        return dict(read_json(path)) if path.exists() else {}
+        # It is not synced: a power cut may leave anything there.
+        with suppress(FileNotFoundError, ValueError):
+            return dict(read_json(self.path / "progress.json"))
+        return {}
 
     def metrics(self) -> Iterator[dict[str, Any]]:
-        """This attempt's rows that count; a line still being written is left out."""
+        """This attempt's rows that count. The file is on disk as far as the last checkpoint.
+
+        What a power cut left beyond that, and a line still being written, is left out.
+        """
         path = self.path / "metrics.jsonl"
         if not path.exists():
             return
         with path.open("rb") as file:
             for line in file:
-                if not line.endswith(b"\n"):
-                    return
-                row: dict[str, Any] = json.loads(line)
-                if not self.holds(row["step"]):
+                row = parse_line(line)
+                if row is None or not self.holds(row["step"]):
                     return
                 yield row
 

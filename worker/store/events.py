@@ -9,9 +9,9 @@ from typing import Any, BinaryIO, NamedTuple
 
 from filelock import FileLock
 
-from worker.store.files import now
+from worker.store.files import now, parse_line
 
-_LONGEST_LINE_BYTES = 65_536
+_TAIL_BYTES = 65_536
 
 
 class Event(NamedTuple):
@@ -46,9 +46,10 @@ class EventLog:
         with self._path.open("rb") as file:
             # An event's id is the number of its line, so those before need not be understood.
             for line in islice(file, last_id, None):
-                if not line.endswith(b"\n"):
+                event = parse_line(line)
+                if event is None:
                     return
-                yield Event(**json.loads(line))
+                yield Event(**event)
 
     @property
     def last_id(self) -> int:
@@ -64,12 +65,16 @@ class EventLog:
         return self._path.stat().st_size if self._path.exists() else 0
 
 
-def _whole_tail(file: BinaryIO) -> tuple[int, int]:
-    """The id on the last whole line, and where that line ends."""
+def _whole_tail(file: BinaryIO, span_bytes: int = _TAIL_BYTES) -> tuple[int, int]:
+    """The id on the last whole line, and where that line ends.
+
+    The file is not synced: after a power cut there may be anything behind it.
+    """
     end = file.seek(0, os.SEEK_END)
-    start = max(0, end - _LONGEST_LINE_BYTES)
+    start = max(0, end - span_bytes)
     file.seek(start)
-    tail = file.read(end - start)
-    whole = tail.rfind(b"\n") + 1
-    lines = tail[:whole].splitlines()
-    return (int(json.loads(lines[-1])["id"]) if lines else 0), start + whole
+    for line in reversed(file.read(end - start).splitlines(keepends=True)):
+        if event := parse_line(line):
+            return int(event["id"]), end
+        end -= len(line)
+    return _whole_tail(file, 16 * span_bytes) if start else (0, 0)

@@ -88,6 +88,15 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_bytes())
 
 
+def parse_line(line: bytes) -> dict[str, Any] | None:
+    """The object on a line; None for a line that a crash cut off or spoiled."""
+    with suppress(ValueError):
+        value = json.loads(line)
+        if line.endswith(b"\n") and isinstance(value, dict):
+            return value
+    return None
+
+
 def read_regular(path: Path, most_bytes: int) -> bytes:
     """The first bytes of a regular file; no link is followed and no pipe waited for.
 

@@ -1,6 +1,7 @@
 """Idempotency keys: the same key and body give the same job."""
 
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from filelock import FileLock
 
@@ -8,6 +9,13 @@ from worker.errors import Conflict
 from worker.names import file_stem
 from worker.store import disk
 from worker.store.files import ensure_directory, new_id, read_json, replace_json
+
+
+class Remembered(NamedTuple):
+    """The job that belongs to a key; one that was ``made`` and is gone was deleted."""
+
+    job_id: str
+    made: bool
 
 
 class IdempotencyKeys:
@@ -19,27 +27,35 @@ class IdempotencyKeys:
     def lock(self, key: str) -> FileLock:
         """Held while the first request under this key is at work."""
         ensure_directory(self._directory)
-        return FileLock(self._directory / f"{file_stem(key)}.lock")
+        return FileLock(self._path(key).with_suffix(".lock"))
 
-    def job_id(self, key: str, fingerprint: str) -> str:
-        """The id of the job that belongs to a key, inside ``lock``; the job may not exist yet.
+    def recall(self, key: str, fingerprint: str) -> Remembered:
+        """The job of a key, inside ``lock``.
 
-        It is fixed before the job is made: a crash in between leaves a key whose job the next
+        Its id is fixed before the job is made: a crash in between leaves a key whose job the next
         try makes, never a second job.
 
         Raises:
             Conflict: when the key was used with another body.
         """
-        path = self._directory / f"{file_stem(key)}.json"
+        path = self._path(key)
         if path.exists():
             # Who wrote it may have died before it was on disk; the answer is to last.
             disk.sync_directory(self._directory)
         else:
             replace_json(path, {"fingerprint": fingerprint, "job": new_id("job")})
-        remembered = read_json(path)
+        remembered: dict[str, Any] = read_json(path)
         if remembered["fingerprint"] != fingerprint:
             raise Conflict(
                 "idempotency-mismatch",
                 "this Idempotency-Key was used with another body; use a new key for a new request",
             )
-        return str(remembered["job"])
+        return Remembered(str(remembered["job"]), remembered.get("made", False))
+
+    def mark_made(self, key: str) -> None:
+        """Note that the job of a key was made, inside ``lock``."""
+        path = self._path(key)
+        replace_json(path, {**read_json(path), "made": True})
+
+    def _path(self, key: str) -> Path:
+        return self._directory / f"{file_stem(key)}.json"

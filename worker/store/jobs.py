@@ -85,7 +85,8 @@ class JobCorrupt(Unavailable):
 
     def __init__(self) -> None:
         super().__init__(
-            "job-corrupt", "a file of this job is damaged; restore it from a backup or delete it"
+            "job-corrupt",
+            "a file of this job is damaged; restore it from a backup, or DELETE the job",
         )
 
 

@@ -1,10 +1,12 @@
 """Starting and stopping: refusals in one line, and no process left behind."""
 
+import contextlib
 import os
 import signal
 import socket
 from urllib.parse import urlsplit
 
+import httpx2
 import pytest
 from typer.testing import CliRunner
 
@@ -86,7 +88,7 @@ def test_sigterm_saves_the_training_and_leaves_no_process(launch, processes_of, 
     running = launch()
     job_id = running.submit(steps=LONG)["id"]
     running.wait(job_id, "job.metrics")
-    assert len(processes_of(running.home)) == 5, "up, api, worker, its training, redis"
+    assert len(processes_of(running.home)) == 6, "up, api, worker, slot, its training, redis"
     assert running.stop(signal.SIGTERM) == 0, running.log.read_text()
     assert not processes_of(running.home)
 
@@ -99,11 +101,40 @@ def test_sigterm_saves_the_training_and_leaves_no_process(launch, processes_of, 
     wait_until(lambda: not processes_of(again.home), "death of all children", 5)
 
 
-def test_a_part_that_dies_ends_all_with_its_log_named(launch, processes_of):
+@pytest.mark.parametrize("part", ["service.cli api", "service.cli worker", "redis-server"])
+def test_a_part_that_dies_is_started_again_where_it_was(ringside, processes_of, wait_until, part):
+    """In the shared service: whoever uses it next finds it whole."""
+
+    def process() -> int | None:
+        found = [pid for pid, line in processes_of(ringside.home).items() if part in line]
+        return found[0] if found else None
+
+    killed = process()
+    os.kill(killed, signal.SIGKILL)
+    wait_until(lambda: process() not in (None, killed), f"another {part}")
+    wait_until(lambda: is_ready(ringside), "a service that is ready")
+    assert ringside.train(dataset="ring", steps=5)["status"] == "succeeded"
+
+
+def is_ready(running) -> bool:
+    with contextlib.suppress(httpx2.TransportError):
+        answer = running.client.get("/readyz").json()
+        return answer["status"] == "ready" and answer["workers"] == 1
+    return False
+
+
+def test_a_part_that_keeps_dying_ends_all_with_its_log_named(launch, processes_of, wait_until):
     running = launch()
-    (api,) = [pid for pid, line in processes_of(running.home).items() if line.endswith("api ")]
-    os.kill(api, signal.SIGKILL)
+
+    def kill_the_api() -> bool:
+        for pid, line in processes_of(running.home).items():
+            if line.endswith("service.cli api "):
+                os.kill(pid, signal.SIGKILL)
+        return running.has_ended
+
+    wait_until(kill_the_api, "the end of the service")
     assert running.exit_status() == 1
     said = running.log.read_text()
-    assert f"the api stopped: it wrote nothing (log: {running.home / 'api.log'})" in said
+    assert "the api stopped 6 times" in said
+    assert f"(log: {running.home / 'api.log'})" in said
     assert not processes_of(running.home)
