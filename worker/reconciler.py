@@ -13,6 +13,9 @@ from worker.storage import has_room
 from worker.store import Store
 from worker.store.epochs import Epoch
 from worker.store.jobs import Job, JobRecord
+from worker.store.sweep import sweep
+
+_SWEEP_SECONDS = 600.0
 
 log = logging.getLogger("ringside.reconciler")
 
@@ -52,12 +55,14 @@ class Reconciler:
         self._settings, self._store = settings, Store(settings.home)
         self._dispatcher = Dispatcher(url)
         self._watch = Watch(settings.lease_seconds)
+        self._sweep_due = 0.0
         # At the start nobody is about to claim anything.
         self._missing = {job.id for job, _ in self._store.jobs.unfinished()}
 
     def scan(self) -> None:
         """One round: put back what is lost, queue what the queue does not know."""
         self._watch.look()
+        self._sweep_now_and_then()
         put_back, queued = [], []
         for job, record in self._store.jobs.unfinished():
             # A disk that fails, a job that is deleted: the next round tries again.
@@ -70,6 +75,12 @@ class Reconciler:
         with suppress(Unavailable):
             self._enqueue(put_back, queued)
             self._dispatcher.forget_dead_workers()
+
+    def _sweep_now_and_then(self) -> None:
+        if time.monotonic() >= self._sweep_due:
+            self._sweep_due = time.monotonic() + _SWEEP_SECONDS
+            if count := sweep(self._store.home):
+                log.info("removed %d things that dead processes left half done", count)
 
     def _revive(self, job: Job, record: JobRecord) -> bool:
         """Whether the job was put back because nobody trains it any more."""

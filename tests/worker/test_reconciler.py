@@ -8,9 +8,11 @@ import pytest
 import redis
 
 from tests.worker.builders import make_job, settings_for, train
+from worker.identity import ProcessIdentity
 from worker.queue import Dispatcher
 from worker.reconciler import Reconciler, Watch
 from worker.store.epochs import Loss
+from worker.store.files import temporary_name
 from worker.store.jobs import JobError
 
 LOSS = Loss(code="process-lost", detail="it ended")
@@ -192,3 +194,20 @@ def test_a_frozen_process_is_killed_after_the_lease(
         assert process.wait(5) == -signal.SIGKILL
     wait_until(lambda: reconciler.scan() or dispatcher.waiting() == {job.id}, "the job", 5)
     assert job.record().status == "queued"
+
+
+def test_what_a_killed_process_left_half_done_is_removed(
+    reconciler, store, home, held_elsewhere, wait_until
+):
+    job = lost_job(store, held_elsewhere, wait_until)
+    checkpoints = job.epochs()[-1].path / "checkpoints"
+    holder = job.epochs()[-1].holder
+    left, mine = (
+        checkpoints / temporary_name("step-000000004").replace(str(ProcessIdentity.own()), str(who))
+        for who in (holder, ProcessIdentity.own())
+    )
+    for directory in (left, mine):
+        directory.mkdir(parents=True)
+    reconciler.scan()
+    assert not left.exists()
+    assert mine.exists()
