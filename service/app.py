@@ -61,6 +61,7 @@ def create_app(settings: Settings, redis_url: str) -> FastAPI:
         app.state.engine = Engine(settings)
         app.state.imports = BoundedSemaphore(datasets.MAX_IMPORTS)
         app.state.streams = set()
+        app.state.stopping = False
         yield
         app.state.engine.close()
 

@@ -55,22 +55,10 @@ def api() -> None:
     settings = serving_settings()
     url, port = _redis_url(settings), free_port(settings)
     _let_threads_sleep()
-    import uvicorn
-
     from service.app import create_app
+    from service.server import serve
 
-    uvicorn.run(
-        create_app(settings, url),
-        host=settings.host,
-        port=port,
-        access_log=False,
-        server_header=False,
-        log_level="warning",
-        timeout_graceful_shutdown=5,
-        # httptools, which uvicorn would choose, has no limit for headers.
-        http="h11",
-        h11_max_incomplete_event_size=65_536,
-    )
+    serve(create_app(settings, url), settings.host, port)
 
 
 def worker(

@@ -47,8 +47,8 @@ async def events(
     """Server-sent events; NDJSON or one JSON page by Accept.
 
     The stream ends when the job is settled: with ``job.done``, or where the job was paused. It
-    also ends after an hour; a reconnect goes on where it ended. A reconnect to a settled job with
-    nothing new answers 204, which tells browsers to stop.
+    also ends after an hour and when the service stops; a reconnect goes on where it ended. A
+    reconnect to a settled job with nothing new answers 204, which tells browsers to stop.
     """
     chosen = choose_format(None, request.headers.get("accept"), _FORMATS)
     last_id = await asyncio.to_thread(lambda: job.events.last_id)
@@ -113,7 +113,8 @@ async def _follow(job: Job, after: int, request: Request) -> AsyncIterator[Event
 async def _told(job: Job, after: int, request: Request) -> AsyncIterator[Event | None]:
     started = spoke = time.monotonic()
     seen = -1
-    while time.monotonic() - started < _LIFETIME_SECONDS:
+    state = request.app.state
+    while not state.stopping and time.monotonic() - started < _LIFETIME_SECONDS:
         settled = await asyncio.to_thread(_is_settled, job)
         size = job.events.size
         if size != seen:

@@ -1,17 +1,21 @@
 """An API alone, as a child process that tests kill and start again at the same address."""
 
 import os
+import shutil
 import signal
 import socket
 import sys
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx2
 
 from worker.processes import start
+from worker.redis import EmbeddedRedis
 
 KEY = "key-for-tests"
 _READY_SECONDS = 60.0
@@ -95,6 +99,23 @@ class Api:
         answer = self.client.post("/train", json={"dataset": "ring", "steps": 20, **body})
         assert answer.status_code == 202, answer.text
         return dict(answer.json())
+
+
+@contextmanager
+def serving() -> Iterator[Api]:
+    """An API over an empty home and a Redis of its own."""
+    # The path of a unix socket must be short.
+    directory = Path(tempfile.mkdtemp(prefix="rs-", dir="/tmp"))
+    server = EmbeddedRedis(directory / "redis")
+    redis = server.start()
+    api = Api(directory / "home", server.url, directory / "api.log")
+    try:
+        yield api
+    finally:
+        api.close()
+        redis.terminate()
+        redis.wait()
+        shutil.rmtree(directory)
 
 
 def _free_port() -> int:
