@@ -121,7 +121,7 @@ def new_directory(path: Path, confirm: Callable[[], None] = lambda: None) -> Ite
     ``confirm`` is called last, when all is on disk; what it raises keeps the name from appearing.
 
     Raises:
-        FileExistsError: when the name is taken at the end.
+        FileExistsError: when the name is taken at the end, by something that is on disk.
     """
     ensure_directory(path.parent)
     temporary = path.with_name(temporary_name(path.name))
@@ -143,6 +143,8 @@ def _rename_to_new(old: Path, new: Path) -> None:
     except OSError as error:
         # The kernel decides, not a look beforehand: of two at the same time, one wins.
         if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+            # Who is told so may rely on it, and who took the name may have died before this.
+            disk.sync_directory(new.parent)
             raise FileExistsError(errno.EEXIST, "the name is taken", str(new)) from error
         raise
 
