@@ -17,7 +17,8 @@ from tests.ganmodels.builders import config_for
 from worker.errors import NotFound
 from worker.store import Store
 from worker.store.checkpoints import Checkpoint, Environment, Manifest, commit
-from worker.store.files import read_json, remove_directory, replace_json
+from worker.store.claims import Claim
+from worker.store.files import read_json, remove_directory
 from worker.store.jobs import Job, JobRecord
 from worker.store.sweep import sweep
 
@@ -34,11 +35,14 @@ def live(home: Path, ledger: Ledger) -> None:
     with ledger.promise("dataset", True):
         _import(store, DATASET)
     job = _accept(store, ledger)
-    with job.locked() as record, ledger.promise("status", "running"):
-        job.change(record, status="running")
-    _train(store, job, ledger)
-    with job.locked() as record, ledger.promise("status", "succeeded"):
-        job.change(record, status="succeeded")
+    epochs = len(job.epochs())
+    with ledger.promise("status", "running"), ledger.promise("epoch", epochs + 1):
+        claim = job.claim()
+    assert claim is not None
+    with claim:
+        _train(store, job, claim, ledger)
+        with ledger.promise("status", "succeeded"):
+            job.settle(claim, "succeeded", None)
     with ledger.promise("dataset", None), ledger.promise("content", None):
         store.datasets.delete(store.datasets.id_of(DATASET))
 
@@ -111,29 +115,34 @@ def _accept(store: Store, ledger: Ledger) -> Job:
         job_id = _job_id(store)
     with ledger.promise("status", "queued"), suppress(FileExistsError):
         store.jobs.create(CONFIG, JobRecord(id=job_id, recipe="points"))
-    return store.jobs.get(job_id)
+    job = store.jobs.get(job_id)
+    with job.locked() as record:
+        if record.status == "succeeded":
+            with ledger.promise("status", "queued"):
+                job.change(record, status="queued")
+    return job
 
 
 def _job_id(store: Store) -> str:
     chosen = "job_" + "0" * 26
     with mock.patch("worker.store.idempotency.new_id", lambda _prefix: chosen):
-        return store.idempotency.job_id(KEY, FINGERPRINT)
+        return store.idempotency.recall(KEY, FINGERPRINT).job_id
 
 
-def _train(store: Store, job: Job, ledger: Ledger) -> None:
+def _train(store: Store, job: Job, claim: Claim, ledger: Ledger) -> None:
     newest = job.newest_sound_checkpoint()
     start = newest.step if newest else 0
-    with ledger.promise("epoch", len(job.epochs()) + 1):
-        epoch = job.claim_epoch(start)
+    claim.begin(start)
+    epoch = claim.epoch
     for step in range(start + 1, LAST_STEP + 1):
         with ledger.promise("checkpoint", step):
             checkpoint = commit_at(epoch.checkpoint_path(step), step)
-        replace_json(job.path / "progress.json", {"step": step}, durable=False)
         if step == VERSION_STEP:
             with ledger.promise("version", checkpoint.digest):
                 store.models.add_version(MODEL, job.id, step, checkpoint.digest)
-        for old in job.checkpoints()[:-KEPT]:
-            if old.step not in store.models.steps_in_use(job.id):
+        needed = store.models.checkpoints_in_use(job.id)
+        for old in [*job.checkpoints()[:-KEPT], *job.void_checkpoints()]:
+            if old.digest not in needed:
                 remove_directory(old.path)
 
 

@@ -26,9 +26,12 @@ class Report(NamedTuple):
 def job_with_two_checkpoints(home: Path) -> Job:
     """A job whose two checkpoints are sound."""
     job = Store(home).jobs.create(CONFIG, JobRecord(recipe="points"))
-    epoch = job.claim_epoch(0)
-    for step in (OLDER, NEWER):
-        commit_at(epoch.checkpoint_path(step), step).verify()
+    claim = job.claim()
+    assert claim is not None
+    with claim:
+        claim.begin(0)
+        for step in (OLDER, NEWER):
+            commit_at(claim.epoch.checkpoint_path(step), step).verify()
     return job
 
 

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from worker.errors import Conflict
 from worker.identity import ProcessIdentity
+from worker.store import disk
 from worker.store.epochs import Epoch, name
-from worker.store.files import new_directory, replace_json, write_durably
+from worker.store.files import new_directory, replace_json
 
 _BEAT_SECONDS = 1.0
 
@@ -39,21 +40,24 @@ class Claim:
         Raises:
             Conflict: when another process made it first.
         """
-        path, lock = directory / name(number), -1
+        epoch, lock = Epoch(directory / name(number)), -1
+        own = ProcessIdentity.own()
         try:
-            with new_directory(path) as temporary:
-                for file, text in (("lock", ""), ("beat", ""), ("holder", ProcessIdentity.own())):
-                    write_durably(temporary / file, str(text).encode())
-                lock = os.open(temporary / "lock", os.O_RDWR | os.O_CLOEXEC)
-                # POSIX rather than BSD lock: it does not pass to children.
-                fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+            with new_directory(epoch.path) as temporary:
+                # Worth nothing after a power cut, so they are not waited for.
+                for file, text in (("lock", ""), ("beat", ""), ("holder", str(own))):
+                    disk.write(temporary / file, [text.encode()], durable=False)
+                lock = _locked(temporary / "lock")
+        except BaseException as error:
             if lock >= 0:
                 os.close(lock)
-            if path.exists():
+            if isinstance(error, FileExistsError):
                 raise Conflict("job-running", "another process trains this job") from error
+            # It may be visible, where only its last sync failed.
+            if epoch.holder == own:
+                (epoch.path / "holder").unlink()
             raise
-        return cls(Epoch(path), lock)
+        return cls(epoch, lock)
 
     def begin(self, start_step: int) -> None:
         """Say from which step the attempt goes on; what earlier ones wrote beyond it is void."""
@@ -91,3 +95,10 @@ class Claim:
             # A disk that fails for a moment is no reason to be taken for frozen.
             with suppress(OSError):
                 os.utime(path)
+
+
+def _locked(path: Path) -> int:
+    """A descriptor that holds the lock; POSIX rather than BSD, which would pass to children."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return descriptor
