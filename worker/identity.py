@@ -12,7 +12,6 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-
 _PROCESSES = Path("/proc")
 
 

@@ -1,5 +1,8 @@
 """A checkpoint is whole or absent, and its bytes are those that were committed."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -15,16 +18,27 @@ from worker.store.checkpoints import (
 )
 
 MANIFEST = Manifest(
-    format_version=1,
     job="job_x",
     epoch=1,
     step=5,
     images_seen=40,
     created_at="2026-01-01T00:00Z",
     environment=Environment(torch="2", device="cpu", threads=1, precision="float32"),
-    files=(),
 )
 TENSORS = {"generator": {"weight": torch.arange(6.0).reshape(2, 3)}}
+
+COMMIT_AND_MEASURE = """
+import resource, pathlib, torch
+from tests.ganmodels.builders import config_for
+from tests.worker.test_checkpoints import MANIFEST
+from worker.store.checkpoints import commit
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+tensors = {{name: {{"x": torch.ones({items})}} for name in ("a", "b", "c")}}
+commit(pathlib.Path("{path}").with_name("step-6"), {{}}, config_for("dcgan"), MANIFEST)
+before = peak()
+commit(pathlib.Path("{path}"), tensors, config_for("dcgan"), MANIFEST)
+print(peak() - before)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -54,11 +68,44 @@ def test_a_committed_step_is_never_overwritten(committed):
     Checkpoint(committed.path).verify()
 
 
+def test_what_confirm_raises_keeps_a_checkpoint_from_appearing(tmp_path):
+    seen = []
+
+    def refuse() -> None:
+        (temporary,) = tmp_path.iterdir()
+        seen.extend(sorted(path.name for path in temporary.iterdir()))
+        raise PermissionError("fenced off")
+
+    with pytest.raises(PermissionError, match="fenced off"):
+        commit(tmp_path / "step-5", TENSORS, config_for("dcgan"), MANIFEST, refuse)
+    assert seen == ["config.json", "generator.safetensors", "manifest.json", "manifest.sha256"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_checkpoint_of_another_format_is_refused_by_its_number(tmp_path):
+    checkpoint = commit(tmp_path / "step-5", TENSORS, config_for("dcgan"), MANIFEST)
+    path = checkpoint.path / "manifest.json"
+    path.write_text(path.read_text().replace('"format_version": 2', '"format_version": 1'))
+    with pytest.raises(CheckpointCorrupt, match="format 1; this release reads 2"):
+        Checkpoint(checkpoint.path).verify()
+
+
+def test_the_seal_is_as_common_tools_read_it(committed):
+    command = ["sha256sum", "--check", "--strict", "--status", "manifest.sha256"]
+    assert subprocess.run(command, cwd=committed.path, check=False).returncode == 0
+
+
+def test_a_commit_makes_no_second_copy_of_the_tensors(tmp_path):
+    size_bytes = 40 << 20
+    program = COMMIT_AND_MEASURE.format(path=str(tmp_path / "step-5"), items=size_bytes // 4)
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert int(result.stdout) < size_bytes / 4
+
+
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_any_flipped_bit_and_any_cut_is_found(committed, data):
-    name = data.draw(st.sampled_from([entry.name for entry in committed.manifest.files]))
-    path = committed.path / name
+    path = data.draw(st.sampled_from(sorted(committed.path.iterdir())))
     original = path.read_bytes()
     place = data.draw(st.integers(0, len(original) - 1))
     flipped = original[:place] + bytes([original[place] ^ 1]) + original[place + 1 :]

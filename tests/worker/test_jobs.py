@@ -19,9 +19,9 @@ def rows(job: Job) -> list[dict]:
 
 
 def files(job: Job, step: int) -> dict[str, bytes]:
-    """Bytes of a checkpoint's files but the manifest, which holds times and ids."""
-    path = job.checkpoint(step).path
-    return {file.name: file.read_bytes() for file in path.iterdir() if file.name != "manifest.json"}
+    """Bytes of a checkpoint's files but the manifest, which holds times and ids, and its seal."""
+    found = job.checkpoint(step).path.glob("[!m]*")
+    return {file.name: file.read_bytes() for file in found}
 
 
 class StopAt:

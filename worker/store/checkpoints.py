@@ -1,25 +1,28 @@
 """Checkpoints: immutable directories of one job at one step, committed whole or not at all.
 
 Files are written into a temporary directory and fsynced, then the manifest with the size and
-SHA-256 of each, then the directory is renamed into place. No pickle, no ``torch.load``.
+SHA-256 of each, then the seal with the SHA-256 of the manifest, then the directory is renamed into
+place. The seal is as ``sha256sum --check`` reads it. No pickle, no ``torch.load``.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 from safetensors.torch import load as parse_tensors
-from safetensors.torch import save as serialise_tensors
 from torch import Tensor
 
 from ganmodels.config import TrainConfig
-from worker.store.files import new_directory, write_durably
+from worker.store import disk
+from worker.store.files import new_directory, read_regular, write_durably
+from worker.store.tensorfile import safetensors_parts
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MANIFEST = "manifest.json"
+SEAL = "manifest.sha256"
 CONFIG = "config.json"
 _MAX_MANIFEST_BYTES = 65_536
 _PREFIX = "step-"
@@ -48,19 +51,26 @@ class Environment(Frozen):
     device: str
     threads: int
     precision: str
+    processor: str = ""
 
 
 class Manifest(Frozen):
-    """What a checkpoint is; written last, so that a directory with one is complete."""
+    """What a checkpoint is, and which files with which bytes it is made of."""
 
-    format_version: int
+    format_version: int = FORMAT_VERSION
     job: str
     epoch: int
     step: int
     images_seen: int
     created_at: str
     environment: Environment
-    files: tuple[FileEntry, ...]
+    files: tuple[FileEntry, ...] = ()
+
+
+class _Format(BaseModel):
+    """What a manifest of any version says."""
+
+    format_version: int
 
 
 def directory_name(step: int) -> str:
@@ -85,28 +95,37 @@ class Checkpoint:
 
     @cached_property
     def manifest(self) -> Manifest:
-        """The manifest, unverified.
+        """The manifest, verified: by its seal, and by the step in the directory's name.
 
         Raises:
-            CheckpointCorrupt: when it cannot be read.
+            CheckpointCorrupt: when it is not as it was committed, or of another format.
         """
+        data = self._manifest_bytes
         try:
-            return Manifest.model_validate_json(self._manifest_bytes)
-        except (OSError, ValueError) as error:
-            raise CheckpointCorrupt(f"{self.path.name}: the manifest cannot be read") from error
+            version = _Format.model_validate_json(data).format_version
+            if version != FORMAT_VERSION:
+                raise self._corrupt(f"is of format {version}; this release reads {FORMAT_VERSION}")
+            manifest = Manifest.model_validate_json(data)
+        except ValueError as error:
+            raise self._corrupt("the manifest cannot be understood") from error
+        if self._read(SEAL, len(_seal(data)) + 1) != _seal(data):
+            raise self._corrupt("the manifest is not as it was committed")
+        if manifest.step != self.step:
+            raise self._corrupt(f"the manifest is of step {manifest.step}")
+        return manifest
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the manifest, which names the hash of every file: the checkpoint's name."""
-        try:
-            return hashlib.sha256(self._manifest_bytes).hexdigest()
-        except OSError as error:
-            raise CheckpointCorrupt(f"{self.path.name}: the manifest cannot be read") from error
+        """SHA-256 of the manifest, which names the hash of every file: the checkpoint's name.
+
+        Raises:
+            CheckpointCorrupt: when the manifest cannot be read.
+        """
+        return hashlib.sha256(self._manifest_bytes).hexdigest()
 
     @cached_property
     def _manifest_bytes(self) -> bytes:
-        with (self.path / MANIFEST).open("rb") as file:
-            return file.read(_MAX_MANIFEST_BYTES)
+        return self._read(MANIFEST, _MAX_MANIFEST_BYTES)
 
     @property
     def size_bytes(self) -> int:
@@ -114,8 +133,12 @@ class Checkpoint:
         return sum(entry.size_bytes for entry in self.manifest.files)
 
     def config(self) -> TrainConfig:
-        """The configuration that was trained."""
-        return TrainConfig.model_validate_json(self._read(CONFIG))
+        """The configuration that was trained, verified.
+
+        Raises:
+            CheckpointCorrupt: when the bytes are not those that were committed.
+        """
+        return TrainConfig.model_validate_json(self._read_verified(self._entry(CONFIG)))
 
     def tensors(self, name: str) -> dict[str, Tensor]:
         """The tensors of one safetensors file, verified.
@@ -123,29 +146,41 @@ class Checkpoint:
         Raises:
             CheckpointCorrupt: when the bytes are not those that were committed.
         """
-        tensors: dict[str, Tensor] = parse_tensors(self._read(f"{name}.safetensors"))
+        data = self._read_verified(self._entry(f"{name}.safetensors"))
+        tensors: dict[str, Tensor] = parse_tensors(data)
         return tensors
 
     def verify(self) -> None:
-        """Check every file against the manifest.
+        """Check the manifest and every file of it.
 
         Raises:
             CheckpointCorrupt: when any differs or is missing.
         """
         for entry in self.manifest.files:
-            self._read(entry.name)
+            self._read_verified(entry)
 
-    def _read(self, name: str) -> bytes:
-        entry = next((entry for entry in self.manifest.files if entry.name == name), None)
-        if entry is None:
-            raise CheckpointCorrupt(f"{self.path.name}: {name} is not in the manifest")
-        try:
-            data = (self.path / name).read_bytes()
-        except OSError as error:
-            raise CheckpointCorrupt(f"{self.path.name}: {name} cannot be read") from error
+    def _entry(self, name: str) -> FileEntry:
+        for entry in self.manifest.files:
+            if entry.name == name:
+                return entry
+        raise self._corrupt(f"{name} is not in the manifest")
+
+    def _read_verified(self, entry: FileEntry) -> bytes:
+        data = self._read(entry.name, entry.size_bytes + 1)
         if len(data) != entry.size_bytes or hashlib.sha256(data).hexdigest() != entry.sha256:
-            raise CheckpointCorrupt(f"{self.path.name}: {name} is not as it was committed")
+            raise self._corrupt(f"{entry.name} is not as it was committed")
         return data
+
+    def _read(self, name: str, most_bytes: int) -> bytes:
+        try:
+            if self.path.is_symlink():
+                raise OSError("the directory is a link")
+            return read_regular(self.path / name, most_bytes)
+        except OSError as error:
+            raise self._corrupt(f"{name} cannot be read") from error
+
+    def _corrupt(self, finding: str) -> CheckpointCorrupt:
+        return CheckpointCorrupt(f"{self.path.name}: {finding}")
 
 
 def commit(
@@ -153,21 +188,42 @@ def commit(
     tensors: Mapping[str, Mapping[str, Tensor]],
     config: TrainConfig,
     manifest: Manifest,
+    confirm: Callable[[], None] = lambda: None,
 ) -> Checkpoint:
-    """Write a checkpoint under ``path``. ``manifest.files`` is filled in here.
+    """Write a checkpoint under ``path``; it is on disk when this returns.
 
-    ``tensors`` maps file names without suffix to what they hold.
+    ``tensors`` maps file names without suffix to what they hold. ``manifest.files`` is filled in
+    here. ``confirm`` is called when all is on disk and nothing visible yet: what it raises keeps
+    it so.
+
+    Raises:
+        FileExistsError: when there is a checkpoint under ``path``.
     """
-    files = {CONFIG: config.model_dump_json(indent=1).encode()}
-    for name, content in tensors.items():
-        plain = {key: tensor.detach().cpu().contiguous() for key, tensor in content.items()}
-        files[f"{name}.safetensors"] = serialise_tensors(plain)
-    entries = []
-    with new_directory(path) as directory:
-        for name, data in files.items():
-            write_durably(directory / name, data)
-            digest = hashlib.sha256(data).hexdigest()
-            entries.append(FileEntry(name=name, size_bytes=len(data), sha256=digest))
-        complete = manifest.model_copy(update={"files": tuple(entries)})
-        write_durably(directory / MANIFEST, complete.model_dump_json(indent=1).encode())
+    with new_directory(path, confirm) as directory:
+        entries = [_write(directory / CONFIG, [config.model_dump_json(indent=1).encode()])]
+        for name, content in tensors.items():
+            parts = safetensors_parts(content)
+            entries.append(_write(directory / f"{name}.safetensors", parts))
+        complete = {"format_version": FORMAT_VERSION, "files": tuple(entries)}
+        data = manifest.model_copy(update=complete).model_dump_json(indent=1).encode()
+        write_durably(directory / MANIFEST, data)
+        write_durably(directory / SEAL, _seal(data))
     return Checkpoint(path)
+
+
+def _write(path: Path, parts: Iterable[bytes | memoryview]) -> FileEntry:
+    digest, size_bytes = hashlib.sha256(), 0
+
+    def hashed() -> Iterator[bytes | memoryview]:
+        nonlocal size_bytes
+        for part in parts:
+            digest.update(part)
+            size_bytes += len(part)
+            yield part
+
+    disk.write(path, hashed())
+    return FileEntry(name=path.name, size_bytes=size_bytes, sha256=digest.hexdigest())
+
+
+def _seal(manifest: bytes) -> bytes:
+    return f"{hashlib.sha256(manifest).hexdigest()}  {MANIFEST}\n".encode()

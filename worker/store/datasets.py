@@ -1,6 +1,5 @@
 """Datasets on disk: packed directories named by their content, and the names people gave them."""
 
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,7 +12,14 @@ from ganmodels.data.importer import import_file
 from ganmodels.data.packed import Manifest, PackedDataset, open_packed, pack
 from worker.errors import Conflict, NotFound
 from worker.names import file_stem, is_id, is_name
-from worker.store.files import fsync_directory, new_id, read_json, remove_directory, replace_json
+from worker.store import disk
+from worker.store.files import (
+    ensure_directory,
+    read_json,
+    remove_directory,
+    replace_json,
+    temporary_name,
+)
 
 
 class Datasets:
@@ -95,7 +101,9 @@ class Datasets:
         if set(names) & set(BUILTIN):
             raise Conflict("dataset-built-in", "built-in datasets cannot be deleted")
         for name in names:
-            (self._names / f"{file_stem(name)}.json").unlink(missing_ok=True)
+            disk.remove_file(self._names / f"{file_stem(name)}.json")
+        if names:
+            disk.sync_directory(self._names)
         remove_directory(self._directory / dataset_id)
 
     def _named(self, name: str) -> str | None:
@@ -109,27 +117,30 @@ class Datasets:
         return manifest.id
 
     def _add(self, fill: Callable[[Path], Manifest]) -> tuple[Manifest, bool]:
-        self._directory.mkdir(parents=True, exist_ok=True)
-        temporary = self._directory / f".{new_id('import')}"
-        temporary.mkdir()
+        """Keep what ``fill`` writes, and syncs, into a directory. Returns whether it is new."""
+        ensure_directory(self._directory)
+        temporary = self._directory / temporary_name("import")
+        disk.make_directory(temporary)
         try:
             manifest = fill(temporary)
-            fsync_directory(temporary)
             with FileLock(self._directory / ".lock"):
-                target = self._directory / manifest.id
-                if target.is_dir():
-                    if _is_sound(target):
-                        return manifest, False
-                    remove_directory(target)
-                temporary.rename(target)
-                fsync_directory(self._directory)
-                return manifest, True
+                new = self._keep(temporary, self._directory / manifest.id)
         finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+            disk.remove_tree(temporary)
+        return manifest, new
+
+    def _keep(self, temporary: Path, target: Path) -> bool:
+        is_new = not (target.is_dir() and _is_sound(target))
+        if is_new:
+            remove_directory(target)
+            disk.rename(temporary, target)
+        # Also for one that was there: who put it there may have died before this.
+        disk.sync_directory(self._directory)
+        return is_new
 
     def _give_name(self, name: str, dataset_id: str) -> None:
         assert is_name(name), "names are validated at the border"
-        self._names.mkdir(parents=True, exist_ok=True)
+        ensure_directory(self._names)
         path = self._names / f"{file_stem(name)}.json"
         with FileLock(self._directory / ".lock"):
             if path.exists() and read_json(path)["dataset"] != dataset_id:
@@ -145,7 +156,7 @@ class Datasets:
 
         Nothing may be added or named inside: that takes the same lock.
         """
-        self._directory.mkdir(parents=True, exist_ok=True)
+        ensure_directory(self._directory)
         with FileLock(self._directory / ".lock"):
             yield
 

@@ -1,15 +1,26 @@
-"""Files that survive a crash: written whole, fsynced, then renamed into place."""
+"""Files and directories that survive a crash: written whole, synced, then renamed into place.
 
+What is under way has a name that says who makes it, so that ``sweep`` can tell what a dead
+process left behind.
+"""
+
+import errno
 import json
 import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+import re
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from ulid import ULID
+
+from worker.identity import ProcessIdentity
+from worker.store import disk
+
+_TEMPORARY = re.compile(r"\..+\.tmp_[0-9a-z]{26}~(?P<maker>[^~]+)")
 
 
 def new_id(prefix: str) -> str:
@@ -22,37 +33,48 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def temporary_name(name: str) -> str:
+    """A new hidden name, made of another, that says which process made it."""
+    return f".{name}.{new_id('tmp')}~{ProcessIdentity.own()}"
+
+
+def maker_of(name: str) -> ProcessIdentity | None:
+    """Who made a temporary name; None for any other name."""
+    match = _TEMPORARY.fullmatch(name)
+    return ProcessIdentity.parse(match["maker"]) if match else None
+
+
 def fsync_directory(directory: Path) -> None:
-    """Make renames in a directory durable."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    """Make what a directory lists durable, whoever made it."""
+    disk.sync_directory(directory)
+
+
+def ensure_directory(path: Path) -> None:
+    """Make a directory and those above it, if need be; they are on disk when this returns."""
+    if not path.is_dir():
+        ensure_directory(path.parent)
+        with suppress(FileExistsError):
+            disk.make_directory(path)
+    # Also when it was there: the process that made it may have died before it did this.
+    disk.sync_directory(path.parent)
 
 
 def write_durably(path: Path, data: bytes) -> None:
-    """Write a new file and wait until it is on disk."""
-    with path.open("xb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    """Write a new file and wait until its bytes are on disk; its name is the caller's to sync."""
+    disk.write(path, [data])
 
 
 def replace_file(path: Path, data: bytes, durable: bool = True) -> None:
     """Replace a file whole: a reader sees the old or the new bytes, never a mixture."""
-    temporary = path.with_name(f".{path.name}.{new_id('tmp')}")
+    temporary = path.with_name(temporary_name(path.name))
     try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            if durable:
-                os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        disk.write(temporary, [data], durable)
+        disk.rename(temporary, path)
+    except BaseException:
+        disk.remove_file(temporary)
+        raise
     if durable:
-        fsync_directory(path.parent)
+        disk.sync_directory(path.parent)
 
 
 def replace_json(path: Path, value: Any, durable: bool = True) -> None:
@@ -66,32 +88,77 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_bytes())
 
 
-@contextmanager
-def new_directory(path: Path) -> Iterator[Path]:
-    """A directory that appears under its name only when the block has ended well.
-
-    The block writes and fsyncs its files in a temporary directory beside it.
+def read_regular(path: Path, most_bytes: int) -> bytes:
+    """The first bytes of a regular file; no link is followed and no pipe waited for.
 
     Raises:
-        FileExistsError: when the name is taken at the end.
+        OSError: when it cannot be read or is something else.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{new_id('tmp')}")
-    temporary.mkdir()
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read(most_bytes)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def new_directory(path: Path, confirm: Callable[[], None] = lambda: None) -> Iterator[Path]:
+    """A directory that appears under its name only when the block has ended well.
+
+    The block writes its files durably, at least one, in a temporary directory beside it.
+    ``confirm`` is called last, when all is on disk; what it raises keeps the name from appearing.
+
+    Raises:
+        FileExistsError: when the name is taken at the end, by something that is on disk.
+    """
+    ensure_directory(path.parent)
+    temporary = path.with_name(temporary_name(path.name))
+    disk.make_directory(temporary)
     try:
         yield temporary
-        fsync_directory(temporary)
-        if path.exists():
-            raise FileExistsError(path)
-        temporary.rename(path)
-        fsync_directory(path.parent)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        disk.sync_directory(temporary)
+        confirm()
+        _rename_to_new(temporary, path)
+    except BaseException:
+        disk.remove_tree(temporary)
+        raise
+    disk.sync_directory(path.parent)
+
+
+def _rename_to_new(old: Path, new: Path) -> None:
+    try:
+        disk.rename(old, new)
+    except OSError as error:
+        # The kernel decides, not a look beforehand: of two at the same time, one wins.
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+            # Who is told so may rely on it, and who took the name may have died before this.
+            disk.sync_directory(new.parent)
+            raise FileExistsError(errno.EEXIST, "the name is taken", str(new)) from error
+        raise
 
 
 def remove_directory(path: Path) -> None:
-    """Take a directory out of sight in one step, then delete it."""
-    hidden = path.with_name(f".{path.name}.{new_id('trash')}")
-    path.rename(hidden)
-    fsync_directory(path.parent)
-    shutil.rmtree(hidden)
+    """Take a directory out of sight in one step, then delete it; it may be gone already."""
+    hidden = path.with_name(temporary_name(path.name))
+    try:
+        disk.rename(path, hidden)
+    except FileNotFoundError:
+        return
+    # Before anything in it goes: half a directory must not come back under its name.
+    disk.sync_directory(path.parent)
+    disk.remove_tree(hidden)
+
+
+@contextmanager
+def temporary_file(directory: Path) -> Iterator[BinaryIO]:
+    """An open file to write and read, which is gone after the block; ``name`` is its path."""
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / temporary_name("file")
+    try:
+        with path.open("x+b") as file:
+            yield file
+    finally:
+        path.unlink(missing_ok=True)

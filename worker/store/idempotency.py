@@ -7,7 +7,8 @@ from filelock import FileLock
 
 from worker.errors import Conflict
 from worker.names import file_stem
-from worker.store.files import new_id, read_json, replace_json
+from worker.store import disk
+from worker.store.files import ensure_directory, new_id, read_json, replace_json
 
 
 class Remembered(NamedTuple):
@@ -25,7 +26,7 @@ class IdempotencyKeys:
 
     def lock(self, key: str) -> FileLock:
         """Held while the first request under this key is at work."""
-        self._directory.mkdir(parents=True, exist_ok=True)
+        ensure_directory(self._directory)
         return FileLock(self._path(key).with_suffix(".lock"))
 
     def recall(self, key: str, fingerprint: str) -> Remembered:
@@ -38,7 +39,10 @@ class IdempotencyKeys:
             Conflict: when the key was used with another body.
         """
         path = self._path(key)
-        if not path.exists():
+        if path.exists():
+            # Who wrote it may have died before it was on disk; the answer is to last.
+            disk.sync_directory(self._directory)
+        else:
             replace_json(path, {"fingerprint": fingerprint, "job": new_id("job")})
         remembered: dict[str, Any] = read_json(path)
         if remembered["fingerprint"] != fingerprint:

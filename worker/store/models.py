@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict
 
 from worker.errors import NotFound
 from worker.names import file_stem
-from worker.store.files import now, replace_json
+from worker.store import disk
+from worker.store.files import ensure_directory, now, replace_json
 
 
 class Version(BaseModel):
@@ -84,6 +85,8 @@ class Models:
         with self._locked(name) as model:
             for version in model.versions:
                 if version.checkpoint == checkpoint:
+                    # Who added it may have died before it was on disk.
+                    disk.sync_directory(self._directory)
                     return version
             version = Version(
                 version=len(model.versions) + 1,
@@ -119,7 +122,8 @@ class Models:
             NotFound: when there is none.
         """
         self.get(name)
-        self._path(name).unlink(missing_ok=True)
+        disk.remove_file(self._path(name))
+        disk.sync_directory(self._directory)
 
     def steps_in_use(self, job_id: str) -> set[int]:
         """Steps of a job's checkpoints that versions point at: they must not be pruned."""
@@ -128,7 +132,7 @@ class Models:
 
     @contextmanager
     def _locked(self, name: str) -> Iterator[Model]:
-        self._directory.mkdir(parents=True, exist_ok=True)
+        ensure_directory(self._directory)
         path = self._path(name)
         with FileLock(path.with_suffix(".lock")):
             if path.exists():

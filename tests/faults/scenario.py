@@ -1,0 +1,171 @@
+"""A life of the store that uses every durable operation, and a look at what is left of it."""
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import torch
+from PIL import Image
+
+from ganmodels.data.limits import DEFAULT_LIMITS
+from ganmodels.data.packed import open_packed, pack
+from ganmodels.data.stream import Chunk, ItemStream, PointFacts
+from tests.faults.ledger import Ledger
+from tests.ganmodels.builders import config_for
+from worker.errors import NotFound
+from worker.store import Store
+from worker.store.checkpoints import Checkpoint, Environment, Manifest, commit
+from worker.store.files import read_json, remove_directory, replace_json
+from worker.store.jobs import Job, JobRecord
+from worker.store.sweep import sweep
+
+CONFIG = config_for("points")
+KEY, FINGERPRINT, MODEL, DATASET = "key", "body", "model", "points"
+LAST_STEP, KEPT, VERSION_STEP = 4, 2, 1
+
+
+def live(home: Path, ledger: Ledger) -> None:
+    """Import, accept, train, publish, finish, delete; goes on where an earlier life ended."""
+    store = Store(home)
+    with ledger.promise("content", True):
+        _import(store, None)
+    with ledger.promise("dataset", True):
+        _import(store, DATASET)
+    job = _accept(store, ledger)
+    with job.locked() as record, ledger.promise("status", "running"):
+        job.change(record, status="running")
+    _train(store, job, ledger)
+    with job.locked() as record, ledger.promise("status", "succeeded"):
+        job.change(record, status="succeeded")
+    with ledger.promise("dataset", None), ledger.promise("content", None):
+        store.datasets.delete(store.datasets.id_of(DATASET))
+
+
+def observe(home: Path) -> dict[str, Any]:
+    """What a process that starts now finds, by subject of the ledger.
+
+    Raises:
+        Exception: any, when something visible is not whole.
+    """
+    sweep(home)
+    store = Store(home)
+    jobs = store.jobs.all()
+    for job in jobs:
+        _require_whole(job)
+    datasets = [open_packed(path) for path in (home / "datasets").glob("ds_*")]
+    for dataset in datasets:
+        dataset.verify()
+        Image.open(dataset.directory / "preview.png").load()
+    (job,) = jobs or [None]
+    newest = job.newest_sound_checkpoint() if job else None
+    return {
+        "content": True if datasets else None,
+        "dataset": _dataset(store),
+        "key": _key(store),
+        "status": job.record().status if job else None,
+        "epoch": len(job.epochs()) or None if job else None,
+        "checkpoint": newest.step if newest else None,
+        "version": _version(store, job),
+    }
+
+
+def tensors_at(step: int) -> dict[str, dict[str, torch.Tensor]]:
+    """What the checkpoint of a step holds."""
+    return {
+        "generator": {"weight": torch.full((3,), float(step))},
+        "training": {"moment": torch.full((5,), step * 0.1)},
+    }
+
+
+def commit_at(path: Path, step: int) -> Checkpoint:
+    """Commit the checkpoint of a step; equal steps give equal bytes."""
+    environment = Environment(torch="2", device="cpu", threads=1, precision="float32")
+    manifest = Manifest(
+        job="job_" + "0" * 26,
+        epoch=1,
+        step=step,
+        images_seen=step * 8,
+        created_at="2026-01-01T00:00:00.000Z",
+        environment=environment,
+    )
+    return commit(path, tensors_at(step), CONFIG, manifest)
+
+
+def _import(store: Store, name: str | None) -> None:
+    points = np.arange(12, dtype=np.float32).reshape(6, 2)
+    chunk = Chunk(points, None, "float32")
+    stream = ItemStream(PointFacts(2), len(points), (), lambda: iter([chunk]), DEFAULT_LIMITS)
+
+    def pack_here(_upload: Path, _labels: None, directory: Path, *_: Any, **__: Any) -> Any:
+        return pack(stream, directory)
+
+    # In this process rather than in a child, so that it can be recorded.
+    with mock.patch("worker.store.datasets.import_file", pack_here):
+        store.datasets.import_upload(Path("points.npy"), None, None, name, 1)
+
+
+def _accept(store: Store, ledger: Ledger) -> Job:
+    with ledger.promise("key", True), store.idempotency.lock(KEY):
+        job_id = _job_id(store)
+    with ledger.promise("status", "queued"), suppress(FileExistsError):
+        store.jobs.create(CONFIG, JobRecord(id=job_id, recipe="points"))
+    return store.jobs.get(job_id)
+
+
+def _job_id(store: Store) -> str:
+    chosen = "job_" + "0" * 26
+    with mock.patch("worker.store.idempotency.new_id", lambda _prefix: chosen):
+        return store.idempotency.job_id(KEY, FINGERPRINT)
+
+
+def _train(store: Store, job: Job, ledger: Ledger) -> None:
+    newest = job.newest_sound_checkpoint()
+    start = newest.step if newest else 0
+    with ledger.promise("epoch", len(job.epochs()) + 1):
+        epoch = job.claim_epoch(start)
+    for step in range(start + 1, LAST_STEP + 1):
+        with ledger.promise("checkpoint", step):
+            checkpoint = commit_at(epoch.checkpoint_path(step), step)
+        replace_json(job.path / "progress.json", {"step": step}, durable=False)
+        if step == VERSION_STEP:
+            with ledger.promise("version", checkpoint.digest):
+                store.models.add_version(MODEL, job.id, step, checkpoint.digest)
+        for old in job.checkpoints()[:-KEPT]:
+            if old.step not in store.models.steps_in_use(job.id):
+                remove_directory(old.path)
+
+
+def _require_whole(job: Job) -> None:
+    assert job.config() == CONFIG
+    for checkpoint in job.checkpoints():
+        checkpoint.verify()
+        for name, expected in tensors_at(checkpoint.step).items():
+            found = checkpoint.tensors(name)
+            assert found.keys() == expected.keys()
+            assert all(torch.equal(found[key], expected[key]) for key in expected)
+
+
+def _dataset(store: Store) -> bool | None:
+    for entry in store.datasets.names().values():
+        assert open_packed(store.datasets.get(entry).directory).manifest.id == entry
+    return True if DATASET in store.datasets.names() else None
+
+
+def _key(store: Store) -> bool | None:
+    found = [read_json(path) for path in (store.home / "idempotency").glob("*.json")]
+    assert found in ([], [{"fingerprint": FINGERPRINT, "job": "job_" + "0" * 26}])
+    return True if found else None
+
+
+def _version(store: Store, job: Job | None) -> str | None:
+    try:
+        version = store.models.get(MODEL).version(None)
+    except NotFound:
+        return None
+    assert job is not None
+    checkpoint = job.checkpoint_by_digest(version.step, version.checkpoint)
+    assert checkpoint is not None, "a version without its checkpoint"
+    checkpoint.verify()
+    return version.checkpoint

@@ -1,0 +1,66 @@
+"""Removes what dead processes left half done."""
+
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import chain
+from pathlib import Path
+
+from worker.store.files import maker_of
+
+# Whether a process of another machine lives cannot be seen; nothing is under way for this long.
+_FOREIGN_SECONDS = 3600
+# Where temporary names are made. What lies inside checkpoints and datasets is never looked at.
+_PLACES = (
+    "uploads",
+    "datasets",
+    "datasets/names",
+    "models",
+    "idempotency",
+    "jobs",
+    "jobs/*",
+    "jobs/*/epochs",
+    "jobs/*/epochs/*",
+    "jobs/*/epochs/*/previews",
+    "jobs/*/epochs/*/checkpoints",
+)
+
+
+def sweep(home: Path) -> int:
+    """Remove temporary files and directories whose makers are dead. Returns how many.
+
+    What cannot be removed is left for the next time.
+    """
+    count = 0
+    for path in _temporaries(home.resolve()):
+        if _is_left_over(path):
+            with suppress(OSError):
+                _remove(path)
+                count += 1
+    return count
+
+
+def _temporaries(home: Path) -> Iterator[Path]:
+    for directory in chain([home], *map(home.glob, _PLACES)):
+        # A link may lead anywhere, so nothing behind one is ours to remove.
+        if directory.is_dir() and directory.resolve() == directory:
+            yield from [path for path in directory.iterdir() if maker_of(path.name)]
+
+
+def _is_left_over(path: Path) -> bool:
+    maker = maker_of(path.name)
+    if maker is None:
+        return False
+    if maker.is_here:
+        return maker.is_gone
+    with suppress(OSError):
+        return time.time() - path.lstat().st_mtime > _FOREIGN_SECONDS
+    return False
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
