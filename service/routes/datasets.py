@@ -76,7 +76,9 @@ def get_dataset(reference: str, store: StoreDep) -> dict[str, Any]:
 )
 def preview(reference: str, store: StoreDep) -> FileResponse:
     """A picture of some items."""
-    return FileResponse(store.datasets.get(reference).directory / "preview.png")
+    path = store.datasets.get(reference).directory / "preview.png"
+    # Looked for here: one that is gone is no bug.
+    return FileResponse(path, stat_result=path.stat())
 
 
 @router.delete("/{reference}", status_code=204)
