@@ -1,5 +1,6 @@
 """The application: routes, what surrounds them, and what they share."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -32,6 +33,7 @@ from service.telemetry import JobsCollector, Telemetry
 from worker.queue import Dispatcher
 from worker.settings import Settings
 from worker.store import Store
+from worker.store.sweep import sweep
 
 ROUTERS: tuple[APIRouter, ...] = (
     datasets.router,
@@ -54,6 +56,8 @@ def create_app(settings: Settings, redis_url: str) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         settings.home.mkdir(parents=True, exist_ok=True)
+        # What processes that were killed left half done.
+        await asyncio.to_thread(sweep, settings.home)
         app.state.settings = settings
         app.state.store = store
         app.state.registry = registry

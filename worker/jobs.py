@@ -129,7 +129,10 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 def _play(settings: Settings, job: Job, claim: Claim, interrupted: threading.Event) -> Outcome:
     torch.set_num_threads(settings.train_threads)
-    store, config = Store(settings.home), job.config()
+    store, config, model = Store(settings.home), job.config(), job.record().model
+    if model:
+        # Whoever accepted the job may have died before this.
+        store.models.add_job(model, job.id)
     dataset = store.datasets.get(config.dataset)
     dataset.verify()
     device = choose_device(settings.device)

@@ -1,7 +1,6 @@
 """Datasets: import, look at, delete."""
 
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from service.pages import listing
 from service.problems import FieldError, Problem, body_problem
 from service.schemas import Listing
 from worker.names import is_name
+from worker.store.files import temporary_file
 
 router = APIRouter(prefix="/datasets", tags=["datasets"])
 
@@ -42,7 +42,6 @@ def add_dataset(
     """Import a dataset. The same content is stored once: it answers 200 and the same id."""
     _check_name(name)
     directory = store.home / "uploads"
-    directory.mkdir(parents=True, exist_ok=True)
     with _place(imports), ExitStack() as stack:
         upload, upload_labels = (
             stack.enter_context(_spooled(given, directory)) if given else None
@@ -77,7 +76,9 @@ def get_dataset(reference: str, store: StoreDep) -> dict[str, Any]:
 )
 def preview(reference: str, store: StoreDep) -> FileResponse:
     """A picture of some items."""
-    return FileResponse(store.datasets.get(reference).directory / "preview.png")
+    path = store.datasets.get(reference).directory / "preview.png"
+    # Looked for here: one that is gone is no bug.
+    return FileResponse(path, stat_result=path.stat())
 
 
 @router.delete("/{reference}", status_code=204)
@@ -132,7 +133,7 @@ def _place(imports: BoundedSemaphore) -> Iterator[None]:
 @contextmanager
 def _spooled(upload: UploadFile, directory: Path) -> Iterator[Path]:
     """A file of our own with the upload's bytes; the name it came with is not used."""
-    with tempfile.NamedTemporaryFile(dir=directory) as target:
+    with temporary_file(directory) as target:
         shutil.copyfileobj(upload.file, target, 1 << 20)
         target.flush()
         yield Path(target.name)

@@ -78,6 +78,7 @@ def test_of_a_half_upload_and_a_half_import_nothing_is_seen_after_a_kill(
             wait_until(lambda: list(api.home.glob("datasets/.*import*")), "an import")
             api.restart()
     assert datasets(api) == before
+    assert not [*api.home.glob("uploads/*"), *api.home.glob("datasets/.*import*")]
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])

@@ -4,6 +4,7 @@ import gzip
 import io
 import struct
 import zipfile
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -101,6 +102,13 @@ def test_a_dataset_in_use_is_kept(client: TestClient, folders: dict[str, Any]) -
     problem = assert_problem(client.delete("/datasets/folders"), 409, "dataset-in-use")
     assert job.json()["id"] in problem["detail"]
     client.post(f"/jobs/{job.json()['id']}/cancel")
+
+
+def test_a_preview_that_is_gone_is_not_found(fresh: TestClient, tmp_path: Path) -> None:
+    dataset_id = fresh.get("/datasets/ring").json()["id"]
+    assert fresh.get("/datasets/ring/preview").status_code == 200
+    (tmp_path / "home" / "datasets" / dataset_id / "preview.png").unlink()
+    assert_problem(fresh.get("/datasets/ring/preview"), 404, "not-found")
 
 
 def test_built_in_datasets_are_listed_and_stay(client: TestClient) -> None:

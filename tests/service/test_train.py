@@ -69,7 +69,7 @@ def test_without_a_queue_a_job_is_accepted_onto_disk(tmp_path: Path) -> None:
         answer = post(client, {"dataset": "ring"})
         assert answer.status_code == 202
         job_id = answer.json()["id"]
-        assert [job.id for job, _ in Store(tmp_path).jobs.unfinished()] == [job_id]
+        assert Store(tmp_path).jobs.get(job_id).record().status == "queued"
         page = client.get(f"/jobs/{job_id}/events", headers={"Accept": "application/json"})
         assert page.json()["data"][-1]["data"] == {"code": "queue-unavailable"}
 

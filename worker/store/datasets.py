@@ -156,7 +156,7 @@ class Datasets:
 
         Nothing may be added or named inside: that takes the same lock.
         """
-        self._directory.mkdir(parents=True, exist_ok=True)
+        ensure_directory(self._directory)
         with FileLock(self._directory / ".lock"):
             yield
 

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ganmodels.config import TrainConfig
 from worker.errors import Conflict, NotFound, Unavailable
 from worker.names import is_id
+from worker.store import disk
 from worker.store.checkpoints import Checkpoint, CheckpointCorrupt, directory_name
 from worker.store.claims import Claim
 from worker.store.epochs import Epoch, Loss, all_epochs
@@ -167,10 +168,12 @@ class Job:
     def want_stop(self, stop: Stop | None) -> None:
         """Ask the trainer to save and leave, or take the wish back."""
         path = self.path / "stop"
-        if stop is None:
-            path.unlink(missing_ok=True)
-        else:
+        if stop is not None:
             replace_file(path, stop.encode())
+        elif path.exists():
+            disk.remove_file(path)
+            # A wish that comes back after a power cut would stop the next attempt.
+            disk.sync_directory(self.path)
 
     def claim(self) -> Claim | None:
         """The right to train the job now; None when there is nothing to train any more.
@@ -294,7 +297,7 @@ class Job:
         damaged: dict[Checkpoint, str] = {}
         for checkpoint in reversed(self.checkpoints()):
             try:
-                checkpoint.verify()
+                self._verify(checkpoint)
             except CheckpointCorrupt as error:
                 damaged[checkpoint] = str(error)
             else:
@@ -304,6 +307,12 @@ class Job:
             # They stay where they are: the next attempt must come to the same verdict.
             raise CheckpointCorrupt("no checkpoint of this job is sound")
         return None
+
+    def _verify(self, checkpoint: Checkpoint) -> None:
+        checkpoint.verify()
+        epoch = int(checkpoint.path.parent.parent.name)
+        if (checkpoint.manifest.job, checkpoint.manifest.epoch) != (self.id, epoch):
+            raise CheckpointCorrupt(f"{checkpoint.path.name}: it belongs to another attempt")
 
     def checkpoint_by_digest(self, step: int, digest: str) -> Checkpoint | None:
         """The very checkpoint of a digest, also if a later attempt made its step again."""
@@ -350,9 +359,10 @@ class Jobs:
         with new_directory(path) as directory:
             write_durably(directory / "config.json", config.model_dump_json(indent=1).encode())
             write_durably(directory / "job.json", record.model_dump_json(indent=1).encode())
-        job = Job(path)
-        job.events.append("job.status", {"status": "queued", "error": None})
-        return job
+            # Whoever sees the job sees how its history begins.
+            told = {"status": "queued", "error": None, "reason": None}
+            EventLog(directory / "events.jsonl").append("job.status", told)
+        return Job(path)
 
     def get(self, job_id: str) -> Job:
         """The job of an id.
@@ -366,8 +376,12 @@ class Jobs:
         return Job(path)
 
     def exists(self, job_id: str) -> bool:
-        """Whether there is a job of this id, which must be one of ours."""
-        return (self._directory / job_id).is_dir()
+        """Whether there is a job of this id, which must be one of ours; then it is on disk."""
+        if not (self._directory / job_id).is_dir():
+            return False
+        # Who made it may have died before it was on disk; the answer is to last.
+        disk.sync_directory(self._directory)
+        return True
 
     def all(self) -> list[Job]:
         """All jobs, newest first."""
@@ -406,7 +420,7 @@ class Jobs:
 
     def users_of(self, dataset: str) -> list[Job]:
         """Unfinished jobs that train on a dataset."""
-        return [job for job, _ in self.unfinished() if job.config().dataset == dataset]
+        return [job for job, _ in self.unfinished() if _trains_on(job, dataset)]
 
     def delete(self, job: Job) -> None:
         """Remove a job and all it made."""
@@ -423,3 +437,10 @@ def _readable(job: Job) -> JobRecord | None:
     except JobCorrupt:
         log.error("%s cannot be read; it is left out", job.path)
         return None
+
+
+def _trains_on(job: Job, dataset: str) -> bool:
+    try:
+        return job.config().dataset == dataset
+    except (FileNotFoundError, JobCorrupt):
+        return False

@@ -78,7 +78,8 @@ class Models:
     def add_job(self, name: str, job_id: str) -> None:
         """Note that a job trains for a model; the model is made if it is new."""
         with self._locked(name) as model:
-            self._save(model.model_copy(update={"jobs": (*model.jobs, job_id)}))
+            if job_id not in model.jobs:
+                self._save(model.model_copy(update={"jobs": (*model.jobs, job_id)}))
 
     def add_version(self, name: str, job_id: str, step: int, checkpoint: str) -> Version:
         """A new version that points at a checkpoint, named by its digest, or the one that does."""
