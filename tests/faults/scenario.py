@@ -93,6 +93,15 @@ def commit_at(path: Path, step: int) -> Checkpoint:
     return commit(path, tensors_at(step), CONFIG, manifest)
 
 
+def job_with_checkpoints(home: Path, *steps: int) -> Job:
+    """A job whose one attempt has sound checkpoints at these steps."""
+    job = Store(home).jobs.create(CONFIG, JobRecord(recipe="points"))
+    epoch = job.claim_epoch(0)
+    for step in steps:
+        commit_at(epoch.checkpoint_path(step), step).verify()
+    return job
+
+
 def _import(store: Store, name: str | None) -> None:
     points = np.arange(12, dtype=np.float32).reshape(6, 2)
     chunk = Chunk(points, None, "float32")
