@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from hashlib import sha256
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import NamedTuple
 
 from tests.faults.filesystem import (
@@ -131,14 +131,22 @@ def leave_out_syncs_after_a_kill(seed: int) -> MutationReport:
 def effective_syncs(trace: Trace) -> list[int]:
     """The syncs that had something to write that was kept, by the number of their operation."""
     system, found = FileSystem(), []
-    removed = [each.arguments[0] for each in trace.operations if each.name == "remove"]
+    worthless = _worthless(trace.operations)
     for index, operation in enumerate(trace.operations):
         path = operation.arguments[0]
-        # What was removed under the name it was made with was never relied on.
-        if operation.name == "sync" and not any(path.is_relative_to(gone) for gone in removed):
+        if operation.name == "sync" and not any(path.is_relative_to(each) for each in worthless):
             found += [index] if system.has_news(path) else []
         operation.apply(system)
     return found
+
+
+def _worthless(operations: list[Operation]) -> list[PurePath]:
+    """What was removed under the name it was made with, or holds files that were never synced."""
+    removed = [each.arguments[0] for each in operations if each.name == "remove"]
+    synced = {each.arguments[0] for each in operations if each.name == "sync"}
+    written = [each.arguments[0] for each in operations if each.name == "write"]
+    kept = {path.parent for path in written if path in synced}
+    return removed + [path.parent for path in written if path.parent not in kept]
 
 
 def _noticed(trace: Trace, index: int, seed: int) -> bool:

@@ -35,10 +35,8 @@ def live(home: Path, ledger: Ledger) -> None:
     with ledger.promise("dataset", True):
         _import(store, DATASET)
     job = _accept(store, ledger)
-    epochs = len(job.epochs())
-    with ledger.promise("status", "running"), ledger.promise("epoch", epochs + 1):
-        claim = job.claim()
-    assert claim is not None
+    with ledger.promise("status", "running"):
+        claim = _claim(job, ledger)
     with claim:
         _train(store, job, claim, ledger)
         with ledger.promise("status", "succeeded"):
@@ -68,8 +66,9 @@ def observe(home: Path) -> dict[str, Any]:
         "content": True if datasets else None,
         "dataset": _dataset(store),
         "key": _key(store),
-        "status": job.record().status if job else None,
+        "status": job.record().status if job and job.progress() == {} else None,
         "epoch": len(job.epochs()) or None if job else None,
+        "start": _start(job) if job else None,
         "checkpoint": newest.step if newest else None,
         "version": _version(store, job),
     }
@@ -86,15 +85,28 @@ def tensors_at(step: int) -> dict[str, dict[str, torch.Tensor]]:
 def commit_at(path: Path, step: int) -> Checkpoint:
     """Commit the checkpoint of a step; equal steps give equal bytes."""
     environment = Environment(torch="2", device="cpu", threads=1, precision="float32")
+    job, _epochs, epoch, _checkpoints, _name = ("/" * 5 + str(path)).split("/")[-5:]
     manifest = Manifest(
-        job="job_" + "0" * 26,
-        epoch=1,
+        job=job,
+        epoch=int(epoch) if epoch.isdigit() else 0,
         step=step,
         images_seen=step * 8,
         created_at="2026-01-01T00:00:00.000Z",
         environment=environment,
     )
     return commit(path, tensors_at(step), CONFIG, manifest)
+
+
+def job_with_checkpoints(home: Path, *steps: int) -> Job:
+    """A job whose one attempt has sound checkpoints at these steps."""
+    job = Store(home).jobs.create(CONFIG, JobRecord(recipe="points"))
+    claim = job.claim()
+    assert claim is not None
+    with claim:
+        claim.begin(0)
+        for step in steps:
+            commit_at(claim.epoch.checkpoint_path(step), step).verify()
+    return job
 
 
 def _import(store: Store, name: str | None) -> None:
@@ -129,10 +141,25 @@ def _job_id(store: Store) -> str:
         return store.idempotency.recall(KEY, FINGERPRINT).job_id
 
 
+def _claim(job: Job, ledger: Ledger) -> Claim:
+    """An epoch that was claimed stays so, whatever becomes of the rest."""
+    make = Claim.make
+
+    def make_and_promise(directory: Path, number: int) -> Claim:
+        with ledger.promise("epoch", number):
+            return make(directory, number)
+
+    with mock.patch.object(Claim, "make", make_and_promise):
+        claim = job.claim()
+    assert claim is not None
+    return claim
+
+
 def _train(store: Store, job: Job, claim: Claim, ledger: Ledger) -> None:
     newest = job.newest_sound_checkpoint()
     start = newest.step if newest else 0
-    claim.begin(start)
+    with ledger.promise("start", start):
+        claim.begin(start)
     epoch = claim.epoch
     for step in range(start + 1, LAST_STEP + 1):
         with ledger.promise("checkpoint", step):
@@ -154,6 +181,11 @@ def _require_whole(job: Job) -> None:
             found = checkpoint.tensors(name)
             assert found.keys() == expected.keys()
             assert all(torch.equal(found[key], expected[key]) for key in expected)
+
+
+def _start(job: Job) -> int | None:
+    """The step from which the last attempt that began went on."""
+    return next((e.start for e in reversed(job.epochs()) if e.start is not None), None)
 
 
 def _dataset(store: Store) -> bool | None:

@@ -30,6 +30,7 @@ def test_a_life_of_the_store_is_recorded_to_its_end():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_nothing_acknowledged_is_lost_in_ten_thousand_states():
     report = explore(states=10_000, seed=SEED, killed_lives=12)
     assert report.violations == [], f"FAULT_SEED={SEED}"

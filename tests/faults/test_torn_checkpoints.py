@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.scenario import commit_at
-from tests.faults.torn import NEWER, OLDER, cut_files, flip_bits, is_sound, job_with_two_checkpoints
+from tests.faults.scenario import commit_at, job_with_checkpoints
+from tests.faults.torn import NEWER, OLDER, cut_files, flip_bits, is_sound
 from worker.store.checkpoints import Checkpoint, CheckpointCorrupt
 
 SEED = int(os.environ.get("FAULT_SEED", random.SystemRandom().randrange(1 << 32)))
@@ -23,7 +23,7 @@ FILES = [
 
 @pytest.fixture
 def checkpoints(tmp_path) -> tuple[Path, Path]:
-    job = job_with_two_checkpoints(tmp_path)
+    job = job_with_checkpoints(tmp_path, OLDER, NEWER)
     return job.checkpoint(OLDER).path, job.checkpoint(NEWER).path
 
 

@@ -6,10 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.faults.scenario import CONFIG, commit_at
-from worker.store import Store
+from tests.faults.scenario import job_with_checkpoints
 from worker.store.checkpoints import Checkpoint, CheckpointCorrupt
-from worker.store.jobs import Job, JobRecord
 
 OLDER, NEWER = 1, 2
 BITS_PER_BYTE = 8
@@ -21,18 +19,6 @@ class Report(NamedTuple):
     trials: int
     detected: int
     fell_back: int
-
-
-def job_with_two_checkpoints(home: Path) -> Job:
-    """A job whose two checkpoints are sound."""
-    job = Store(home).jobs.create(CONFIG, JobRecord(recipe="points"))
-    claim = job.claim()
-    assert claim is not None
-    with claim:
-        claim.begin(0)
-        for step in (OLDER, NEWER):
-            commit_at(claim.epoch.checkpoint_path(step), step).verify()
-    return job
 
 
 def flip_bits(home: Path, trials: int, seed: int) -> Report:
@@ -60,7 +46,7 @@ def cut_files(home: Path, trials: int, seed: int) -> Report:
 
 
 def _damage(home: Path, damages: list[Callable[[Path], None]], chance: random.Random) -> Report:
-    job = job_with_two_checkpoints(home)
+    job = job_with_checkpoints(home, OLDER, NEWER)
     newest = job.checkpoint(NEWER)
     assert newest is not None
     kept = shutil.copytree(newest.path, home / "kept")

@@ -44,11 +44,6 @@ def maker_of(name: str) -> ProcessIdentity | None:
     return ProcessIdentity.parse(match["maker"]) if match else None
 
 
-def fsync_directory(directory: Path) -> None:
-    """Make what a directory lists durable, whoever made it."""
-    disk.sync_directory(directory)
-
-
 def ensure_directory(path: Path) -> None:
     """Make a directory and those above it, if need be; they are on disk when this returns."""
     if not path.is_dir():

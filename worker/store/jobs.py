@@ -188,9 +188,17 @@ class Job:
                 raise Conflict("job-running", "another process trains this job")
             epochs = self.epochs()
             claim = Claim.make(self.path / "epochs", epochs[-1].number + 1 if epochs else 1)
-            started = record.started_at or now()
-            attempt = claim.epoch.number
-            self.change(record, status="running", attempt=attempt, started_at=started, error=None)
+            try:
+                self.change(
+                    record,
+                    status="running",
+                    attempt=claim.epoch.number,
+                    started_at=record.started_at or now(),
+                    error=None,
+                )
+            except BaseException:
+                claim.release()
+                raise
             return claim
 
     def settle(self, claim: Claim, status: Status, error: JobError | None) -> None:
