@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.fault_lab.kills import kills
+from benchmarks.fault_lab.redis_faults import redis_faults
 from benchmarks.fault_lab.report import Figure, Report, row
 from benchmarks.fault_lab.task import CHECKPOINT_STEPS, QUICK_STEPS, STEPS
 from benchmarks.fault_lab.terminations import terminations
@@ -52,6 +53,7 @@ class Section(NamedTuple):
 SECTIONS = {
     "kills": Section(partial(kills, 200), partial(kills, 6, steps=QUICK_STEPS)),
     "sigterm": Section(partial(terminations, 30), partial(terminations, 4, steps=QUICK_STEPS)),
+    "redis": Section(partial(redis_faults, 5), partial(redis_faults, 1, steps=QUICK_STEPS)),
 }
 
 
