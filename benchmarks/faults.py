@@ -24,6 +24,7 @@ from rich.table import Table
 
 from benchmarks.fault_lab.contention import contention
 from benchmarks.fault_lab.divergence import divergence
+from benchmarks.fault_lab.frozen import frozen
 from benchmarks.fault_lab.kills import kills
 from benchmarks.fault_lab.redis_faults import redis_faults
 from benchmarks.fault_lab.report import Figure, Report, row
@@ -57,6 +58,7 @@ SECTIONS = {
     "sigterm": Section(partial(terminations, 30), partial(terminations, 4, steps=QUICK_STEPS)),
     "redis": Section(partial(redis_faults, 5), partial(redis_faults, 1, steps=QUICK_STEPS)),
     "two-workers": Section(partial(contention, 200), partial(contention, 10)),
+    "frozen": Section(partial(frozen, 10), partial(frozen, 1, steps=STEPS // 2)),
     "nan": Section(partial(divergence, 100), partial(divergence, 5)),
 }
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import httpx2
 
 from benchmarks.fault_lab.outcome import written_rows
-from benchmarks.fault_lab.service import Ringside
+from benchmarks.fault_lab.service import Service
 from worker.store.jobs import Job, Jobs
 
 _RUNNABLE = ("queued", "running")
@@ -34,7 +34,7 @@ class Audit(NamedTuple):
 class Ledger:
     """Sends requests for trainings and writes down what is said about them."""
 
-    def __init__(self, service: Ringside) -> None:
+    def __init__(self, service: Service) -> None:
         self._service = service
         self._path = service.home / "ledger.jsonl"
 
@@ -73,7 +73,7 @@ class Ledger:
             os.fsync(file.fileno())
 
 
-def audit(service: Ringside) -> Audit:
+def audit(service: Service) -> Audit:
     """Hold the ledger against the disk. A job that still waits or runs is not lost."""
     entries = Ledger(service).entries()
     acknowledged = [entry["job"] for entry in entries if entry["job"]]

@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -34,12 +34,25 @@ def tree(root: int) -> dict[int, Process]:
     return found
 
 
-def children_of(
-    processes: Mapping[int, Process], parents: Iterable[int], argument: str
-) -> list[int]:
-    """The direct children of some processes whose command line names an argument."""
-    among = set(parents)
-    return [p.pid for p in processes.values() if p.parent in among and argument in p.command]
+def children_of(root: int, argument: str) -> list[int]:
+    """The direct children of a process whose command line names an argument."""
+    return [p.pid for p in tree(root).values() if p.parent == root and argument in p.command]
+
+
+def slots_below(root: int) -> list[int]:
+    """Worker processes that a supervisor keeps."""
+    found = _with_slots_command(root)
+    return [pid for pid, parent in found.items() if parent not in found]
+
+
+def trainers_below(root: int) -> list[int]:
+    """Processes that train now: forked by a worker process, so their command is the same."""
+    found = _with_slots_command(root)
+    return [pid for pid, parent in found.items() if parent in found]
+
+
+def _with_slots_command(root: int) -> dict[int, int]:
+    return {p.pid: p.parent for p in tree(root).values() if "-m worker.slot" in p.command}
 
 
 def is_alive(pid: int) -> bool:

@@ -11,23 +11,40 @@ from pathlib import Path
 
 import httpx2
 
-from benchmarks.fault_lab.processes import children_of, kill, tree
+from benchmarks.fault_lab.processes import children_of, kill, slots_below, trainers_below, tree
 from benchmarks.fault_lab.waiting import Stuck, wait_until
 from worker.processes import start
 from worker.store.jobs import Job
 
 ROOT = Path(__file__).resolve().parents[2]
 _UP, _START_SECONDS, _STOP_SECONDS = "Ringside is up: ", 120.0, 130.0
+# The code of this very tree, on one thread, wherever a process is started.
+ENVIRONMENT = {
+    "RINGSIDE_TRAIN_THREADS": "1",
+    "RINGSIDE_DEVICE": "cpu",
+    "PYTHONPATH": str(ROOT),
+}
 
 
-class Ringside:
+class Service:
+    """A home, and an API that serves it."""
+
+    def __init__(self, home: Path, url: str = "") -> None:
+        self.home = home
+        self.client = httpx2.Client(base_url=url, timeout=60, trust_env=False)
+
+    def job(self, job_id: str) -> Job:
+        """A job's directory, which can be read whatever has become of the processes."""
+        return Job(self.home / "jobs" / job_id)
+
+
+class Ringside(Service):
     """A home, and the ``ringside up`` that works in it now."""
 
     def __init__(self, home: Path, **variables: str) -> None:
-        self.home, self._variables = home, variables
-        self.log = home / "up.log"
+        super().__init__(home)
+        self.log, self._variables = home / "up.log", variables
         self._process: subprocess.Popen[bytes] | None = None
-        self.client = httpx2.Client()
 
     def start(self) -> None:
         """Start it and wait until API, Redis and worker answer.
@@ -37,11 +54,9 @@ class Ringside:
         """
         self.log.unlink(missing_ok=True)
         variables = {
+            **ENVIRONMENT,
             "RINGSIDE_HOME": str(self.home),
             "RINGSIDE_PORT": "0",
-            "RINGSIDE_TRAIN_THREADS": "1",
-            "RINGSIDE_DEVICE": "cpu",
-            "PYTHONPATH": str(ROOT),
             **self._variables,
         }
         command = [sys.executable, "-m", "service.cli", "up"]
@@ -69,30 +84,19 @@ class Ringside:
 
     def part(self, argument: str) -> int:
         """A child of ``ringside up``, by an argument of its command: api, worker, redis-server."""
-        return wait_until(
-            lambda: next(iter(children_of(tree(self.pid), [self.pid], argument)), None), argument
-        )
+        return wait_until(lambda: next(iter(children_of(self.pid, argument)), None), argument)
 
     def slots(self) -> list[int]:
         """The worker processes that the supervisor keeps."""
-        below = tree(self.pid)
-        supervisors = children_of(below, [self.pid], "service.cli worker")
-        return children_of(below, supervisors, "worker.slot")
+        return slots_below(self.pid)
 
     def trainers(self) -> list[int]:
-        """The processes that train now: forked by a worker process."""
-        below = tree(self.pid)
-        supervisors = children_of(below, [self.pid], "service.cli worker")
-        slots = children_of(below, supervisors, "worker.slot")
-        return children_of(below, slots, "worker.slot")
+        """The processes that train now."""
+        return trainers_below(self.pid)
 
     def everything(self) -> list[int]:
         """``ringside up`` and all below it."""
         return [self.pid, *tree(self.pid)]
-
-    def job(self, job_id: str) -> Job:
-        """A job's directory, which can be read whatever has become of the processes."""
-        return Job(self.home / "jobs" / job_id)
 
     def stop(self) -> int:
         """SIGTERM, and wait: the exit status."""
