@@ -26,7 +26,15 @@ from worker.store.jobs import Job
 
 LEASE_SECONDS = 3
 # Processes of another namespace count as those of another machine: they cannot be killed.
-ELSEWHERE = "unshare --user --map-root-user --pid --fork --kill-child --mount-proc".split()
+ELSEWHERE = [
+    "unshare",
+    "--user",
+    "--map-root-user",
+    "--pid",
+    "--fork",
+    "--kill-child",
+    "--mount-proc",
+]
 _HERE: tuple[str, ...] = ()
 
 
