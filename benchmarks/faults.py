@@ -26,8 +26,11 @@ from benchmarks.fault_lab.contention import contention
 from benchmarks.fault_lab.divergence import divergence
 from benchmarks.fault_lab.frozen import frozen
 from benchmarks.fault_lab.kills import kills
+from benchmarks.fault_lab.load import load
+from benchmarks.fault_lab.random_kills import random_kills
 from benchmarks.fault_lab.redis_faults import redis_faults
 from benchmarks.fault_lab.report import Figure, Report, row
+from benchmarks.fault_lab.slow_disk import slow_disk
 from benchmarks.fault_lab.task import CHECKPOINT_STEPS, QUICK_STEPS, STEPS
 from benchmarks.fault_lab.terminations import terminations
 from benchmarks.fault_lab.waiting import Stuck
@@ -59,6 +62,9 @@ SECTIONS = {
     "redis": Section(partial(redis_faults, 5), partial(redis_faults, 1, steps=QUICK_STEPS)),
     "two-workers": Section(partial(contention, 200), partial(contention, 10)),
     "frozen": Section(partial(frozen, 10), partial(frozen, 1, steps=STEPS // 2)),
+    "queue-1000": Section(partial(load, 1000), partial(load, 40)),
+    "slow-disk": Section(partial(slow_disk, 3), partial(slow_disk, 1, steps=STEPS)),
+    "goodput": Section(partial(random_kills, 30), partial(random_kills, 2, every_seconds=30)),
     "nan": Section(partial(divergence, 100), partial(divergence, 5)),
 }
 

@@ -100,9 +100,14 @@ def seconds_per_step(epochs: list[Epoch]) -> float:
     for epoch in epochs:
         rows = written_rows(epoch)
         for row, following in itertools.pairwise(rows):
-            seconds = _seconds(following["at"]) - _seconds(row["at"])
+            seconds = seconds_at(following) - seconds_at(row)
             paces.append(seconds / (following["step"] - row["step"]))
     return median(paces) if paces else 0.0
+
+
+def seconds_at(row: dict[str, Any]) -> float:
+    """When a row of metrics was written, in seconds since 1970."""
+    return _seconds(row["at"])
 
 
 def _seconds(text: str) -> float:

@@ -97,3 +97,12 @@ def _read(pid: int) -> Process | None:
     except OSError:
         return None
     return Process(pid, int(fields[1]), fields[0], command)
+
+
+def peak_bytes(pid: int) -> int:
+    """The most memory that a process ever held; 0 when it is gone."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM")), 0)
