@@ -36,6 +36,7 @@ from benchmarks.fault_lab.terminations import terminations
 from benchmarks.fault_lab.waiting import Stuck
 
 Run = Callable[[int], Report | Iterable[Report]]
+GOODPUT_MINUTES = 30.0
 _COLUMNS = (
     "fault",
     "trials",
@@ -64,7 +65,9 @@ SECTIONS = {
     "frozen": Section(partial(frozen, 10), partial(frozen, 1, steps=STEPS // 2)),
     "queue-1000": Section(partial(load, 1000), partial(load, 40)),
     "slow-disk": Section(partial(slow_disk, 3), partial(slow_disk, 1, steps=STEPS)),
-    "goodput": Section(partial(random_kills, 30), partial(random_kills, 2, every_seconds=30)),
+    "goodput": Section(
+        partial(random_kills, GOODPUT_MINUTES), partial(random_kills, 2, every_seconds=30)
+    ),
     "nan": Section(partial(divergence, 100), partial(divergence, 5)),
 }
 
@@ -90,16 +93,21 @@ def main() -> None:
     )
     table, holds = Table(*_COLUMNS), True
     for name in arguments.sections or SECTIONS:
-        began, section = time.monotonic(), SECTIONS[name]
-        for report in reports(
-            name, section.quick if arguments.quick else section.full, arguments.seed
-        ):
+        began = time.monotonic()
+        for report in reports(name, _chosen(name, arguments), arguments.seed):
             console.print(" | ".join(row(report)), highlight=False)
             table.add_row(*row(report))
             holds = holds and (report.holds or bool(report.skipped))
         console.print(f"[dim]{name}: {time.monotonic() - began:.0f} s in all")
     console.print(table)
     raise SystemExit(not holds)
+
+
+def _chosen(name: str, arguments: argparse.Namespace) -> Run:
+    if name == "goodput" and arguments.minutes:
+        return partial(random_kills, arguments.minutes)
+    section = SECTIONS[name]
+    return section.quick if arguments.quick else section.full
 
 
 def _arguments() -> argparse.Namespace:
@@ -111,6 +119,7 @@ def _arguments() -> argparse.Namespace:
         "sections", nargs="*", metavar="SECTION", choices=[[], *SECTIONS], help=names
     )
     parser.add_argument("--quick", action="store_true", help="few trials of short jobs")
+    parser.add_argument("--minutes", type=float, help="of the section goodput")
     parser.add_argument("--seed", type=int, default=0, help="fixes the times of all faults")
     return parser.parse_args()
 

@@ -6,7 +6,9 @@ STEPS, QUICK_STEPS, CHECKPOINT_STEPS, METRICS_STEPS = 2_000, 400, 25, 5
 SEED = 11
 
 
-def common(steps: int) -> dict[str, Any]:
+def common(
+    steps: int, metrics_every: int = METRICS_STEPS, checkpoints_every: int = CHECKPOINT_STEPS
+) -> dict[str, Any]:
     """Digits, small networks: about 10 ms a step on one thread.
 
     Metrics every 5 steps show to 5 steps where an attempt was when it was killed.
@@ -20,8 +22,8 @@ def common(steps: int) -> dict[str, Any]:
         "game": {"network": {"generator_width": 4, "discriminator_width": 4}},
         "optimisation": {"precision": "float32"},
         "schedule": {
-            "metrics_every": METRICS_STEPS,
-            "checkpoints_every": CHECKPOINT_STEPS,
+            "metrics_every": metrics_every,
+            "checkpoints_every": checkpoints_every,
             "previews_every": 10**6,
         },
     }
