@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import redis
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
-from rq import Queue, Worker
+from rq import Queue, Worker, worker_registration
 from rq.job import Job as RqJob
 from rq.serializers import JSONSerializer
 from ulid import ULID
@@ -73,6 +73,11 @@ class TrainWorker(Worker):
         # RQ's notes about the job are worth nothing; they must not hold it up when Redis is away.
         _hurry(self.connection)
         super().main_work_horse(job, queue)
+
+    def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
+        """Say that it lives, also to a Redis that was wiped and knows no workers any more."""
+        super().heartbeat(timeout, pipeline)
+        worker_registration.register(self, pipeline)
 
     def handle_warm_shutdown_request(self) -> None:
         """Tell the training process to save at the next step."""

@@ -26,13 +26,15 @@ class Watch:
     def __init__(self, lease_seconds: float) -> None:
         self._lease_seconds = lease_seconds
         self._seen: dict[Path, tuple[int, float]] = {}
-        self._looked = time.monotonic()
+        self._looked, self._clock = time.monotonic(), 0.0
 
     def look(self) -> None:
-        """Begin a round. If the watcher itself was held up, what it remembers says nothing."""
+        """Begin a round. What held the watcher up may have held up those it watches.
+
+        So its own clock goes on by half a lease at most, however long the last round is ago.
+        """
         now = time.monotonic()
-        if now - self._looked > self._lease_seconds / 2:
-            self._seen.clear()
+        self._clock += min(now - self._looked, self._lease_seconds / 2)
         self._looked = now
 
     def has_lapsed(self, epoch: Epoch) -> bool:
@@ -40,9 +42,9 @@ class Watch:
         beat = epoch.beat
         seen, since = self._seen.get(epoch.path, (None, 0.0))
         if beat != seen:
-            self._seen[epoch.path] = (beat, self._looked)
+            self._seen[epoch.path] = (beat, self._clock)
             return False
-        return self._looked - since > self._lease_seconds
+        return self._clock - since > self._lease_seconds
 
 
 class Reconciler:

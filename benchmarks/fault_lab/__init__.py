@@ -1,0 +1,1 @@
+"""What breaks a running Ringside by real means, and what checks that nothing was lost."""
