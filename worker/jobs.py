@@ -25,7 +25,8 @@ from worker.storage import is_storage_trouble, loss_of_storage
 from worker.store import Store
 from worker.store.checkpoints import Checkpoint, CheckpointCorrupt, Environment
 from worker.store.claims import Claim, Fenced
-from worker.store.jobs import Job, JobError, Status
+from worker.store.jobs import Job
+from worker.store.records import JobError, Status
 
 _TOO_LARGE = "the training did not fit into memory; lower batch_size or the networks' widths"
 _STATUS_AFTER: dict[Outcome, Status] = {

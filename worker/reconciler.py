@@ -12,7 +12,8 @@ from worker.settings import Settings
 from worker.storage import has_room
 from worker.store import Store
 from worker.store.epochs import Epoch
-from worker.store.jobs import Job, JobRecord
+from worker.store.jobs import Job
+from worker.store.records import JobRecord
 from worker.store.sweep import sweep
 
 _SWEEP_SECONDS = 600.0

@@ -31,6 +31,10 @@ class NoRedis(Exception):  # noqa: N818
     """No Redis can be had; the message says what to do."""
 
 
+class RedisAway(NoRedis):
+    """The Redis that is to be used does not answer just now."""
+
+
 def find_server() -> str:
     """The path of a Redis or Valkey server of at least version 6.2.
 
@@ -52,6 +56,7 @@ def check_server(url: str) -> None:
 
     Raises:
         NoRedis: when not; the message does not repeat the address, which may hold a password.
+        RedisAway: when it does not answer.
     """
     try:
         with _client(url) as client:
@@ -62,7 +67,7 @@ def check_server(url: str) -> None:
         raise NoRedis("Redis refuses the name or password in RINGSIDE_REDIS_URL") from None
     except redis.RedisError as error:
         reason = type(error).__name__
-        raise NoRedis(f"no Redis answers at RINGSIDE_REDIS_URL ({reason}); start it") from None
+        raise RedisAway(f"no Redis answers at RINGSIDE_REDIS_URL ({reason}); start it") from None
     if _parse(version) < OLDEST_VERSION:
         raise NoRedis(f"the Redis at RINGSIDE_REDIS_URL is {version}; 6.2 or newer is needed")
 

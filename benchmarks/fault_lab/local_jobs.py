@@ -14,7 +14,8 @@ from ganmodels.recipes import settings
 from worker.jobs import train_job
 from worker.settings import Settings
 from worker.store import Store
-from worker.store.jobs import Job, JobRecord
+from worker.store.jobs import Job
+from worker.store.records import JobRecord
 
 
 def new_job(store: Store, body: dict[str, Any]) -> Job:

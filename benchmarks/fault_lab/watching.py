@@ -2,7 +2,8 @@
 
 from benchmarks.fault_lab.outcome import written_rows
 from benchmarks.fault_lab.waiting import wait_until
-from worker.store.jobs import UNFINISHED, Job
+from worker.store.jobs import Job
+from worker.store.records import UNFINISHED
 
 RECOVERY_SECONDS, END_SECONDS = 120.0, 900.0
 

@@ -8,7 +8,7 @@ from service.cli.client import reporting
 from service.cli.exits import fail
 from service.cli.parts import Parts
 from service.cli.setup import free_port, read_settings, serving_settings
-from worker.redis import NoRedis, check_server
+from worker.redis import NoRedis, RedisAway, check_server
 from worker.settings import Settings
 
 
@@ -53,7 +53,7 @@ def api() -> None:
     Example: RINGSIDE_REDIS_URL=redis://localhost ringside api
     """
     settings = serving_settings()
-    url, port = _redis_url(settings), free_port(settings)
+    url, port = _redis_url(settings, may_be_away=True), free_port(settings)
     _let_threads_sleep()
     from service.app import create_app
     from service.server import serve
@@ -85,11 +85,15 @@ def worker(
     supervise(settings, url)
 
 
-def _redis_url(settings: Settings) -> str:
+def _redis_url(settings: Settings, may_be_away: bool = False) -> str:
     if settings.redis_url is None:
         fail("set RINGSIDE_REDIS_URL, or use `ringside up`, which brings its own Redis")
     try:
         check_server(settings.redis_url)
+    except RedisAway as error:
+        if not may_be_away:
+            fail(str(error))
+        typer.echo(f"ringside: {error}; until then jobs are accepted and wait", err=True)
     except NoRedis as error:
         fail(str(error))
     return settings.redis_url

@@ -14,7 +14,8 @@ from service.problems import Problem, body_problem, parameter_problem
 from service.schemas import CheckpointView, JobView, Listing, ResumeRequest
 from worker.errors import StoreError
 from worker.store.checkpoints import Checkpoint, CheckpointCorrupt
-from worker.store.jobs import LIVE, Job, JobRecord, Status, Stop
+from worker.store.jobs import Job
+from worker.store.records import LIVE, JobRecord, Status, Stop
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 log = logging.getLogger("ringside.api")

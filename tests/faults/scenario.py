@@ -19,7 +19,8 @@ from worker.store import Store
 from worker.store.checkpoints import Checkpoint, Environment, Manifest, commit
 from worker.store.claims import Claim
 from worker.store.files import read_json, remove_directory
-from worker.store.jobs import Job, JobRecord
+from worker.store.jobs import Job
+from worker.store.records import JobRecord
 from worker.store.sweep import sweep
 
 CONFIG = config_for("points")

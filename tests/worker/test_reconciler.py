@@ -13,7 +13,7 @@ from worker.queue import Dispatcher
 from worker.reconciler import Reconciler, Watch
 from worker.store.epochs import Loss
 from worker.store.files import temporary_name
-from worker.store.jobs import JobError
+from worker.store.records import JobError
 
 LOSS = Loss(code="process-lost", detail="it ended")
 

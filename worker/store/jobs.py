@@ -12,10 +12,10 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from filelock import FileLock, Timeout
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from ganmodels.config import TrainConfig
 from worker.errors import Conflict, NotFound, Unavailable
@@ -34,51 +34,12 @@ from worker.store.files import (
     replace_json,
     write_durably,
 )
+from worker.store.records import LIVE, UNFINISHED, JobError, JobRecord, Status, Stop
 
-Status = Literal["queued", "running", "paused", "succeeded", "failed", "canceled"]
-Stop = Literal["pause", "cancel"]
-LIVE: frozenset[Status] = frozenset({"queued", "running"})
-UNFINISHED: frozenset[Status] = frozenset({"queued", "running", "paused"})
 _SETTLED_BY: dict[Stop, Status] = {"pause": "paused", "cancel": "canceled"}
 _LOCK_TIMEOUT_SECONDS = 10.0
 
 log = logging.getLogger("ringside.jobs")
-
-
-class JobError(BaseModel):
-    """Why a job failed, or why it is paused without having been asked to."""
-
-    model_config = ConfigDict(frozen=True)
-
-    code: str
-    detail: str
-    step: int | None = None
-    signal: int | None = None
-    log_tail: tuple[str, ...] = ()
-
-
-class JobRecord(BaseModel):
-    """The state of a job. ``exact``: it ends bit for bit as if it had never been interrupted."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    id: str = Field(default_factory=lambda: new_id("job"))
-    status: Status = "queued"
-    recipe: str
-    recipe_chosen: bool = False
-    model: str | None = None
-    warnings: tuple[dict[str, str], ...] = ()
-    attempt: int = 0
-    exact: bool = True
-    created_at: str = Field(default_factory=now)
-    started_at: str | None = None
-    finished_at: str | None = None
-    error: JobError | None = None
-
-    @property
-    def waits_for_storage(self) -> bool:
-        """Whether it was paused because the disk failed it, and goes on when it can."""
-        return self.status == "paused" and self.error is not None
 
 
 class JobCorrupt(Unavailable):

@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import socket
+import sys
 from urllib.parse import urlsplit
 
 import httpx2
@@ -11,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from service.cli.main import app
+from worker.processes import start, stop
 
 LONG = 10**7
 
@@ -69,10 +71,37 @@ def test_parts_alone_need_a_redis(refusal, command):
     assert "set RINGSIDE_REDIS_URL" in refusal(command)
 
 
-@pytest.mark.parametrize("command", ["api", "worker"])
-def test_an_unreachable_redis_is_one_clear_line(refusal, command):
-    line = refusal(command, RINGSIDE_REDIS_URL="redis://127.0.0.1:9")
+def test_an_unreachable_redis_is_one_clear_line(refusal):
+    line = refusal("worker", RINGSIDE_REDIS_URL="redis://127.0.0.1:9")
     assert "no Redis answers at RINGSIDE_REDIS_URL" in line
+
+
+@pytest.mark.parametrize("command", ["api", "worker"])
+def test_a_redis_url_that_is_none_is_one_clear_line(refusal, command):
+    line = refusal(command, RINGSIDE_REDIS_URL="localhost:6379")
+    assert "RINGSIDE_REDIS_URL is no address of a Redis" in line
+
+
+def test_the_api_starts_without_redis_and_says_so(new_home, wait_until):
+    home, log = new_home(), new_home() / "api.log"
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    environment = {
+        "RINGSIDE_HOME": str(home),
+        "RINGSIDE_PORT": str(port),
+        "RINGSIDE_REDIS_URL": "redis://127.0.0.1:9",
+    }
+    process = start([sys.executable, "-m", "service.cli", "api"], environment, log)
+
+    def answer() -> dict:
+        with contextlib.suppress(httpx2.TransportError):
+            return httpx2.get(f"http://127.0.0.1:{port}/readyz", trust_env=False).json()
+
+    try:
+        assert wait_until(answer, "the API")["status"] == "degraded"
+        assert "no Redis answers" in log.read_text()
+    finally:
+        stop([process], 10)
 
 
 def test_up_checks_the_redis_that_it_is_given(run_command, new_home):
