@@ -35,7 +35,7 @@ def test_nothing_is_known_of_a_process_elsewhere():
     assert not elsewhere.kill()
 
 
-def test_a_process_that_was_killed_is_gone_before_its_parent_has_noticed():
+def test_a_process_that_was_killed_is_gone_before_its_parent_has_noticed(wait_until):
     with subprocess.Popen(
         [sys.executable, "-c", "print(flush=True); import signal; signal.pause()"],
         stdout=subprocess.PIPE,
@@ -45,6 +45,6 @@ def test_a_process_that_was_killed_is_gone_before_its_parent_has_noticed():
         identity = ProcessIdentity.own()._replace(pid=child.pid, started=int(fields[19]))
         assert not identity.is_gone
         assert identity.kill()
-        child.stdout.read()
-        assert identity.is_gone
+        # Nobody has waited for it yet, so it is still listed.
+        wait_until(lambda: identity.is_gone, "its end", 5)
         assert not identity.kill()
