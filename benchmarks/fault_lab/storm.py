@@ -10,7 +10,7 @@ from benchmarks.fault_lab.processes import kill
 from benchmarks.fault_lab.report import Figure, Report, at_most, exactly
 from benchmarks.fault_lab.service import running
 from benchmarks.fault_lab.task import CHECKPOINT_STEPS, STEPS, common
-from benchmarks.fault_lab.watching import is_over, wait_for_attempt_after, wait_for_end
+from benchmarks.fault_lab.watching import is_over, wait_for_end
 
 _MEAN_SECONDS = 0.4
 
@@ -26,9 +26,6 @@ def storm(trials: int, seed: int, steps: int = STEPS) -> Report:
             found = service.trainers()
             kill(found)
             done += len(found)
-        number, began = len(job.epochs()), time.monotonic()
-        wait_for_attempt_after(job, number - 1)
-        recovery = time.monotonic() - began
         wait_for_end(job)
         outcome, checked = outcome_of(job), audit(service)
     equal = outcome.digest == reference(steps).digest and outcome.status == "succeeded"
@@ -40,7 +37,6 @@ def storm(trials: int, seed: int, steps: int = STEPS) -> Report:
         duplicated=checked.duplicated,
         equal=int(equal),
         compared=1,
-        recovery_seconds=(recovery,),
         goodput=outcome.goodput,
         figures=(
             exactly("equal hash", int(equal), 1),
