@@ -31,6 +31,7 @@ from benchmarks.fault_lab.random_kills import random_kills
 from benchmarks.fault_lab.redis_faults import redis_faults
 from benchmarks.fault_lab.report import Figure, Report, row
 from benchmarks.fault_lab.slow_disk import slow_disk
+from benchmarks.fault_lab.storm import storm
 from benchmarks.fault_lab.task import CHECKPOINT_STEPS, QUICK_STEPS, STEPS
 from benchmarks.fault_lab.terminations import terminations
 from benchmarks.fault_lab.waiting import Stuck
@@ -59,6 +60,7 @@ class Section(NamedTuple):
 
 SECTIONS = {
     "kills": Section(partial(kills, 200), partial(kills, 6, steps=QUICK_STEPS)),
+    "storm": Section(partial(storm, 200), partial(storm, 20, steps=QUICK_STEPS)),
     "sigterm": Section(partial(terminations, 30), partial(terminations, 4, steps=QUICK_STEPS)),
     "redis": Section(partial(redis_faults, 5), partial(redis_faults, 1, steps=QUICK_STEPS)),
     "two-workers": Section(partial(contention, 200), partial(contention, 10)),

@@ -3,6 +3,7 @@
 import os
 import random
 import time
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -49,9 +50,7 @@ def _trial(home: Path, chance: random.Random, at_once: bool) -> _Trial:
     job = new_job(store, tiny(_STEPS, chance.randrange(2**31)))
     delays = [0.0, 0.0 if at_once else chance.uniform(0, _MOST_APART_SECONDS)]
     gate, signal = os.pipe()
-    children = [
-        fork(lambda d=delay: _wait_and_train(store, job, gate, signal, d)) for delay in delays
-    ]
+    children = [fork(partial(_wait_and_train, store, job, gate, signal, delay)) for delay in delays]
     os.close(gate)
     # Both have waited for this.
     os.close(signal)

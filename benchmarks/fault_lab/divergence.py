@@ -86,7 +86,8 @@ def _train_poisoned(store: Store, job: Job, step: int, place: float) -> None:
                 with torch.no_grad():
                     weights[int(place * len(weights))].view(-1)[0] = torch.nan
 
-    worker.jobs.Match = Poisoned  # type: ignore[misc]
+    # Where the training looks for it; this process ends with the training.
+    vars(worker.jobs)["Match"] = Poisoned
     train_here(store, job)
 
 

@@ -42,7 +42,8 @@ class Ledger:
         """Ask once for a training: the job's id, or None when it was not accepted."""
         number = len(self.entries())
         headers = {"Idempotency-Key": f"fault-{number}"}
-        entry: dict[str, Any] = {"number": number, "body": body, "status": None, "job": None}
+        job: str | None = None
+        entry: dict[str, Any] = {"number": number, "body": body, "status": None}
         try:
             answer = self._service.client.post("/train", json=body, headers=headers)
         except httpx2.TransportError as error:
@@ -50,10 +51,10 @@ class Ledger:
         else:
             entry["status"] = answer.status_code
             entry["retry_after"] = answer.headers.get("Retry-After")
-            entry["job"] = answer.json().get("id") if answer.status_code == 202 else None
+            job = answer.json()["id"] if answer.status_code == 202 else None
             entry["seconds"] = answer.elapsed.total_seconds()
-        self._append(entry)
-        return entry["job"]
+        self._append({**entry, "job": job})
+        return job
 
     def must_submit(self, body: dict[str, Any]) -> str:
         """Ask for a training that has to be accepted, because nothing is broken yet."""

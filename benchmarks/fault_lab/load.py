@@ -88,7 +88,7 @@ def _wait_for_all(service: Ringside, ledger: Ledger, seconds: float) -> None:
 
 
 def _p99(seconds: Sequence[float]) -> float:
-    return percentile(list(seconds), 99)
+    return percentile(seconds, 99)
 
 
 def _shown(measure: str, seconds: float) -> Figure:

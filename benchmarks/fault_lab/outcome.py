@@ -91,7 +91,7 @@ def reached(epoch: Epoch) -> int:
     """The last step that an attempt is known to have played."""
     rows = written_rows(epoch)
     known = [epoch.start or 0, int(epoch.progress().get("step", 0))]
-    return max([*known, *(row["step"] for row in rows)])
+    return max([*known, *(int(row["step"]) for row in rows)])
 
 
 def seconds_per_step(epochs: list[Epoch]) -> float:

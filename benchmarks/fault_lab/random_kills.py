@@ -33,8 +33,7 @@ def random_kills(minutes: float, seed: int, every_seconds: float = 120) -> Repor
         wait_for_end(job)
         outcome, found = outcome_of(job), audit(service)
     return Report(
-        fault="kill -9 of training process or slot, "
-        f"every {every_seconds:g} s on average, {minutes:g} min",
+        fault=f"kill -9 every {every_seconds:g} s on average, {minutes:g} min",
         trials=len(recoveries),
         seed=seed,
         lost=found.lost,

@@ -1,5 +1,6 @@
 """What a section hands back: a row per fault, and the figures that it must hold."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import NamedTuple
@@ -54,7 +55,7 @@ def exactly(measure: str, reached: object, wanted: object) -> Figure:
     return Figure(measure, str(reached), str(wanted), reached == wanted)
 
 
-def percentile(values: tuple[float, ...] | list[float], percent: float) -> float:
+def percentile(values: Sequence[float], percent: float) -> float:
     """The smallest value that is not below ``percent`` of all."""
     ordered = sorted(values)
     place = -(-len(ordered) * percent // 100)

@@ -91,7 +91,7 @@ def _run(below: Sequence[str], steps: int) -> _Run:
 def _pace(job: Job) -> float:
     """Steps per second from the first row of metrics to the last."""
     rows = written_rows(job.epochs()[0])
-    return (rows[-1]["step"] - rows[0]["step"]) / (seconds_at(rows[-1]) - seconds_at(rows[0]))
+    return int(rows[-1]["step"] - rows[0]["step"]) / (seconds_at(rows[-1]) - seconds_at(rows[0]))
 
 
 @contextmanager
