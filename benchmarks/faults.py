@@ -14,9 +14,9 @@ what does not come about within its deadline is a row that does not hold.
 import argparse
 import os
 import time
-from collections.abc import Callable, Iterable
-from functools import partial
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import torch
 from rich.console import Console
@@ -36,8 +36,6 @@ from benchmarks.fault_lab.task import CHECKPOINT_STEPS, QUICK_STEPS, STEPS
 from benchmarks.fault_lab.terminations import terminations
 from benchmarks.fault_lab.waiting import Stuck
 
-Run = Callable[[int], Report | Iterable[Report]]
-GOODPUT_MINUTES = 30.0
 _COLUMNS = (
     "fault",
     "trials",
@@ -52,32 +50,37 @@ _COLUMNS = (
 
 
 class Section(NamedTuple):
-    """A function of the seed; ``partial(module.function, trials)`` makes one."""
+    """A function of (trials, seed) that hands back a report or several; minutes for goodput."""
 
-    full: Run
-    quick: Run
+    run: Callable[..., Report | Iterable[Report]]
+    trials: float
+    quick_trials: float
+    quick_options: Mapping[str, Any] = MappingProxyType({})
 
 
+_SHORT = {"steps": QUICK_STEPS}
 SECTIONS = {
-    "kills": Section(partial(kills, 200), partial(kills, 6, steps=QUICK_STEPS)),
-    "storm": Section(partial(storm, 200), partial(storm, 20, steps=QUICK_STEPS)),
-    "sigterm": Section(partial(terminations, 30), partial(terminations, 4, steps=QUICK_STEPS)),
-    "redis": Section(partial(redis_faults, 5), partial(redis_faults, 1, steps=QUICK_STEPS)),
-    "two-workers": Section(partial(contention, 200), partial(contention, 10)),
-    "frozen": Section(partial(frozen, 10), partial(frozen, 1, steps=STEPS // 2)),
-    "queue-1000": Section(partial(load, 1000), partial(load, 40)),
-    "slow-disk": Section(partial(slow_disk, 3), partial(slow_disk, 1, steps=STEPS)),
-    "goodput": Section(
-        partial(random_kills, GOODPUT_MINUTES), partial(random_kills, 2, every_seconds=30)
-    ),
-    "nan": Section(partial(divergence, 100), partial(divergence, 5)),
+    "kills": Section(kills, 200, 6, _SHORT),
+    "storm": Section(storm, 200, 20, _SHORT),
+    "sigterm": Section(terminations, 30, 4, _SHORT),
+    "redis": Section(redis_faults, 5, 1, _SHORT),
+    "two-workers": Section(contention, 200, 10),
+    "frozen": Section(frozen, 10, 1, {"steps": STEPS // 2}),
+    "queue-1000": Section(load, 1000, 40),
+    "slow-disk": Section(slow_disk, 3, 1),
+    "goodput": Section(random_kills, 30, 2, {"every_seconds": 30, "wanted": 0.7}),
+    "nan": Section(divergence, 100, 5),
 }
 
 
-def reports(name: str, run: Run, seed: int) -> Iterable[Report]:
+def reports(name: str, arguments: argparse.Namespace) -> Iterator[Report]:
     """The rows of a section; one that gets stuck says so in a row."""
+    section, seed = SECTIONS[name], arguments.seed
+    asked = arguments.minutes if name == "goodput" else arguments.trials
+    trials = asked or (section.quick_trials if arguments.quick else section.trials)
+    options = section.quick_options if arguments.quick else {}
     try:
-        made = run(seed)
+        made = section.run(trials, seed, **options)
         yield from [made] if isinstance(made, Report) else made
     except Stuck as error:
         yield Report(name, 0, seed, (Figure("stuck:", str(error), "no", False),))
@@ -96,20 +99,13 @@ def main() -> None:
     table, holds = Table(*_COLUMNS), True
     for name in arguments.sections or SECTIONS:
         began = time.monotonic()
-        for report in reports(name, _chosen(name, arguments), arguments.seed):
+        for report in reports(name, arguments):
             console.print(" | ".join(row(report)), highlight=False)
             table.add_row(*row(report))
             holds = holds and (report.holds or bool(report.skipped))
         console.print(f"[dim]{name}: {time.monotonic() - began:.0f} s in all")
     console.print(table)
     raise SystemExit(not holds)
-
-
-def _chosen(name: str, arguments: argparse.Namespace) -> Run:
-    if name == "goodput" and arguments.minutes:
-        return partial(random_kills, arguments.minutes)
-    section = SECTIONS[name]
-    return section.quick if arguments.quick else section.full
 
 
 def _arguments() -> argparse.Namespace:
@@ -121,6 +117,7 @@ def _arguments() -> argparse.Namespace:
         "sections", nargs="*", metavar="SECTION", choices=[[], *SECTIONS], help=names
     )
     parser.add_argument("--quick", action="store_true", help="few trials of short jobs")
+    parser.add_argument("--trials", type=int, help="other than usual, in every section")
     parser.add_argument("--minutes", type=float, help="of the section goodput")
     parser.add_argument("--seed", type=int, default=0, help="fixes the times of all faults")
     return parser.parse_args()
