@@ -115,26 +115,39 @@ class Scorer:
         return stacked.max(0), np.array(candidates, dtype=np.int64)[best]
 
 
-def calibrate(
-    sampler: Sampler,
-    discriminator: nn.Module,
-    reals: NDArray[np.generic],
-    labels: NDArray[np.int64] | None,
-) -> Calibration:
-    """Measure a discriminator, which must be in evaluation mode, on at most 1,000 real items and
-    as many fakes.
+class Probe(NamedTuple):
+    """What discriminators are measured on: at most 1,000 real items, stored, and as many latents;
+    both with their labels.
     """
-    reals = reals[:CALIBRATION_ITEMS]
-    device = sampler.device
-    real_labels = None if labels is None else torch.from_numpy(np.array(labels[: len(reals)]))
-    fake_labels = sampler.labels(_CALIBRATION_SEED, 0, CALIBRATION_ITEMS)
-    fakes = sampler.draw(sampler.latents(_CALIBRATION_SEED, 0, CALIBRATION_ITEMS), fake_labels)
+
+    reals: NDArray[np.generic]
+    real_labels: NDArray[np.int64] | None
+    latents: NDArray[np.float32]
+    fake_labels: NDArray[np.int64]
+
+    @classmethod
+    def of(
+        cls, sampler: Sampler, reals: NDArray[np.generic], labels: NDArray[np.int64] | None
+    ) -> "Probe":
+        """The same latents each time; they depend on the sampler's game and space alone."""
+        return cls(
+            np.array(reals[:CALIBRATION_ITEMS]),
+            None if labels is None else np.array(labels[:CALIBRATION_ITEMS]),
+            sampler.latents(_CALIBRATION_SEED, 0, CALIBRATION_ITEMS),
+            sampler.labels(_CALIBRATION_SEED, 0, CALIBRATION_ITEMS),
+        )
+
+
+def calibrate(sampler: Sampler, discriminator: nn.Module, probe: Probe) -> Calibration:
+    """Measure a discriminator, which must be in evaluation mode."""
+    fakes = sampler.draw(probe.latents, probe.fake_labels)
+    labels = None if probe.real_labels is None else torch.from_numpy(probe.real_labels)
     with torch.inference_mode():
-        real = to_network(reals, sampler.space, device)
-        fake = to_network(fakes, sampler.space, device)
+        real = to_network(probe.reals, sampler.space, sampler.device)
+        fake = to_network(fakes, sampler.space, sampler.device)
         return Calibration.of(
-            judge(discriminator, real, real_labels, sampler.batch_size),
-            judge(discriminator, fake, torch.from_numpy(fake_labels), sampler.batch_size),
+            judge(discriminator, real, labels, sampler.batch_size),
+            judge(discriminator, fake, torch.from_numpy(probe.fake_labels), sampler.batch_size),
         )
 
 

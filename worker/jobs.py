@@ -14,7 +14,8 @@ from ganmodels.data.errors import DataError
 from ganmodels.data.packed import PackedDataset
 from ganmodels.games.gan import Match
 from ganmodels.labels import Clusters
-from worker.attempt import Attempt, join_state, label
+from worker.attempt import Attempt
+from worker.checkpointing import CheckpointWriter, join_state, label
 from worker.engine import DeviceUnavailable, autocast_dtype, changes, choose_device, describe
 from worker.errors import Conflict, NotFound, Unavailable
 from worker.loop import Outcome, TrainingDiverged, run
@@ -154,7 +155,8 @@ def _play(settings: Settings, job: Job, claim: Claim, interrupted: threading.Eve
     claim.begin(match.step)
     if checkpoint:
         _note_environment(job, environment, checkpoint.manifest.environment)
-    attempt = Attempt(store, job, claim, dataset, environment, clusters)
+    writer = CheckpointWriter(store, job, claim, dataset, environment, clusters, device)
+    attempt = Attempt(job, claim, writer, clusters)
 
     def stop_wanted() -> Outcome | None:
         attempt.check()

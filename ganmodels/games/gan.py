@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -69,6 +69,21 @@ class Gan(Spec):
     def discriminator(self, space: Space) -> nn.Module:
         """A new discriminator: (items, labels) to logits."""
         return self.network.discriminator(space, self.conditioning, self.labels.classes(space))
+
+    def restore(
+        self,
+        space: Space,
+        generator: Mapping[str, Tensor],
+        discriminator: Mapping[str, Tensor],
+    ) -> tuple[nn.Module, nn.Module]:
+        """Both networks with these weights, which are taken over rather than copied."""
+        # Nothing is drawn for first values that would be overwritten.
+        with torch.device("meta"):
+            networks = self.generator(space), self.discriminator(space)
+        for network, weights in zip(networks, (generator, discriminator), strict=True):
+            network.load_state_dict(weights, assign=True)
+            network.eval()
+        return networks
 
 
 class State(NamedTuple):

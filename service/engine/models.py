@@ -4,8 +4,6 @@ import threading
 from collections import OrderedDict
 from typing import NamedTuple
 
-import torch
-
 from ganmodels.config import TrainConfig
 from ganmodels.labels import Clusters
 from ganmodels.sampling import Sampler
@@ -30,11 +28,9 @@ def load(checkpoint: Checkpoint) -> LoadedModel:
     """
     config = checkpoint.config()
     game, space = config.game, config.space
-    # Weights are overwritten below, so their first values may stay undefined.
-    with torch.device("meta"):
-        generator, discriminator = game.generator(space), game.discriminator(space)
-    generator.load_state_dict(checkpoint.tensors("generator"), assign=True)
-    discriminator.load_state_dict(checkpoint.tensors("discriminator"), assign=True)
+    generator, discriminator = game.restore(
+        space, checkpoint.tensors("generator"), checkpoint.tensors("discriminator")
+    )
     quantiles = checkpoint.tensors("calibration")
     calibration = Calibration(quantiles["real"].numpy(), quantiles["fake"].numpy())
     clusters = None if game.labels.given else Clusters(**checkpoint.tensors("clusters"))

@@ -10,7 +10,7 @@ from ganmodels.labels import ClusterLabels
 from ganmodels.latents import MAX_SEED, Latent
 from ganmodels.rendering import picture
 from ganmodels.sampling import Sampler, from_network
-from ganmodels.scoring import CALIBRATION_ITEMS, QUANTILES, Calibration, Scorer, calibrate
+from ganmodels.scoring import CALIBRATION_ITEMS, QUANTILES, Calibration, Probe, Scorer, calibrate
 from ganmodels.spaces import ImageSpace
 from tests.ganmodels.builders import (
     clusters_for,
@@ -107,7 +107,9 @@ def test_images_span_all_grey_levels():
 def test_a_score_does_not_depend_on_its_neighbours(recipe):
     config, match, sampler = trained(recipe)
     items = items_for(config.space)
-    calibration = calibrate(sampler, match.average_discriminator, items, _labels(config, items))
+    calibration = calibrate(
+        sampler, match.average_discriminator, Probe.of(sampler, items, _labels(config, items))
+    )
     scorer = Scorer(
         config.game, config.space, match.average_discriminator, calibration, sampler.clusters
     )
@@ -120,7 +122,9 @@ def test_a_score_does_not_depend_on_its_neighbours(recipe):
 def test_calibration_holds_ascending_quantiles_of_reals_and_fakes():
     config, match, sampler = trained("cgan")
     items = items_for(config.space)
-    calibration = calibrate(sampler, match.average_discriminator, items, labels_for(config.space))
+    calibration = calibrate(
+        sampler, match.average_discriminator, Probe.of(sampler, items, labels_for(config.space))
+    )
     for quantiles in calibration:
         assert quantiles.shape == (QUANTILES,)
         assert (np.diff(quantiles) >= 0).all()
@@ -137,7 +141,9 @@ def test_percentiles_say_where_a_logit_stands():
 def test_a_conditional_score_without_a_label_is_the_best_over_labels():
     config, match, sampler = trained("cgan")
     items = items_for(config.space)
-    calibration = calibrate(sampler, match.average_discriminator, items, labels_for(config.space))
+    calibration = calibrate(
+        sampler, match.average_discriminator, Probe.of(sampler, items, labels_for(config.space))
+    )
     scorer = Scorer(config.game, config.space, match.average_discriminator, calibration)
     each = np.stack([scorer.score(items[:5], label).logits for label in range(3)])
     best = scorer.score(items[:5], None)

@@ -229,9 +229,10 @@ class Job:
         """How many attempts were lost, one after the other, since a checkpoint was saved."""
         count = 0
         for epoch in reversed(self.epochs()):
-            if not epoch.was_fruitless:
+            if epoch.was_fruitless:
+                count += 1
+            elif epoch.start is not None:
                 break
-            count += 1
         return count
 
     def is_training(self) -> bool:

@@ -1,0 +1,169 @@
+"""From a match at one step to a checkpoint on disk, in a thread beside the training."""
+
+import time
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ganmodels.data.packed import PackedDataset
+from ganmodels.games.gan import Match, State
+from ganmodels.labels import Clusters
+from ganmodels.sampling import Sampler
+from ganmodels.scoring import CALIBRATION_ITEMS, Probe, calibrate
+from worker.store import Store
+from worker.store.checkpoints import Checkpoint, Environment, Manifest, commit
+from worker.store.claims import Claim
+from worker.store.files import now, remove_directory
+from worker.store.jobs import Job
+
+# Larger than in serving, where a lone request is what counts; here it is the time taken.
+BATCH_SIZE = 100
+# What is served, and under which name: the averages of both networks.
+_SERVED = {"average": "generator", "average_discriminator": "discriminator"}
+
+Files = Mapping[str, Mapping[str, Tensor]]
+
+
+class Snapshot(NamedTuple):
+    """A match at one step, copied to the machine's memory: nothing changes it any more."""
+
+    step: int
+    images_seen: int
+    files: Files
+    pause_seconds: float
+
+    @classmethod
+    def of(cls, match: Match) -> "Snapshot":
+        """A copy of the whole state; this is all that training waits for."""
+        began = time.perf_counter()
+        files = {
+            name: {key: _copied(tensor) for key, tensor in tensors.items()}
+            for name, tensors in split_state(match.state()).items()
+        }
+        return cls(match.step, match.images_seen, files, time.perf_counter() - began)
+
+
+class CheckpointWriter:
+    """Calibrates, commits and prunes the checkpoints of one attempt."""
+
+    def __init__(
+        self,
+        store: Store,
+        job: Job,
+        claim: Claim,
+        dataset: PackedDataset,
+        environment: Environment,
+        clusters: Clusters | None,
+        device: torch.device,
+    ) -> None:
+        self._store, self._job, self._claim, self._config = store, job, claim, job.config()
+        self._environment, self._clusters, self._device = environment, clusters, device
+        self._dataset, self._dataset_files = dataset, dataset.signature()
+        self._probe: Probe | None = None
+
+    def write(self, snapshot: Snapshot) -> None:
+        """Commit a checkpoint, then prune what retention no longer keeps.
+
+        Raises:
+            DataError: when the dataset was changed or deleted meanwhile.
+            Fenced: when another attempt has taken over; nothing was committed.
+            OSError: when the disk is full or fails; nothing was committed.
+        """
+        began = time.perf_counter()
+        self._check_dataset()
+        files = {**snapshot.files, "calibration": self._calibrate(snapshot.files)}
+        if self._clusters is not None:
+            files["clusters"] = self._clusters._asdict()
+        path = self._claim.epoch.checkpoint_path(snapshot.step)
+        checkpoint = commit(path, files, self._config, self._manifest(snapshot), self._claim.check)
+        told = {
+            "step": snapshot.step,
+            "digest": checkpoint.digest,
+            "pause_seconds": round(snapshot.pause_seconds, 4),
+            "write_seconds": round(time.perf_counter() - began, 4),
+        }
+        self._job.events.append("checkpoint.created", told)
+        self._prune()
+
+    def _check_dataset(self) -> None:
+        if self._dataset.signature() != self._dataset_files:
+            # Only the hash tells whether the content has changed.
+            self._dataset.verify()
+            self._dataset_files = self._dataset.signature()
+
+    def _calibrate(self, files: Files) -> dict[str, Tensor]:
+        """Measure the discriminator of a snapshot, with networks of its own."""
+        game, space = self._config.game, self._config.space
+        generator, discriminator = game.restore(space, files["generator"], files["discriminator"])
+        sampler = Sampler(game, space, generator, self._clusters, self._device, BATCH_SIZE)
+        if self._probe is None:
+            self._probe = self._make_probe(sampler)
+        calibration = calibrate(sampler, discriminator.to(self._device), self._probe)
+        return {key: torch.from_numpy(value) for key, value in calibration._asdict().items()}
+
+    def _make_probe(self, sampler: Sampler) -> Probe:
+        dataset = self._dataset
+        held_out = dataset.held_out if len(dataset.held_out) else dataset.training_indices
+        chosen = held_out[:CALIBRATION_ITEMS]
+        return Probe.of(sampler, dataset.items[chosen], label(dataset, chosen, self._clusters))
+
+    def _manifest(self, snapshot: Snapshot) -> Manifest:
+        return Manifest(
+            job=self._job.id,
+            epoch=self._claim.epoch.number,
+            step=snapshot.step,
+            images_seen=snapshot.images_seen,
+            created_at=now(),
+            environment=self._environment,
+        )
+
+    def _prune(self) -> None:
+        schedule, job = self._config.schedule, self._job
+        regular = schedule.keep_every
+        old = [
+            checkpoint
+            for checkpoint in job.checkpoints()[: -schedule.keep_last]
+            if not (regular and checkpoint.step % regular == 0)
+        ]
+        needed = self._store.models.checkpoints_in_use(job.id)
+        for checkpoint in [*old, *job.void_checkpoints()]:
+            if checkpoint.digest not in needed:
+                remove_directory(checkpoint.path)
+
+
+def label(
+    dataset: PackedDataset, indices: NDArray[np.int64], clusters: Clusters | None
+) -> NDArray[np.int64] | None:
+    """Labels of some items: of their cluster, or the dataset's own if it has any."""
+    if clusters is not None:
+        return clusters.nearest(dataset.items[indices])
+    return None if dataset.labels is None else np.array(dataset.labels[indices])
+
+
+def split_state(state: State) -> dict[str, dict[str, Tensor]]:
+    """The state by file: what serving needs lies apart from what only training needs."""
+    files: dict[str, dict[str, Tensor]] = {"training": {}}
+    for key, tensor in state.tensors.items():
+        owner, _, name = key.partition("/")
+        if owner in _SERVED:
+            files.setdefault(_SERVED[owner], {})[name] = tensor
+        else:
+            files["training"][key] = tensor
+    return files
+
+
+def join_state(checkpoint: Checkpoint) -> State:
+    """The state of a checkpoint: the reverse of ``split_state``."""
+    tensors = dict(checkpoint.tensors("training"))
+    for owner, name in _SERVED.items():
+        tensors |= {f"{owner}/{key}": value for key, value in checkpoint.tensors(name).items()}
+    return State(tensors, checkpoint.step)
+
+
+def _copied(tensor: Tensor) -> Tensor:
+    """A copy in the machine's memory, laid out as files need it."""
+    return tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
