@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo up test test-slow lint format benchmark clean
+.PHONY: demo up test test-slow lint format benchmark faults clean
 
 demo: $(VENV)/installed
 	@exec $(BIN)/ringside demo
@@ -28,6 +28,9 @@ format: $(VENV)/installed-dev
 
 benchmark: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks.first_light
+
+faults: $(VENV)/installed-dev
+	$(BIN)/python -m benchmarks.faults
 
 clean:
 	rm -rf $(VENV) .ringside

@@ -148,7 +148,7 @@ class JobView(BaseModel):
         running = record.status == "running"
         here = f"/jobs/{job.id}"
         return cls(
-            **record.model_dump(exclude={"error"}),
+            **record.model_dump(exclude={"error", "resumed_after_attempt"}),
             error=record.error,
             stopping=job.stop_wanted(),
             dataset=config.dataset,

@@ -15,13 +15,12 @@ from service.schemas import CheckpointView, JobView, Listing, ResumeRequest
 from worker.errors import StoreError
 from worker.store.checkpoints import Checkpoint, CheckpointCorrupt
 from worker.store.jobs import Job
-from worker.store.records import LIVE, JobRecord, Status, Stop
+from worker.store.records import LIVE, SETTLED_BY, UNFINISHED, JobRecord, Status, Stop
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 log = logging.getLogger("ringside.api")
 
 MaxPoints = Annotated[int, Query(ge=2, le=5000, description="rows at most; later ones win")]
-_SETTLED_BY: dict[Stop, Status] = {"cancel": "canceled", "pause": "paused"}
 
 
 @router.get("")
@@ -92,17 +91,14 @@ def pause(job: JobDep, response: Response) -> JobView:
 
 
 def _stop(job: Job, stop: Stop, response: Response) -> JobView:
-    target = _SETTLED_BY[stop]
     with job.locked() as record:
         if record.status == "running" and job.is_training():
             job.want_stop(stop)
             response.status_code = 202
-        elif record.status in LIVE or (record.status == "paused" and stop == "cancel"):
+        elif record.status in UNFINISHED:
             # Nobody trains it, so there is nothing to wait for.
-            job.change(record, status=target)
-            if target == "canceled":
-                job.events.append("job.done", {"status": target})
-        elif record.status != target:
+            job.stop(record, stop)
+        elif record.status != SETTLED_BY[stop]:
             raise Problem("job-finished", f"the job is {record.status}; there is nothing to stop")
     return JobView.of(job)
 
@@ -120,8 +116,7 @@ def resume(
         _check_resumable(job, record)
         store.datasets.id_of(job.config().dataset)
         _extend(job, record, body.steps if body else None)
-        job.want_stop(None)
-        job.change(record, status="queued", error=None, finished_at=None)
+        job.resume(record)
     enqueue(dispatcher, job)
     return JobView.of(job)
 
@@ -129,7 +124,8 @@ def resume(
 def _check_resumable(job: Job, record: JobRecord) -> None:
     if record.status in LIVE:
         raise Problem("conflict", f"the job is {record.status}; there is nothing to resume")
-    if record.status != "paused" and not job.checkpoints():
+    # A failed job may begin again from nothing: what made it fail may be mended.
+    if record.status not in ("paused", "failed") and not job.checkpoints():
         raise Problem("nothing-to-resume", "the job has no checkpoint; send POST /train again")
 
 

@@ -19,6 +19,7 @@ from worker.settings import Settings
 from worker.store import Store
 from worker.store.files import new_id
 from worker.store.jobs import Job, Jobs
+from worker.store.records import JobError
 
 
 def events(text: str) -> list[dict[str, Any]]:
@@ -278,6 +279,30 @@ def test_a_canceled_job_with_a_checkpoint_goes_on(
     answer = client.post(f"/jobs/{job.id}/resume")
     assert (answer.status_code, answer.json()["status"]) == (202, "queued")
     client.post(f"/jobs/{job.id}/cancel")
+
+
+def test_a_job_that_failed_before_its_first_checkpoint_begins_again(
+    client: TestClient, settings: Settings, store: Store
+) -> None:
+    job = store.jobs.get(queue(client))
+    with job.locked() as record:
+        job.end(record, "failed", JobError(code="out-of-memory", detail="too large"))
+    answer = client.post(f"/jobs/{job.id}/resume").json()
+    assert (answer["status"], answer["error"]) == ("queued", None)
+    train_job(settings, job, threading.Event())
+    assert client.get(f"/jobs/{job.id}").json()["status"] == "succeeded"
+
+
+def test_a_job_that_waits_for_storage_says_so_and_can_be_stopped(
+    client: TestClient, store: Store
+) -> None:
+    for stop, status in (("pause", "paused"), ("cancel", "canceled")):
+        job = store.jobs.get(queue(client))
+        with job.locked() as record:
+            job.change(record, status="paused", error=JobError(code="storage-full", detail="full"))
+        assert client.get(f"/jobs/{job.id}").json()["error"]["code"] == "storage-full"
+        answer = client.post(f"/jobs/{job.id}/{stop}").json()
+        assert (answer["status"], answer["error"]) == (status, None)
 
 
 def test_a_stream_ends_where_the_job_was_paused(client: TestClient) -> None:

@@ -114,6 +114,30 @@ def test_a_checkpoint_in_between_gives_a_lost_job_another_chance(store, home):
         assert job.put_back(LOSS, 3)
 
 
+def test_somebody_who_resumes_a_lost_job_gives_it_all_its_chances_again(store):
+    job = make_job(store)
+    for _ in range(3):
+        job.claim().release()
+        job.put_back(LOSS, 3)
+    assert job.record().status == "failed"
+    with job.locked() as record:
+        job.resume(record)
+    for _ in range(2):
+        job.claim().release()
+        assert job.put_back(LOSS, 3)
+
+
+def test_an_attempt_that_was_killed_before_it_began_is_no_progress(store):
+    job = make_job(store)
+    for _ in range(2):
+        job.claim().release()
+        assert job.put_back(LOSS, 3)
+    with job.claim() as claim:
+        job.settle(claim, "queued", None)
+    job.claim().release()
+    assert not job.put_back(LOSS, 3)
+
+
 def test_a_wish_to_stop_is_fulfilled_when_the_process_is_lost(store):
     for wish, status in (("pause", "paused"), ("cancel", "canceled")):
         job = make_job(store)
@@ -146,6 +170,15 @@ def test_a_job_that_was_paused_by_its_owner_stays_paused(reconciler, store):
     job = make_job(store)
     with job.claim() as claim:
         job.settle(claim, "paused", None)
+    for _ in range(3):
+        reconciler.scan()
+    assert job.record().status == "paused"
+
+
+def test_a_job_that_waits_for_room_and_is_paused_by_its_owner_stays_paused(reconciler, store):
+    job = paused_for_storage(store, 1000)
+    with job.locked() as record:
+        job.stop(record, "pause")
     for _ in range(3):
         reconciler.scan()
     assert job.record().status == "paused"

@@ -34,9 +34,8 @@ from worker.store.files import (
     replace_json,
     write_durably,
 )
-from worker.store.records import LIVE, UNFINISHED, JobError, JobRecord, Status, Stop
+from worker.store.records import LIVE, SETTLED_BY, UNFINISHED, JobError, JobRecord, Status, Stop
 
-_SETTLED_BY: dict[Stop, Status] = {"pause": "paused", "cancel": "canceled"}
 _LOCK_TIMEOUT_SECONDS = 10.0
 
 log = logging.getLogger("ringside.jobs")
@@ -110,6 +109,27 @@ class Job:
         self.change(record, status=status, error=error, finished_at=now())
         self.events.append("job.done", {"status": status})
 
+    def stop(self, record: JobRecord, stop: Stop) -> None:
+        """Pause or cancel a job that nobody trains, inside ``locked``."""
+        self.want_stop(None)
+        if stop == "cancel":
+            self.end(record, "canceled")
+        else:
+            # Without an error: one that waited for storage does not go on by itself any more.
+            self.change(record, status="paused", error=None)
+
+    def resume(self, record: JobRecord) -> None:
+        """Let a job that is not live go on, inside ``locked``."""
+        self.want_stop(None)
+        self.change(
+            record,
+            reason="resumed",
+            status="queued",
+            error=None,
+            finished_at=None,
+            resumed_after_attempt=record.attempt,
+        )
+
     def replace_config(self, config: TrainConfig) -> None:
         """Change what to train: more steps."""
         replace_json(self.path / "config.json", config.model_dump(mode="json"))
@@ -173,7 +193,7 @@ class Job:
             # A stop that was accepted while the last checkpoint was saved counts.
             wanted = self.stop_wanted()
             if status in ("queued", "paused") and wanted:
-                status, error = _SETTLED_BY[wanted], None
+                status, error = SETTLED_BY[wanted], None
             self.want_stop(None)
             if status in UNFINISHED:
                 reason = "interrupted" if status == "queued" else None
@@ -198,12 +218,8 @@ class Job:
                 **loss.model_dump(include={"code", "detail", "signal"}),
             }
             self.events.append("attempt.lost", told)
-            wanted = self.stop_wanted()
-            self.want_stop(None)
-            if wanted == "cancel":
-                self.end(record, "canceled")
-            elif wanted == "pause":
-                self.change(record, status="paused")
+            if wanted := self.stop_wanted():
+                self.stop(record, wanted)
             elif error := self.verdict(loss, max_attempts):
                 self.end(record, "failed", error)
             else:
@@ -227,8 +243,10 @@ class Job:
 
     def fruitless_attempts(self) -> int:
         """How many attempts were lost, one after the other, since a checkpoint was saved."""
-        count = 0
+        count, resumed_after = 0, self.record().resumed_after_attempt
         for epoch in reversed(self.epochs()):
+            if epoch.number <= resumed_after:
+                break
             if epoch.was_fruitless:
                 count += 1
             elif epoch.start is not None:

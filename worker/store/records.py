@@ -1,5 +1,6 @@
 """The state of a job: what ``job.json`` holds."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -10,6 +11,7 @@ Status = Literal["queued", "running", "paused", "succeeded", "failed", "canceled
 Stop = Literal["pause", "cancel"]
 LIVE: frozenset[Status] = frozenset({"queued", "running"})
 UNFINISHED: frozenset[Status] = frozenset({"queued", "running", "paused"})
+SETTLED_BY: Mapping[Stop, Status] = {"pause": "paused", "cancel": "canceled"}
 
 
 class JobError(BaseModel):
@@ -25,7 +27,11 @@ class JobError(BaseModel):
 
 
 class JobRecord(BaseModel):
-    """The state of a job. ``exact``: it ends bit for bit as if it had never been interrupted."""
+    """The state of a job.
+
+    ``exact``: it ends bit for bit as if it had never been interrupted. ``resumed_after_attempt``:
+    the last attempt before somebody resumed it; losses up to then are not held against it.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -36,6 +42,7 @@ class JobRecord(BaseModel):
     model: str | None = None
     warnings: tuple[dict[str, str], ...] = ()
     attempt: int = 0
+    resumed_after_attempt: int = 0
     exact: bool = True
     created_at: str = Field(default_factory=now)
     started_at: str | None = None
