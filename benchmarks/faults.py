@@ -25,12 +25,14 @@ from rich.table import Table
 from benchmarks.fault_lab.contention import contention
 from benchmarks.fault_lab.divergence import divergence
 from benchmarks.fault_lab.frozen import frozen
+from benchmarks.fault_lab.full_disk import full_disk
 from benchmarks.fault_lab.kills import kills
 from benchmarks.fault_lab.load import load
 from benchmarks.fault_lab.random_kills import random_kills
 from benchmarks.fault_lab.redis_faults import redis_faults
 from benchmarks.fault_lab.report import Figure, Report, row
 from benchmarks.fault_lab.slow_disk import slow_disk
+from benchmarks.fault_lab.storage_faults import damages, power_cuts, replies, saves
 from benchmarks.fault_lab.storm import storm
 from benchmarks.fault_lab.task import CHECKPOINT_STEPS, QUICK_STEPS, STEPS
 from benchmarks.fault_lab.terminations import terminations
@@ -67,9 +69,14 @@ SECTIONS = {
     "two-workers": Section(contention, 200, 10),
     "frozen": Section(frozen, 10, 1, {"steps": STEPS // 2}),
     "queue-1000": Section(load, 1000, 40),
+    "full-disk": Section(full_disk, 10, 1, _SHORT),
     "slow-disk": Section(slow_disk, 3, 1),
     "goodput": Section(random_kills, 30, 2, {"every_seconds": 30, "wanted": 0.7}),
     "nan": Section(divergence, 100, 5),
+    "saves": Section(saves, 1, 1),
+    "power": Section(power_cuts, 10_000, 1_000),
+    "damage": Section(damages, 1_000, 200),
+    "replies": Section(replies, 200, 6),
 }
 
 

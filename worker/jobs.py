@@ -69,6 +69,11 @@ def train_job(settings: Settings, job: Job, interrupted: threading.Event) -> Non
     except Conflict:
         # Delivered twice: whoever has the claim trains it.
         return
+    except OSError as error:
+        if not is_storage_trouble(error):
+            raise
+        log.warning("%s waits: %s", job.id, error)
+        return
     if claim is None:
         return
     with claim:
@@ -110,6 +115,7 @@ def _wait_for_storage(
     """Paused, until the reconciler finds that the disk can be written to again."""
     log.warning("%s: %s", job.id, error)
     loss = loss_of_storage(job, error)
+    claim.use_reserve()
     claim.epoch.note_loss(loss)
     if verdict := job.verdict(loss, settings.max_attempts):
         return "failed", verdict

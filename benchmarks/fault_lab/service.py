@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -41,9 +41,10 @@ class Service:
 class Ringside(Service):
     """A home, and the ``ringside up`` that works in it now."""
 
-    def __init__(self, home: Path, **variables: str) -> None:
+    def __init__(self, home: Path, below: Sequence[str] = (), **variables: str) -> None:
+        """``below``: the beginning of the command, such as one that mounts a disk first."""
         super().__init__(home)
-        self.log, self._variables = home / "up.log", variables
+        self.log, self._below, self._variables = home / "up.log", below, variables
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -59,11 +60,16 @@ class Ringside(Service):
             "RINGSIDE_PORT": "0",
             **self._variables,
         }
-        command = [sys.executable, "-m", "service.cli", "up"]
+        command = [*self._below, sys.executable, "-m", "service.cli", "up"]
         self._process = start(command, variables, self.log)
         url = wait_until(self._read_url, "ringside up", _START_SECONDS)
         self.client.close()
         self.client = httpx2.Client(base_url=url, timeout=60, trust_env=False)
+
+    def job(self, job_id: str) -> Job:
+        """A job's directory, also where it lies on a disk that only the service has mounted."""
+        root = f"/proc/{self.pid}/root" if self._below else ""
+        return Job(Path(f"{root}{self.home}") / "jobs" / job_id)
 
     def _read_url(self) -> str | None:
         text = self.log.read_text()
@@ -123,10 +129,10 @@ def new_home() -> Iterator[Path]:
 
 
 @contextmanager
-def running(**variables: str) -> Iterator[Ringside]:
+def running(below: Sequence[str] = (), **variables: str) -> Iterator[Ringside]:
     """A service with an empty home; nothing of it is left after the block."""
     with new_home() as home:
-        service = Ringside(home, **variables)
+        service = Ringside(home, below, **variables)
         try:
             service.start()
             yield service

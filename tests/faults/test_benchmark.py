@@ -13,6 +13,7 @@ SECTIONS = {
     "redis": 1,
     "two-workers": 20,
     "frozen": 1,
+    "full-disk": 2,
     "slow-disk": 1,
     "nan": 10,
 }

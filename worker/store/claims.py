@@ -18,6 +18,7 @@ from worker.store.epochs import Epoch, name
 from worker.store.files import new_directory, replace_json
 
 _BEAT_SECONDS = 1.0
+_RESERVE, _RESERVE_BYTES = "reserve", 65_536
 
 
 class Fenced(Exception):  # noqa: N818 - named for what it says
@@ -45,8 +46,9 @@ class Claim:
         try:
             with new_directory(epoch.path) as temporary:
                 # Worth nothing after a power cut, so they are not waited for.
-                for file, text in (("lock", ""), ("beat", ""), ("holder", str(own))):
-                    disk.write(temporary / file, [text.encode()], durable=False)
+                contents = {"lock": b"", "beat": b"", "holder": str(own).encode()}
+                for file, data in {**contents, _RESERVE: bytes(_RESERVE_BYTES)}.items():
+                    disk.write(temporary / file, [data], durable=False)
                 lock = _locked(temporary / "lock")
         except BaseException as error:
             if lock >= 0:
@@ -73,12 +75,18 @@ class Claim:
         if self.epoch.is_over:
             raise Fenced(f"attempt {self.epoch.number} was taken over")
 
+    def use_reserve(self) -> None:
+        """Make a little room on a full disk, so that it can be recorded that it is full."""
+        with suppress(OSError):
+            (self.epoch.path / _RESERVE).unlink(missing_ok=True)
+
     def release(self) -> None:
         """Let go, so that another attempt can be made."""
         if self._left.is_set():
             return
         self._left.set()
         self._beating.join()
+        self.use_reserve()
         with suppress(OSError):
             (self.epoch.path / "holder").unlink(missing_ok=True)
         os.close(self._lock)

@@ -3,6 +3,7 @@
     epochs/0001/holder        the process that claimed it; removed when it lets go
                 lock          locked by that process for as long as it lives
                 beat          touched by that process every second
+                reserve       room for what must be written when the disk is full
                 given-up      present once that process was taken for frozen
                 epoch.json    the step it goes on from; absent until the attempt has begun
                 loss.json     how the attempt ended, if it did not end well
