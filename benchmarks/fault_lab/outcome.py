@@ -4,6 +4,7 @@ import hashlib
 import itertools
 import json
 from datetime import datetime
+from math import ceil
 from statistics import median
 from typing import Any, NamedTuple
 
@@ -30,6 +31,12 @@ class Outcome(NamedTuple):
     wall_seconds: float
     repeated_rows: int
     skipped_checkpoints: int
+    longest_write_seconds: float
+
+    @property
+    def steps_during_a_write(self) -> int:
+        """Steps that are played while a checkpoint is being written, at most."""
+        return ceil(self.longest_write_seconds / self.seconds_per_step)
 
     @property
     def goodput(self) -> float:
@@ -40,6 +47,8 @@ class Outcome(NamedTuple):
 def outcome_of(job: Job) -> Outcome:
     """Read all of it."""
     record, epochs, rows = job.record(), job.epochs(), list(job.metrics())
+    told = list(job.events.after(0))
+    writes = [e.data["write_seconds"] for e in told if e.type == "checkpoint.created"]
     steps = [row["step"] for row in rows]
     assert record.finished_at is not None, f"{job.id} is {record.status}"
     return Outcome(
@@ -51,7 +60,8 @@ def outcome_of(job: Job) -> Outcome:
         seconds_per_step=seconds_per_step(epochs),
         wall_seconds=_seconds(record.finished_at) - _seconds(record.created_at),
         repeated_rows=len(steps) - len(set(steps)),
-        skipped_checkpoints=sum(e.type == "checkpoint.skipped" for e in job.events.after(0)),
+        skipped_checkpoints=sum(event.type == "checkpoint.skipped" for event in told),
+        longest_write_seconds=max(writes, default=0.0),
     )
 
 
