@@ -150,7 +150,7 @@ class JobView(BaseModel):
         return cls(
             **record.model_dump(exclude={"error", "resumed_after_attempt"}),
             error=record.error,
-            stopping=job.stop_wanted(),
+            stopping=job.stop_wanted() if running else None,
             dataset=config.dataset,
             seed=config.seed,
             progress=Progress(

@@ -13,6 +13,7 @@ from worker.queue import Dispatcher
 from worker.reconciler import Reconciler, Watch
 from worker.store.epochs import Loss
 from worker.store.files import temporary_name
+from worker.store.jobs import Job
 from worker.store.records import JobError
 
 LOSS = Loss(code="process-lost", detail="it ended")
@@ -112,6 +113,28 @@ def test_a_checkpoint_in_between_gives_a_lost_job_another_chance(store, home):
     for _ in range(2):
         job.claim().release()
         assert job.put_back(LOSS, 3)
+
+
+@pytest.mark.parametrize("killed", ["while it settles", "while it is put back"])
+def test_a_wish_to_stop_outlives_a_crash_in_the_middle_of_granting_it(store, killed, monkeypatch):
+    job = make_job(store)
+    claim = job.claim()
+    job.want_stop("cancel")
+
+    class Killed(BaseException):
+        pass
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Job, "change", lambda *_, **__: (_ for _ in ()).throw(Killed))
+        if killed == "while it settles":
+            with pytest.raises(Killed):
+                job.settle(claim, "queued", None)
+        claim.release()
+        if killed == "while it is put back":
+            with pytest.raises(Killed):
+                job.put_back(LOSS, 3)
+    assert not job.put_back(LOSS, 3)
+    assert job.record().status == "canceled"
 
 
 def test_somebody_who_resumes_a_lost_job_gives_it_all_its_chances_again(store):

@@ -111,12 +111,12 @@ class Job:
 
     def stop(self, record: JobRecord, stop: Stop) -> None:
         """Pause or cancel a job that nobody trains, inside ``locked``."""
-        self.want_stop(None)
         if stop == "cancel":
             self.end(record, "canceled")
         else:
             # Without an error: one that waited for storage does not go on by itself any more.
             self.change(record, status="paused", error=None)
+        self.want_stop(None)
 
     def resume(self, record: JobRecord) -> None:
         """Let a job that is not live go on, inside ``locked``."""
@@ -194,12 +194,13 @@ class Job:
             wanted = self.stop_wanted()
             if status in ("queued", "paused") and wanted:
                 status, error = SETTLED_BY[wanted], None
-            self.want_stop(None)
             if status in UNFINISHED:
                 reason = "interrupted" if status == "queued" else None
                 self.change(record, reason, status=status, error=error)
             else:
                 self.end(record, status, error)
+            # Last: a wish that was granted may stay behind, but never the other way round.
+            self.want_stop(None)
             # Inside the lock, so that whoever finds the job queued finds it free.
             claim.release()
 
