@@ -47,6 +47,31 @@ class Snapshot(NamedTuple):
         return cls(match.step, match.images_seen, files, time.perf_counter() - began)
 
 
+class DatasetGuard:
+    """A dataset whose content is what its name says, from the beginning on."""
+
+    def __init__(self, dataset: PackedDataset) -> None:
+        """Hash everything.
+
+        Raises:
+            DataError: when the content is not that of its name.
+        """
+        # Taken first: what is changed while it is hashed is hashed again.
+        self.dataset, self._signature = dataset, dataset.signature()
+        dataset.verify()
+
+    def check(self) -> None:
+        """Hash again if a file was touched: only the hash tells whether the content has changed.
+
+        Raises:
+            DataError: when it has.
+        """
+        signature = self.dataset.signature()
+        if signature != self._signature:
+            self.dataset.verify()
+            self._signature = signature
+
+
 class CheckpointWriter:
     """Calibrates, commits and prunes the checkpoints of one attempt."""
 
@@ -55,14 +80,14 @@ class CheckpointWriter:
         store: Store,
         job: Job,
         claim: Claim,
-        dataset: PackedDataset,
+        guard: DatasetGuard,
         environment: Environment,
         clusters: Clusters | None,
         device: torch.device,
     ) -> None:
         self._store, self._job, self._claim, self._config = store, job, claim, job.config()
         self._environment, self._clusters, self._device = environment, clusters, device
-        self._dataset, self._dataset_files = dataset, dataset.signature()
+        self._guard = guard
         self._probe: Probe | None = None
 
     def write(self, snapshot: Snapshot) -> None:
@@ -74,7 +99,7 @@ class CheckpointWriter:
             OSError: when the disk is full or fails; nothing was committed.
         """
         began = time.perf_counter()
-        self._check_dataset()
+        self._guard.check()
         files = {**snapshot.files, "calibration": self._calibrate(snapshot.files)}
         if self._clusters is not None:
             files["clusters"] = self._clusters._asdict()
@@ -89,12 +114,6 @@ class CheckpointWriter:
         self._job.events.append("checkpoint.created", told)
         self._prune()
 
-    def _check_dataset(self) -> None:
-        if self._dataset.signature() != self._dataset_files:
-            # Only the hash tells whether the content has changed.
-            self._dataset.verify()
-            self._dataset_files = self._dataset.signature()
-
     def _calibrate(self, files: Files) -> dict[str, Tensor]:
         """Measure the discriminator of a snapshot, with networks of its own."""
         game, space = self._config.game, self._config.space
@@ -106,7 +125,7 @@ class CheckpointWriter:
         return {key: torch.from_numpy(value) for key, value in calibration._asdict().items()}
 
     def _make_probe(self, sampler: Sampler) -> Probe:
-        dataset = self._dataset
+        dataset = self._guard.dataset
         held_out = dataset.held_out if len(dataset.held_out) else dataset.training_indices
         chosen = held_out[:CALIBRATION_ITEMS]
         return Probe.of(sampler, dataset.items[chosen], label(dataset, chosen, self._clusters))

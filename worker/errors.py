@@ -4,6 +4,7 @@ StoreError
 ├── NotFound     the thing named does not exist
 ├── Conflict     the thing exists, but its state forbids this
 └── Unavailable  not now; try again later
+    └── JobCorrupt  a file of a job cannot be understood
 """
 
 import difflib
@@ -35,3 +36,13 @@ class Conflict(StoreError):  # noqa: N818
 
 class Unavailable(StoreError):  # noqa: N818
     """Not now; try again later."""
+
+
+class JobCorrupt(Unavailable):
+    """A file of a job cannot be understood."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "job-corrupt",
+            "a file of this job is damaged; restore it from a backup, or DELETE the job",
+        )

@@ -15,12 +15,12 @@ from ganmodels.data.packed import PackedDataset
 from ganmodels.games.gan import Match
 from ganmodels.labels import Clusters
 from worker.attempt import Attempt
-from worker.checkpointing import CheckpointWriter, join_state, label
+from worker.checkpointing import CheckpointWriter, DatasetGuard, join_state, label
 from worker.engine import DeviceUnavailable, autocast_dtype, changes, choose_device, describe
 from worker.errors import Conflict, NotFound, Unavailable
 from worker.loop import Outcome, TrainingDiverged, run
 from worker.losses import LOG, keep_output
-from worker.queue import Dispatcher
+from worker.queue import STOP_SIGNALS, Dispatcher
 from worker.settings import Settings
 from worker.storage import is_storage_trouble, loss_of_storage
 from worker.store import Store
@@ -52,9 +52,12 @@ def train(job_id: str) -> None:
 
     signal.signal(signal.SIGTERM, interrupt)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # The worker has held them back until now, so that none was lost.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
     settings = Settings()
     job = Store(settings.home).jobs.get(job_id)
-    keep_output(job.path / LOG)
+    if not job.is_training():
+        keep_output(job.path / LOG)
     train_job(settings, job, interrupted)
     if interrupted.is_set() and job.record().status == "queued" and settings.redis_url:
         # Without Redis the reconciler finds the job.
@@ -116,7 +119,9 @@ def _wait_for_storage(
     log.warning("%s: %s", job.id, error)
     loss = loss_of_storage(job, error)
     claim.use_reserve()
-    claim.epoch.note_loss(loss)
+    # Of the two the state of the job is the one that must be written.
+    with suppress(OSError):
+        claim.epoch.note_loss(loss)
     if verdict := job.verdict(loss, settings.max_attempts):
         return "failed", verdict
     return "paused", JobError(code=loss.code, detail=loss.detail)
@@ -142,7 +147,7 @@ def _play(settings: Settings, job: Job, claim: Claim, interrupted: threading.Eve
         # Whoever accepted the job may have died before this.
         store.models.add_job(model, job.id)
     dataset = store.datasets.get(config.dataset)
-    dataset.verify()
+    guard = DatasetGuard(dataset)
     device = choose_device(settings.device)
     checkpoint = job.newest_sound_checkpoint()
     environment = describe(config, device, checkpoint.manifest.environment if checkpoint else None)
@@ -161,7 +166,7 @@ def _play(settings: Settings, job: Job, claim: Claim, interrupted: threading.Eve
     claim.begin(match.step)
     if checkpoint:
         _note_environment(job, environment, checkpoint.manifest.environment)
-    writer = CheckpointWriter(store, job, claim, dataset, environment, clusters, device)
+    writer = CheckpointWriter(store, job, claim, guard, environment, clusters, device)
     attempt = Attempt(job, claim, writer, clusters)
 
     def stop_wanted() -> Outcome | None:

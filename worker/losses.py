@@ -12,7 +12,7 @@ LOG = "training.log"
 _LONGEST_LOG_BYTES = 1 << 20
 _TAIL_LINES, _TAIL_BYTES = 20, 4_000
 
-_CAUSES = {
+_CAUSES: dict[int, str] = {
     signal.SIGKILL: "somebody or the system killed it, perhaps for want of memory",
     signal.SIGSEGV: "native code read memory that is not its own; the log names the place",
     signal.SIGBUS: "a file that it reads was cut off, or the disk failed",
@@ -78,5 +78,5 @@ def log_tail(job: Path) -> tuple[str, ...]:
 def _how(wait_status: int, number: int | None) -> str:
     if number is None:
         return f"with exit status {os.waitstatus_to_exitcode(wait_status)}; the log says more"
-    cause = _CAUSES.get(signal.Signals(number), "nothing more is known")
-    return f"by signal {number} ({signal.Signals(number).name}): {cause}"
+    cause = _CAUSES.get(number, "nothing more is known")
+    return f"by signal {number} ({signal.strsignal(number)}): {cause}"

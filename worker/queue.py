@@ -13,14 +13,15 @@ from functools import partial
 from typing import Any, TypeVar
 
 import redis
-from redis.backoff import ExponentialBackoff
+from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.retry import Retry
 from rq import Queue, Worker, worker_registration
+from rq.exceptions import StopRequested
 from rq.job import Job as RqJob
 from rq.serializers import JSONSerializer
 from ulid import ULID
 
-from worker.errors import Unavailable
+from worker.errors import StoreError, Unavailable
 from worker.identity import ProcessIdentity
 from worker.losses import count_oom_kills, loss_of
 from worker.processes import die_with_parent
@@ -35,6 +36,8 @@ _CLIENT_TIMEOUT_SECONDS = 1.0
 _SILENCE_SECONDS = 2.0
 _HEARTBEAT_SECONDS = 2
 _WORKER_TTL_SECONDS = 20
+_FOR_EVER = 10**6
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 Answer = TypeVar("Answer")
 
@@ -56,28 +59,67 @@ class AllowedJob(RqJob):
     success_callback = failure_callback = stopped_callback = None
 
 
+class Patience(ExponentialBackoff):
+    """How long an answer of Redis is waited for: for ever, until that is ended."""
+
+    def __init__(self) -> None:
+        super().__init__(cap=1)
+        self._is_over = False
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Patience":
+        # Each connection copies its policy; this one is to end for all of them.
+        return self
+
+    def end(self) -> None:
+        """From now on nothing is tried again."""
+        self._is_over = True
+
+    def compute(self, failures: int) -> float:
+        """Seconds to wait before the next try.
+
+        Raises:
+            redis.ConnectionError: when there is none.
+        """
+        if self._is_over:
+            raise redis.ConnectionError("no answer is waited for any more")
+        return float(super().compute(failures))
+
+
 class TrainWorker(Worker):
     """A forking worker whose training process saves and leaves when the worker is told to stop.
 
-    The parent never uses torch: a fork after that deadlocks.
+    The parent never uses torch: a fork after that deadlocks. What RQ notes about a job is worth
+    nothing here, so nothing depends on whether Redis takes the note.
     """
 
+    patience: Patience
+    oom_kills = 0
+
     def fork_work_horse(self, job: RqJob, queue: Queue) -> None:
-        """Remember what tells a lack of memory from other deaths, then fork."""
-        self.oom_kills = count_oom_kills()
-        super().fork_work_horse(job, queue)
+        """Fork, unless told to stop: then the job stays on disk, where the reconciler finds it.
+
+        A signal that comes in between waits until there is a process to pass it on to, which
+        takes it when it is ready to.
+        """
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+        try:
+            if self._stop_requested:
+                raise StopRequested
+            self.oom_kills = count_oom_kills()
+            super().fork_work_horse(job, queue)
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
     def main_work_horse(self, job: RqJob, queue: Queue) -> None:
         """In the forked process: die with the parent, then run the job."""
         die_with_parent(self.pid)
-        # RQ's notes about the job are worth nothing; they must not hold it up when Redis is away.
-        _hurry(self.connection)
+        self.patience.end()
         super().main_work_horse(job, queue)
 
-    def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
-        """Say that it lives, also to a Redis that was wiped and knows no workers any more."""
-        super().heartbeat(timeout, pipeline)
-        worker_registration.register(self, pipeline)
+    def request_stop(self, number: int, frame: Any) -> None:
+        """Save, and go: neither waits for Redis."""
+        self.patience.end()
+        super().request_stop(number, frame)  # type: ignore[no-untyped-call]
 
     def handle_warm_shutdown_request(self) -> None:
         """Tell the training process to save at the next step."""
@@ -86,12 +128,43 @@ class TrainWorker(Worker):
                 os.kill(self.horse_pid, signal.SIGTERM)
         super().handle_warm_shutdown_request()  # type: ignore[no-untyped-call]
 
+    def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
+        """Say that it lives, also to a Redis that was wiped and knows no workers any more."""
+        with suppress(redis.RedisError):
+            super().heartbeat(timeout, pipeline)
+            worker_registration.register(self, pipeline)
+
+    def maintain_heartbeats(self, job: RqJob) -> None:
+        """The same while a job runs."""
+        with suppress(redis.RedisError):
+            super().maintain_heartbeats(job)
+
+    def set_current_job_working_time(self, seconds: float, pipeline: Any = None) -> None:
+        """A note about the job."""
+        with suppress(redis.RedisError):
+            super().set_current_job_working_time(seconds, pipeline)
+
+    def set_shutdown_requested_date(self) -> None:
+        """A note about the stop."""
+        with suppress(redis.RedisError):
+            super().set_shutdown_requested_date()  # type: ignore[no-untyped-call]
+
+    def register_death(self) -> None:
+        """Strike itself out; the reconciler does it otherwise."""
+        with suppress(redis.RedisError):
+            super().register_death()  # type: ignore[no-untyped-call]
+
 
 class Dispatcher:
     """Puts job ids into the queue; the API's and the reconciler's side, with short time limits."""
 
     def __init__(self, url: str) -> None:
-        self._client = connect(url, _CLIENT_TIMEOUT_SECONDS, retries=0)
+        self._client = redis.Redis.from_url(
+            url,
+            socket_timeout=_CLIENT_TIMEOUT_SECONDS,
+            socket_connect_timeout=_CLIENT_TIMEOUT_SECONDS,
+            retry=Retry(NoBackoff(), 0),
+        )
         self._silent_until = 0.0
 
     def enqueue(self, job: Job, first: bool = False) -> None:
@@ -156,30 +229,22 @@ class Dispatcher:
             raise Unavailable("queue-unavailable", "Redis does not answer") from error
 
 
-def connect(url: str, timeout_seconds: float | None, retries: int) -> redis.Redis:
-    """A Redis client; ``retries`` below zero means for ever."""
-    retry = Retry(ExponentialBackoff(cap=1), 10**6 if retries < 0 else retries)
-    return redis.Redis.from_url(
-        url, socket_timeout=timeout_seconds, socket_connect_timeout=timeout_seconds, retry=retry
-    )
-
-
 def work(settings: Settings, url: str) -> None:
     """Run jobs, one after the other, until SIGTERM, which lets the training process save first.
 
     A training process that dies has its job put back at once.
     """
-    client, store = connect(url, None, retries=-1), Store(settings.home)
-    dispatcher = Dispatcher(url)
+    patience, store, dispatcher = Patience(), Store(settings.home), Dispatcher(url)
 
     def killed(job: RqJob, process: int, status: int, usage: object) -> None:
-        lost = store.jobs.get(job.args[0])
-        loss = loss_of(lost.path, status, worker.oom_kills)
-        if lost.put_back(loss, settings.max_attempts):
-            # Without Redis the reconciler finds the job.
-            with suppress(Unavailable):
+        # Whatever goes wrong here, a full disk or Redis away, the reconciler does it later.
+        with suppress(StoreError, OSError):
+            lost = store.jobs.get(job.args[0])
+            loss = loss_of(lost.path, status, worker.oom_kills)
+            if lost.put_back(loss, settings.max_attempts):
                 dispatcher.enqueue(lost, first=True)
 
+    client = redis.Redis.from_url(url, retry=Retry(patience, _FOR_EVER))
     worker = TrainWorker(
         [_queue(client)],
         name=str(ProcessIdentity.own()),
@@ -190,16 +255,8 @@ def work(settings: Settings, url: str) -> None:
         job_monitoring_interval=_HEARTBEAT_SECONDS,
         work_horse_killed_handler=killed,
     )
+    worker.patience = patience
     worker.work(logging_level="WARNING")
-
-
-def _hurry(client: redis.Redis) -> None:
-    """From now on an answer is waited for briefly and once."""
-    client.connection_pool.connection_kwargs |= {
-        "retry": Retry(ExponentialBackoff(cap=1), 0),
-        "socket_timeout": _CLIENT_TIMEOUT_SECONDS,
-        "socket_connect_timeout": _CLIENT_TIMEOUT_SECONDS,
-    }
 
 
 def _queue(client: redis.Redis) -> Queue:

@@ -26,6 +26,7 @@ class Watch:
 
     def __init__(self, lease_seconds: float) -> None:
         self._lease_seconds = lease_seconds
+        self._before: dict[Path, tuple[int, float]] = {}
         self._seen: dict[Path, tuple[int, float]] = {}
         self._looked, self._clock = time.monotonic(), 0.0
 
@@ -37,14 +38,15 @@ class Watch:
         now = time.monotonic()
         self._clock += min(now - self._looked, self._lease_seconds / 2)
         self._looked = now
+        self._before, self._seen = self._seen, {}
 
     def has_lapsed(self, epoch: Epoch) -> bool:
         """Whether an attempt has not beaten for as long as the lease, by this clock alone."""
         beat = epoch.beat
-        seen, since = self._seen.get(epoch.path, (None, 0.0))
+        seen, since = self._before.get(epoch.path, (None, 0.0))
         if beat != seen:
-            self._seen[epoch.path] = (beat, self._clock)
-            return False
+            since = self._clock
+        self._seen[epoch.path] = (beat, since)
         return self._clock - since > self._lease_seconds
 
 
@@ -59,8 +61,8 @@ class Reconciler:
         self._dispatcher = Dispatcher(url)
         self._watch = Watch(settings.lease_seconds)
         self._sweep_due = 0.0
-        # At the start nobody is about to claim anything.
-        self._missing = {job.id for job, _ in self._store.jobs.unfinished()}
+        # None at the start: then what the queue does not know is queued at once.
+        self._missing: set[str] | None = None
 
     def scan(self) -> None:
         """One round: put back what is lost, queue what the queue does not know."""
@@ -68,16 +70,23 @@ class Reconciler:
         self._sweep_now_and_then()
         put_back, queued = [], []
         for job, record in self._store.jobs.unfinished():
-            # A disk that fails, a job that is deleted: the next round tries again.
-            with suppress(OSError, Unavailable):
-                if self._revive(job, record):
-                    put_back.append(job)
-                elif record.status == "queued":
-                    queued.append(job)
+            if self._revived(job, record):
+                put_back.append(job)
+            elif record.status == "queued":
+                queued.append(job)
         # Without Redis nobody could be told; the disk remembers.
         with suppress(Unavailable):
             self._enqueue(put_back, queued)
             self._dispatcher.forget_dead_workers()
+
+    def _revived(self, job: Job, record: JobRecord) -> bool:
+        try:
+            return self._revive(job, record)
+        except Exception as error:
+            # One damaged job must not keep the others from going on; the next round tries again.
+            if not isinstance(error, FileNotFoundError):
+                log.error("%s cannot be looked after: %s", job.id, error)
+            return False
 
     def _sweep_now_and_then(self) -> None:
         if time.monotonic() >= self._sweep_due:
@@ -98,7 +107,7 @@ class Reconciler:
 
     def _resume_with_room(self, job: Job) -> bool:
         loss = job.epochs()[-1].loss
-        if not has_room(self._store.home, (loss and loss.needed_bytes) or 0):
+        if not has_room(job.path, (loss and loss.needed_bytes) or 0):
             return False
         with job.locked() as record:
             if not record.waits_for_storage:
@@ -123,8 +132,8 @@ class Reconciler:
         for job in put_back:
             self._dispatcher.enqueue(job, first=True)
         waiting = self._dispatcher.waiting()
-        missing = [job for job in queued if job.id not in waiting]
-        for job in missing:
-            if job.id in self._missing:
-                self._dispatcher.enqueue(job)
-        self._missing = {job.id for job in missing} - self._missing
+        missing = {job.id: job for job in queued if job.id not in waiting}
+        twice = missing.keys() if self._missing is None else missing.keys() & self._missing
+        for job_id in sorted(twice):
+            self._dispatcher.enqueue(missing[job_id])
+        self._missing = missing.keys() - twice

@@ -1,18 +1,18 @@
 """A disk that is full or fails: what a training does about it, and when it can go on."""
 
 import errno
-import shutil
+import os
 from contextlib import suppress
 from pathlib import Path
 
 from ganmodels.estimate import estimate
+from worker.store.checkpoints import CheckpointCorrupt
 from worker.store.epochs import Loss
 from worker.store.files import temporary_file
 from worker.store.jobs import Job
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _FAILING = frozenset({errno.EIO, errno.EROFS})
-_MIB = 2**20
 
 
 def is_storage_trouble(error: OSError) -> bool:
@@ -33,21 +33,24 @@ def loss_of_storage(job: Job, error: OSError) -> Loss:
 
 
 def has_room(directory: Path, needed_bytes: int) -> bool:
-    """Whether a directory can take this much, by trying a little of it."""
-    with suppress(OSError):
-        if shutil.disk_usage(directory).free >= needed_bytes:
-            with temporary_file(directory) as file:
-                file.write(b"\0" * min(needed_bytes, _MIB))
-                file.flush()
-            return True
-    return False
+    """Whether a directory can take this much and keep it, by trying: quotas and faults show too."""
+    try:
+        with temporary_file(directory) as file:
+            os.posix_fallocate(file.fileno(), 0, max(1, needed_bytes))
+            file.write(b"\0")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        return False
+    return True
 
 
 def _needed_bytes(job: Job) -> int:
     """Two checkpoints: retention deletes an old one only after the new one is written."""
-    newest = job.checkpoint()
-    if newest:
-        return 2 * newest.size_bytes
+    # Where the newest cannot be read its size is guessed too.
+    with suppress(OSError, CheckpointCorrupt):
+        if newest := job.checkpoint():
+            return 2 * newest.size_bytes
     cost = estimate(job.config())
     # Each parameter is kept four times (weights, average, two moments) in four bytes.
     return 2 * 16 * (cost.generator_parameters + cost.discriminator_parameters)

@@ -70,7 +70,11 @@ def _keep(slots: list[Slot], reconciler: "Reconciler", signals: "SimpleQueue[int
                 log.warning("slot %d died (%s)", slot.index, slot.kept.process.returncode)
                 due = 0.0
         if time.monotonic() >= due:
-            reconciler.scan()
+            try:
+                reconciler.scan()
+            except Exception:
+                # Whatever it is, trainings are not to die of it.
+                log.exception("the jobs cannot be looked after; the next round tries again")
             due = time.monotonic() + _SCAN_SECONDS
         try:
             if signals.get(timeout=_TICK_SECONDS) in _STOP_SIGNALS:

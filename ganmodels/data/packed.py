@@ -32,6 +32,8 @@ PREVIEW = "preview.png"
 MANIFEST = "manifest.json"
 FILES = (ITEMS, LABELS, HELD_OUT, PREVIEW, MANIFEST)
 
+# Any other OSError is the disk's, and says nothing about what is on it.
+_MISSING = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
 _SMALLEST_SPLIT_DATASET = 20
 _MOST_HELD_OUT = 2000
 _MANIFEST_BYTES = 4 << 20
@@ -93,7 +95,7 @@ class PackedDataset:
         """
         try:
             sha256 = _content_hash(self.manifest.space, self.directory)
-        except (OSError, ValueError):
+        except (*_MISSING, ValueError):
             raise _corrupt("a file is missing or damaged") from None
         if sha256 != self.manifest.sha256:
             raise _corrupt("the content does not have the hash in its manifest")
@@ -132,7 +134,7 @@ def open_packed(directory: Path) -> PackedDataset:
         if manifest.space.classes:
             labels = np.load(directory / LABELS, mmap_mode="r", allow_pickle=False)
         held_out = np.load(directory / HELD_OUT, allow_pickle=False)
-    except (OSError, ValueError, EOFError, ValidationError):
+    except (*_MISSING, ValueError, EOFError, ValidationError):
         raise _corrupt("a file is missing or damaged") from None
     _check_shapes(manifest, items, labels, held_out)
     return PackedDataset(directory, manifest, items, labels, held_out)

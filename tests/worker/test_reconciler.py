@@ -40,6 +40,7 @@ def lost_job(store, held_elsewhere, wait_until, **changes):
 
 
 def test_a_job_that_redis_has_forgotten_is_queued_again(reconciler, dispatcher, store):
+    reconciler.scan()
     job = make_job(store)
     reconciler.scan()
     assert dispatcher.waiting() == set()
@@ -78,6 +79,22 @@ def test_a_job_that_is_trained_is_left_alone(reconciler, dispatcher, store, held
             reconciler.scan()
         assert job.record().status == "running"
         assert dispatcher.waiting() == set()
+
+
+@pytest.mark.parametrize("name", ["epoch.json", "loss.json", "holder", "../0001.bak/epoch.json"])
+def test_one_damaged_job_does_not_keep_the_others_from_going_on(
+    reconciler, dispatcher, store, held_elsewhere, wait_until, name
+):
+    damaged = make_job(store)
+    damaged.claim().release()
+    path = damaged.epochs()[-1].path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"\xff torn")
+    waiting = make_job(store)
+    lost = lost_job(store, held_elsewhere, wait_until)
+    reconciler.scan()
+    assert lost.record().status == "queued"
+    assert {waiting.id, lost.id} <= dispatcher.waiting()
 
 
 def test_without_redis_a_lost_job_is_put_back_on_disk(store, home, held_elsewhere, wait_until):

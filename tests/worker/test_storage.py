@@ -80,13 +80,40 @@ def test_a_job_that_met_a_full_disk_ends_bit_for_bit_like_one_that_did_not(
     assert stopped.record().exact
 
 
-def test_a_job_that_never_finds_room_fails_in_the_end(store, home, monkeypatch, reconciler):
+def test_a_disk_that_fails_again_and_again_ends_the_job(store, home, monkeypatch, reconciler):
     job = make_job(store)
-    FailingDisk(monkeypatch, FULL)
+    FailingDisk(monkeypatch, OSError(errno.EIO, "Input/output error"))
     for _ in range(3):
         train(job, home)
         reconciler.scan()
-    assert (job.record().status, job.record().error.code) == ("failed", "storage-full")
+    assert (job.record().status, job.record().error.code) == ("failed", "storage-unavailable")
+
+
+def test_a_disk_that_is_full_again_and_again_is_waited_for(store, home, monkeypatch, reconciler):
+    job = make_job(store)
+    FailingDisk(monkeypatch, FULL)
+    for _ in range(5):
+        train(job, home)
+        assert job.record().waits_for_storage
+        reconciler.scan()
+    assert job.record().status == "queued"
+
+
+def test_a_disk_that_fails_to_read_costs_no_sound_checkpoint(store, home, monkeypatch):
+    job = make_job(store)
+    train(job, home)
+    with job.locked() as record:
+        job.resume(record)
+
+    def refuse(path, most_bytes):
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("worker.store.checkpoints.read_regular", refuse)
+        train(job, home)
+    assert (job.record().status, job.record().error.code) == ("paused", "storage-unavailable")
+    assert not (job.path / "quarantine").exists()
+    assert job.newest_sound_checkpoint().step == 8
 
 
 def test_a_disk_too_full_to_say_so_leaves_the_job_to_the_reconciler(

@@ -10,6 +10,8 @@ import pytest
 
 from tests.worker.builders import make_job
 from worker.processes import Kept, start, stop
+from worker.queue import Dispatcher
+from worker.redis import EmbeddedRedis
 from worker.settings import Settings
 from worker.supervisor import plan_slots
 
@@ -150,6 +152,34 @@ def test_a_second_signal_does_not_wait(run_worker, store, wait_until):
     worker.terminate()
     assert worker.wait(5) == 0
     wait_until(lambda: holder.is_gone, "the end of the training process", 5)
+
+
+@pytest.mark.parametrize("is_training", [True, False])
+def test_sigterm_does_not_wait_for_a_redis_that_is_away(
+    home, new_home, store, wait_until, is_training
+):
+    server = EmbeddedRedis(new_home())
+    redis = server.start()
+    environment = {"RINGSIDE_HOME": str(home), "RINGSIDE_REDIS_URL": server.url}
+    command = [sys.executable, "-m", "service.cli", "worker"]
+    job = make_job(store, "points", schedule=ENDLESS) if is_training else None
+    worker = start(command, environment, home / "worker.log")
+    try:
+        dispatcher = Dispatcher(server.url)
+        wait_until(lambda: dispatcher.workers() == 1, "the worker")
+        if job:
+            wait_until(lambda: trained(job), "the first row")
+        stop([redis], 5)
+        # Long enough for the worker to be waiting for an answer.
+        with pytest.raises(subprocess.TimeoutExpired):
+            worker.wait(3)
+        worker.terminate()
+        assert worker.wait(10) == 0
+    finally:
+        stop([worker, redis], 0)
+    if job:
+        assert job.record().status == "queued"
+        assert job.checkpoint().step == job.progress()["step"]
 
 
 def test_two_supervisors_share_the_work(run_worker, store, wait_until):

@@ -5,6 +5,7 @@ SHA-256 of each, then the seal with the SHA-256 of the manifest, then the direct
 place. The seal is as ``sha256sum --check`` reads it. No pickle, no ``torch.load``.
 """
 
+import errno
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
@@ -26,6 +27,10 @@ SEAL = "manifest.sha256"
 CONFIG = "config.json"
 _MAX_MANIFEST_BYTES = 65_536
 _PREFIX = "step-"
+# What it means that a file is not there, or is something else than a file.
+_DAMAGE = frozenset(
+    {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EINVAL, errno.ENXIO}
+)
 
 FileName = Annotated[str, Field(pattern=r"^[a-z]+\.(safetensors|json)$")]
 
@@ -174,9 +179,12 @@ class Checkpoint:
     def _read(self, name: str, most_bytes: int) -> bytes:
         try:
             if self.path.is_symlink():
-                raise OSError("the directory is a link")
+                raise OSError(errno.ELOOP, "the directory is a link")
             return read_regular(self.path / name, most_bytes)
         except OSError as error:
+            # A disk that fails to read says nothing about what is on it.
+            if error.errno not in _DAMAGE:
+                raise
             raise self._corrupt(f"{name} cannot be read") from error
 
     def _corrupt(self, finding: str) -> CheckpointCorrupt:

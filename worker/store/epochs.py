@@ -19,8 +19,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
+from worker.errors import JobCorrupt
 from worker.identity import ProcessIdentity
 from worker.store.checkpoints import Checkpoint, directory_name
 from worker.store.files import parse_line, read_json, replace_file, replace_json
@@ -47,9 +48,17 @@ class Epoch:
 
     @cached_property
     def start(self) -> int | None:
-        """The step it goes on from; None when the attempt did not get as far as to begin."""
-        path = self.path / "epoch.json"
-        return int(read_json(path)["start_step"]) if path.exists() else None
+        """The step it goes on from; None when the attempt did not get as far as to begin.
+
+        Raises:
+            JobCorrupt: when it cannot be understood.
+        """
+        try:
+            return int(read_json(self.path / "epoch.json")["start_step"])
+        except FileNotFoundError:
+            return None
+        except (ValueError, LookupError, TypeError) as error:
+            raise JobCorrupt from error
 
     def holds(self, step: int) -> bool:
         """Whether what this attempt wrote at ``step`` counts."""
@@ -93,9 +102,11 @@ class Epoch:
     def holder(self) -> ProcessIdentity | None:
         """The process that claimed it and has not let go."""
         try:
-            return ProcessIdentity.parse((self.path / "holder").read_text())
+            # It is not synced: a power cut may leave anything there.
+            text = (self.path / "holder").read_bytes().decode(errors="replace")
         except FileNotFoundError:
             return None
+        return ProcessIdentity.parse(text)
 
     @property
     def is_alive(self) -> bool:
@@ -122,9 +133,17 @@ class Epoch:
 
     @property
     def loss(self) -> Loss | None:
-        """How the attempt ended, if it did not end well."""
-        path = self.path / "loss.json"
-        return Loss.model_validate_json(path.read_bytes()) if path.exists() else None
+        """How the attempt ended, if it did not end well.
+
+        Raises:
+            JobCorrupt: when it cannot be understood.
+        """
+        try:
+            return Loss.model_validate_json((self.path / "loss.json").read_bytes())
+        except FileNotFoundError:
+            return None
+        except ValidationError as error:
+            raise JobCorrupt from error
 
     def note_loss(self, loss: Loss) -> None:
         """Record how the attempt ended."""
@@ -132,8 +151,12 @@ class Epoch:
 
     @property
     def was_fruitless(self) -> bool:
-        """Whether the attempt ended badly without having saved a checkpoint."""
-        return self.loss is not None and not self.checkpoints()
+        """Whether the attempt ended badly without having saved a checkpoint.
+
+        A disk that was full is nobody's fault, and is waited for.
+        """
+        loss = self.loss
+        return loss is not None and loss.code != "storage-full" and not self.checkpoints()
 
     @property
     def _given_up(self) -> Path:
@@ -142,7 +165,8 @@ class Epoch:
 
 def all_epochs(directory: Path) -> list[Epoch]:
     """Every epoch below a directory, oldest first, each with the step where it ended."""
-    paths = sorted(directory.glob("[0-9]*"), key=lambda path: int(path.name), reverse=True)
+    named = (path for path in directory.glob("[0-9]*") if path.name.isdecimal())
+    paths = sorted(named, key=lambda path: int(path.name), reverse=True)
     found: list[Epoch] = []
     end: int | None = None
     for path in paths:

@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from ganmodels.config import TrainConfig
-from worker.errors import Conflict, NotFound, Unavailable
+from worker.errors import Conflict, JobCorrupt, NotFound, Unavailable
 from worker.names import is_id
 from worker.store import disk
 from worker.store.checkpoints import Checkpoint, CheckpointCorrupt, directory_name
@@ -39,16 +39,6 @@ from worker.store.records import LIVE, SETTLED_BY, UNFINISHED, JobError, JobReco
 _LOCK_TIMEOUT_SECONDS = 10.0
 
 log = logging.getLogger("ringside.jobs")
-
-
-class JobCorrupt(Unavailable):
-    """A file of the job cannot be read."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "job-corrupt",
-            "a file of this job is damaged; restore it from a backup, or DELETE the job",
-        )
 
 
 class Job:
