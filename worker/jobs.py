@@ -10,26 +10,25 @@ import torch
 
 from ganmodels.config import TrainConfig
 from ganmodels.data.batches import Batches
-from ganmodels.data.errors import DataError
 from ganmodels.data.packed import PackedDataset
 from ganmodels.games.gan import Match
 from ganmodels.labels import Clusters
 from worker.attempt import Attempt
 from worker.checkpointing import CheckpointWriter, DatasetGuard, join_state, label
-from worker.engine import DeviceUnavailable, autocast_dtype, changes, choose_device, describe
-from worker.errors import Conflict, NotFound, Unavailable
-from worker.loop import Outcome, TrainingDiverged, run
+from worker.engine import autocast_dtype, changes, choose_device, describe
+from worker.errors import Conflict, Unavailable
+from worker.failures import conclude
+from worker.loop import Outcome, run
 from worker.losses import LOG, keep_output
 from worker.queue import STOP_SIGNALS, Dispatcher
 from worker.settings import Settings
-from worker.storage import is_storage_trouble, loss_of_storage
+from worker.storage import is_storage_trouble
 from worker.store import Store
-from worker.store.checkpoints import Checkpoint, CheckpointCorrupt, Environment
+from worker.store.checkpoints import Checkpoint, Environment
 from worker.store.claims import Claim, Fenced
 from worker.store.jobs import Job
 from worker.store.records import JobError, Status
 
-_TOO_LARGE = "the training did not fit into memory; lower batch_size or the networks' widths"
 _STATUS_AFTER: dict[Outcome, Status] = {
     "finished": "succeeded",
     "pause": "paused",
@@ -91,53 +90,11 @@ def _attempt(
     settings: Settings, job: Job, claim: Claim, interrupted: threading.Event
 ) -> tuple[Status, JobError | None]:
     try:
-        outcome = _play(settings, job, claim, interrupted)
-    except TrainingDiverged as error:
-        return "failed", _diverged(job, error)
-    except (NotFound, DataError) as error:
-        return "failed", JobError(code=error.code.replace("_", "-"), detail=error.detail)
-    except DeviceUnavailable as error:
-        return "failed", JobError(code="device-unavailable", detail=str(error))
-    except CheckpointCorrupt as error:
-        return "failed", JobError(code="checkpoint-unrecoverable", detail=str(error))
+        return _STATUS_AFTER[_play(settings, job, claim, interrupted)], None
     except Fenced:
         raise
     except Exception as error:
-        if _is_out_of_memory(error):
-            return "failed", JobError(code="out-of-memory", detail=_TOO_LARGE)
-        if isinstance(error, OSError) and is_storage_trouble(error):
-            return _wait_for_storage(settings, job, claim, error)
-        log.exception("%s failed", job.id)
-        return "failed", JobError(code="internal", detail=f"{type(error).__name__}; see log")
-    return _STATUS_AFTER[outcome], None
-
-
-def _wait_for_storage(
-    settings: Settings, job: Job, claim: Claim, error: OSError
-) -> tuple[Status, JobError]:
-    """Paused, until the reconciler finds that the disk can be written to again."""
-    log.warning("%s: %s", job.id, error)
-    loss = loss_of_storage(job, error)
-    claim.use_reserve()
-    # Of the two the state of the job is the one that must be written.
-    with suppress(OSError):
-        claim.epoch.note_loss(loss)
-    if verdict := job.verdict(loss, settings.max_attempts):
-        return "failed", verdict
-    return "paused", JobError(code=loss.code, detail=loss.detail)
-
-
-def _diverged(job: Job, error: TrainingDiverged) -> JobError:
-    newest = job.checkpoint()
-    kept = f"the checkpoint of step {newest.step} is intact" if newest else "none was saved before"
-    return JobError(code="diverged", detail=f"{error}; {kept}", step=error.step)
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    """PyTorch has a class for a full GPU, and for a full machine only a sentence."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+        return conclude(error, job, claim, settings.max_attempts)
 
 
 def _play(settings: Settings, job: Job, claim: Claim, interrupted: threading.Event) -> Outcome:

@@ -4,6 +4,7 @@ import json
 import threading
 
 import pytest
+import torch
 
 from ganmodels.recipes import RECIPES
 from tests.worker.builders import make_job, train
@@ -274,3 +275,17 @@ def test_a_dataset_file_that_is_touched_but_equal_is_no_reason_to_stop(store, ho
 
     train(job, home, Touch())
     assert job.record().status == "succeeded"
+
+
+def test_a_gpu_that_fails_is_tried_again_and_given_up_in_the_end(store, home, monkeypatch):
+    job = make_job(store)
+
+    def fail(*_):
+        raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr("ganmodels.games.gan.Match.play", fail)
+    for _ in range(2):
+        train(job, home)
+        assert job.record().status == "queued"
+    train(job, home)
+    assert (job.record().status, job.record().error.code) == ("failed", "device-failed")

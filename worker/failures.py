@@ -1,0 +1,76 @@
+"""What becomes of a job whose training ended with an exception."""
+
+import logging
+from contextlib import suppress
+
+import torch
+
+from ganmodels.data.errors import DataError
+from worker.engine import DeviceUnavailable
+from worker.errors import NotFound
+from worker.loop import TrainingDiverged
+from worker.storage import is_storage_trouble, loss_of_storage
+from worker.store.checkpoints import CheckpointCorrupt
+from worker.store.claims import Claim
+from worker.store.epochs import Loss
+from worker.store.jobs import Job
+from worker.store.records import JobError, Status
+
+_TOO_LARGE = "the training did not fit into memory; lower batch_size or the networks' widths"
+
+log = logging.getLogger("ringside.training")
+
+Conclusion = tuple[Status, JobError | None]
+
+
+def conclude(error: Exception, job: Job, claim: Claim, max_attempts: int) -> Conclusion:
+    """How the job is to be settled: failed, or to go on when what was wrong has passed."""
+    if isinstance(error, OSError) and is_storage_trouble(error):
+        log.warning("%s: %s", job.id, error)
+        loss = loss_of_storage(job, error)
+        return _after(loss, job, claim, max_attempts, "paused")
+    if isinstance(error, torch.AcceleratorError):
+        log.exception("%s: the GPU failed", job.id)
+        # This process can use it no more; the next one may.
+        loss = Loss(code="device-failed", detail="the GPU failed; the log says how")
+        return _after(loss, job, claim, max_attempts, "queued")
+    return "failed", _reason(error, job)
+
+
+def _after(loss: Loss, job: Job, claim: Claim, max_attempts: int, status: Status) -> Conclusion:
+    """To go on later, unless this has happened too often."""
+    claim.use_reserve()
+    # On a full disk the state of the job is what must be written before all.
+    with suppress(OSError):
+        claim.epoch.note_loss(loss)
+    if verdict := job.verdict(loss, max_attempts):
+        return "failed", verdict
+    return status, JobError(code=loss.code, detail=loss.detail) if status == "paused" else None
+
+
+def _reason(error: Exception, job: Job) -> JobError:
+    if isinstance(error, TrainingDiverged):
+        return _diverged(error, job)
+    if isinstance(error, NotFound | DataError):
+        return JobError(code=error.code.replace("_", "-"), detail=error.detail)
+    if isinstance(error, DeviceUnavailable):
+        return JobError(code="device-unavailable", detail=str(error))
+    if isinstance(error, CheckpointCorrupt):
+        return JobError(code="checkpoint-unrecoverable", detail=str(error))
+    if _is_out_of_memory(error):
+        return JobError(code="out-of-memory", detail=_TOO_LARGE)
+    log.error("%s failed", job.id, exc_info=error)
+    return JobError(code="internal", detail=f"{type(error).__name__}; see log")
+
+
+def _diverged(error: TrainingDiverged, job: Job) -> JobError:
+    newest = job.checkpoint()
+    kept = f"the checkpoint of step {newest.step} is intact" if newest else "none was saved before"
+    return JobError(code="diverged", detail=f"{error}; {kept}", step=error.step)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """PyTorch has a class for a full GPU, and for a full machine only a sentence."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
