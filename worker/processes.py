@@ -79,6 +79,7 @@ class Kept:
         self._wait_seconds = 0.0
         self._began = time.monotonic()
         self._due: float | None = None
+        self._refused = False
         # How often it died, or could not be started, without having lived for a while.
         self.deaths = 0
 
@@ -91,7 +92,7 @@ class Kept:
         if self.process.poll() is None:
             return False
         if time.monotonic() - self._began > _LONG_LIFE_SECONDS:
-            self.deaths, self._wait_seconds = 0, 0.0
+            self.deaths, self._wait_seconds, self._refused = 0, 0.0, False
         self._count_death()
         return True
 
@@ -100,7 +101,10 @@ class Kept:
             self.process = self._begin()
         except (OSError, NotStarted) as error:
             self._count_death()
-            log.warning("no new process (%s); tried again and again", error)
+            # Once, however long it takes until it lives for a while.
+            if not self._refused:
+                log.warning("no new process (%s); tried again and again", error)
+            self._refused = True
         else:
             self._began, self._due = time.monotonic(), None
 
