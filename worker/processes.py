@@ -1,6 +1,7 @@
 """Child processes that never outlive their parent."""
 
 import ctypes
+import logging
 import os
 import signal
 import subprocess
@@ -12,6 +13,12 @@ from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS, _LONG_LIFE_SECONDS = 0.1, 30.0, 60.0
+
+log = logging.getLogger("ringside.processes")
+
+
+class NotStarted(Exception):  # noqa: N818 - named for what it says
+    """A child could not be started just now; the message says why."""
 
 
 def die_with_parent(parent: int | None = None) -> None:
@@ -56,29 +63,56 @@ def start(
 
 
 class Kept:
-    """A child that is started again when it dies, each time after a longer wait."""
+    """A child that is started again when it dies, each time after a longer wait.
 
-    def __init__(self, begin: Callable[[], subprocess.Popen[bytes]]) -> None:
+    The first start may fail with what ``begin`` raises. Later a start that the machine refuses, for
+    a while without memory or room, is one more death: who keeps this child keeps others too.
+    """
+
+    def __init__(
+        self,
+        begin: Callable[[], subprocess.Popen[bytes]],
+        longest_wait_seconds: float = _LONGEST_WAIT_SECONDS,
+    ) -> None:
         self._begin, self.process = begin, begin()
+        self._longest_wait_seconds = longest_wait_seconds
+        self._wait_seconds = 0.0
         self._began = time.monotonic()
         self._due: float | None = None
-        # How often it died without having lived for a while.
+        self._refused = False
+        # How often it died, or could not be started, without having lived for a while.
         self.deaths = 0
 
     def keep(self) -> bool:
         """See that it lives or will. Returns whether it was found dead just now."""
-        now = time.monotonic()
         if self._due is not None:
-            if now >= self._due:
-                self.process, self._began, self._due = self._begin(), now, None
+            if time.monotonic() >= self._due:
+                self._begin_again()
             return False
         if self.process.poll() is None:
             return False
-        if now - self._began > _LONG_LIFE_SECONDS:
-            self.deaths = 0
-        self._due = now + min(_FIRST_WAIT_SECONDS * 2**self.deaths, _LONGEST_WAIT_SECONDS)
-        self.deaths += 1
+        if time.monotonic() - self._began > _LONG_LIFE_SECONDS:
+            self.deaths, self._wait_seconds, self._refused = 0, 0.0, False
+        self._count_death()
         return True
+
+    def _begin_again(self) -> None:
+        try:
+            self.process = self._begin()
+        except (OSError, NotStarted) as error:
+            self._count_death()
+            # Once, however long it takes until it lives for a while.
+            if not self._refused:
+                log.warning("no new process (%s); tried again and again", error)
+            self._refused = True
+        else:
+            self._began, self._due = time.monotonic(), None
+
+    def _count_death(self) -> None:
+        longer_seconds = max(_FIRST_WAIT_SECONDS, 2 * self._wait_seconds)
+        self._wait_seconds = min(longer_seconds, self._longest_wait_seconds)
+        self._due = time.monotonic() + self._wait_seconds
+        self.deaths += 1
 
 
 def stop(processes: Sequence[subprocess.Popen[bytes]], patience_seconds: float) -> None:

@@ -15,7 +15,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from worker.processes import start
+from worker.processes import NotStarted, start
 
 OLDEST_VERSION = (6, 2)
 _START_SECONDS, _CHECK_SECONDS = 10.0, 5.0
@@ -23,11 +23,15 @@ _START_SECONDS, _CHECK_SECONDS = 10.0, 5.0
 _MAX_SOCKET_PATH_BYTES = 100
 # Before Redis 7 a file, since then a directory.
 _STORED = ("appendonly.aof", "appendonlydir")
+# What a server says before it ends because of what it has stored.
+_UNREADABLE = re.compile(
+    rb"reading the append only file|RDB preamble of the AOF file|Invalid AOF manifest"
+)
 
 log = logging.getLogger("ringside.redis")
 
 
-class NoRedis(Exception):  # noqa: N818
+class NoRedis(NotStarted):
     """No Redis can be had; the message says what to do."""
 
 
@@ -101,6 +105,24 @@ def _parse(version: str) -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r"\d+", version)[:2])
 
 
+def _answers(url: str, process: subprocess.Popen[bytes]) -> bool:
+    """Wait for a server that starts; whether it answers before it ends, and in time."""
+    deadline = time.monotonic() + _START_SECONDS
+    with _client(url) as client:
+        while time.monotonic() < deadline and process.poll() is None:
+            try:
+                client.ping()
+            except redis.BusyLoadingError:
+                # It reads what it has stored, however long that takes.
+                deadline = time.monotonic() + _START_SECONDS
+            except redis.RedisError:
+                pass
+            else:
+                return True
+            time.sleep(0.02)
+    return False
+
+
 class EmbeddedRedis:
     """A server on a private unix socket; every write is on disk before it is acknowledged."""
 
@@ -127,15 +149,18 @@ class EmbeddedRedis:
     def start(self) -> subprocess.Popen[bytes]:
         """Start the server and wait until it answers.
 
-        What it has stored is no truth of its own: where it cannot be read it is put aside, and
-        the jobs are queued again from the disk.
+        What it has stored is no truth of its own: where the server says that it cannot be read it
+        is put aside, and the jobs are queued again from the disk. A server that is merely slow, or
+        has no room, keeps what it has.
 
         Raises:
             NoRedis: when there is no server, another one works in this directory, or it does not
                 answer; its log is named.
+            OSError: when the machine has no room or memory for it.
         """
+        said_before_bytes = self.log.stat().st_size if self.log.exists() else 0
         process = self._start()
-        if process is None and self._put_aside():
+        if process is None and self._finds_damage(said_before_bytes) and self._put_aside():
             process = self._start()
         if process is None:
             raise NoRedis(f"the embedded Redis did not start; see {self.log}")
@@ -145,18 +170,17 @@ class EmbeddedRedis:
         """The server once it answers; None when it ended or does not answer in time."""
         with self._lock() as lock:
             process = start([find_server(), *self._arguments()], log=self.log, keep=[lock])
-        deadline = time.monotonic() + _START_SECONDS
-        with _client(self.url) as client:
-            while time.monotonic() < deadline and process.poll() is None:
-                try:
-                    client.ping()
-                except redis.RedisError:
-                    time.sleep(0.02)
-                else:
-                    return process
+        if _answers(self.url, process):
+            return process
         process.kill()
         process.wait()
         return None
+
+    def _finds_damage(self, said_before_bytes: int) -> bool:
+        """Whether the server has ended because it cannot read what it has stored."""
+        with self.log.open("rb") as file:
+            file.seek(said_before_bytes)
+            return _UNREADABLE.search(file.read()) is not None
 
     def _put_aside(self) -> bool:
         """Rename what a server has stored; whether there was anything."""

@@ -1,7 +1,10 @@
 """The child processes of ``ringside up``: started together, stopped in order, none left behind."""
 
+import os
+import shutil
 import signal
 import sys
+import threading
 import time
 from contextlib import suppress
 from functools import partial
@@ -20,7 +23,10 @@ from worker.settings import Settings
 _READY_SECONDS = 60.0
 # A worker that is told to stop finishes its step and writes a checkpoint.
 _PATIENCE_SECONDS, _REDIS_PATIENCE_SECONDS = 120.0, 10.0
-_WATCH_SECONDS, _MOST_DEATHS = 0.2, 5
+_WATCH_SECONDS = 0.2
+# Jobs wait in Redis, so it is tried more often than others that keep dying.
+_LONGEST_REDIS_WAIT_SECONDS = 5.0
+_FULL_DISK_BYTES = 2**16
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -31,8 +37,9 @@ class Stopped(Exception):  # noqa: N818 - named for what it says
 class Parts:
     """Redis, API and worker as children; on leaving, all are stopped.
 
-    A part that dies while they start ends the command with one line that names its log. Later it
-    is started again, unless it keeps dying.
+    A part that dies while they start ends the command with one line that names its log. Once all
+    were ready a part that dies is started again, and nothing but a signal ends them: what kills a
+    part again and again, such as a full disk, passes, and to give up would end what still works.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -40,6 +47,8 @@ class Parts:
         self._kept: dict[str, Kept] = {}
         self._logs: dict[str, Path] = {}
         self.url, self.client = "", httpx2.Client()
+        # Held by whoever starts parts again or stops them.
+        self._changing = threading.Lock()
 
     def __enter__(self) -> "Parts":
         for number in _STOP_SIGNALS:
@@ -56,6 +65,8 @@ class Parts:
             # The terminal may be gone.
             with suppress(OSError):
                 typer.echo("\nstopping: a running training saves first (Ctrl-C again: at once)")
+        # For good: nothing is started again any more.
+        self._changing.acquire()
         processes = {part: kept.process for part, kept in self._kept.items()}
         redis = processes.pop("redis", None)
         stop(list(processes.values()), _PATIENCE_SECONDS)
@@ -63,7 +74,7 @@ class Parts:
         return kind is Stopped
 
     def start(self) -> None:
-        """Start Redis, API and worker, and wait until they answer."""
+        """Start Redis, API and worker, wait until they answer, and keep them alive from then on."""
         self._make_home()
         redis_url = self._redis_url()
         port = free_port(self._settings)
@@ -79,20 +90,40 @@ class Parts:
             command = [sys.executable, "-m", "service.cli", part]
             self._kept[part] = Kept(partial(start, command, environment, log))
         self._wait_until_ready()
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        # Children die with the thread that started them, so it lives as long as the process.
+        threading.Thread(target=self._keep, daemon=True).start()
 
-    def watch(self) -> None:
-        """Stay until a signal comes; what dies is started again, but not for ever."""
-        signal.signal(signal.SIGCHLD, lambda *_: None)
+    def stay(self) -> None:
+        """Stay until a signal comes."""
         while True:
-            for part, kept in self._kept.items():
-                try:
-                    died = kept.keep()
-                except NoRedis as error:
-                    fail(str(error))
-                if died and kept.deaths > _MOST_DEATHS:
-                    log = self._logs[part]
-                    fail(f"the {part} stopped {kept.deaths} times: {_last_line(log)} (log: {log})")
             time.sleep(_WATCH_SECONDS)
+
+    def _keep(self) -> None:
+        """Start again what dies, for ever."""
+        try:
+            while True:
+                with self._changing:
+                    for part, kept in self._kept.items():
+                        if kept.keep():
+                            self._tell_death(part, kept)
+                time.sleep(_WATCH_SECONDS)
+        except BaseException:
+            # A fault of our own: without this thread nothing would be kept alive.
+            os.kill(os.getpid(), signal.SIGTERM)
+            raise
+
+    def _tell_death(self, part: str, kept: Kept) -> None:
+        """One line for who is at the terminal, and one for all deaths of a Redis without room."""
+        if part == "redis" and kept.deaths > 1:
+            return
+        log = self._logs[part]
+        # Where the output goes may be as full as the disk.
+        with suppress(OSError):
+            is_full = shutil.disk_usage(self._home).free < _FULL_DISK_BYTES
+            reason = "the disk is full" if is_full else _last_line(log)
+            again = "it is started again until it stays"
+            typer.echo(f"ringside: the {part} stopped: {reason} (log: {log}); {again}", err=True)
 
     def _make_home(self) -> None:
         try:
@@ -106,7 +137,7 @@ class Parts:
                 check_server(self._settings.redis_url)
                 return self._settings.redis_url
             server = EmbeddedRedis(self._home / "redis")
-            self._kept["redis"] = Kept(server.start)
+            self._kept["redis"] = Kept(server.start, _LONGEST_REDIS_WAIT_SECONDS)
             self._logs["redis"] = server.log
         except NoRedis as error:
             fail(str(error))

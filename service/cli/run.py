@@ -24,7 +24,7 @@ def up() -> None:
         parts.start()
         typer.echo(f"Ringside is up: {parts.url}  (API documentation: {parts.url}/docs)")
         typer.echo("Ctrl-C stops it; a running training is saved and goes on at the next start.")
-        parts.watch()
+        parts.stay()
 
 
 def demo(
@@ -44,7 +44,7 @@ def demo(
         parts.start()
         with reporting(parts.url):
             show(parts.client, steps, again)
-        parts.watch()
+        parts.stay()
 
 
 def api() -> None:

@@ -5,21 +5,40 @@ import os
 import resource
 import shutil
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import numpy as np
 import pytest
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
-from tests.faults.api import Api
+from tests.faults.api import KEY, Api
+from worker.processes import start, stop
 from worker.redis import EmbeddedRedis
 
 PAGE_BYTES = 4096
 DISK_BYTES = 16 * 2**20
-_MOUNT = 'mount -t tmpfs -o size={size} none "$RINGSIDE_HOME" && exec "$@"'
+_MOUNT = f'mount -t tmpfs -o size={DISK_BYTES} none "$RINGSIDE_HOME" && exec "$@"'
+ON_A_SMALL_DISK = ["unshare", "-rm", "sh", "-c", _MOUNT, "sh"]
+
+
+@contextmanager
+def filled(home: Path, free_pages: int = 0) -> Iterator[None]:
+    """All room of a disk taken but for some pages."""
+    filler = home / "filler"
+    try:
+        with filler.open("wb", buffering=0) as file:
+            free = os.statvfs(home).f_bavail * PAGE_BYTES
+            file.write(bytes(free - free_pages * PAGE_BYTES))
+        yield
+    finally:
+        filler.unlink()
 
 
 class SmallDisk:
@@ -30,12 +49,7 @@ class SmallDisk:
         home.mkdir()
         self.server = EmbeddedRedis(directory / "redis")
         self.redis = self.server.start()
-        self.api = Api(
-            home,
-            self.server.url,
-            directory / "api.log",
-            ["unshare", "-rm", "sh", "-c", _MOUNT.format(size=DISK_BYTES), "sh"],
-        )
+        self.api = Api(home, self.server.url, directory / "api.log", ON_A_SMALL_DISK)
         # The home as the API sees it.
         self.home = Path(f"/proc/{self.api.pid}/root{home}")
         for part in ("jobs", "models"):
@@ -46,17 +60,9 @@ class SmallDisk:
         self.redis.terminate()
         self.redis.wait()
 
-    @contextmanager
-    def filled(self, free_pages: int = 0) -> Iterator[None]:
+    def filled(self, free_pages: int = 0) -> AbstractContextManager[None]:
         """All room taken but for some pages."""
-        filler = self.home / "filler"
-        try:
-            with filler.open("wb", buffering=0) as file:
-                free = os.statvfs(self.home).f_bavail * PAGE_BYTES
-                file.write(bytes(free - free_pages * PAGE_BYTES))
-            yield
-        finally:
-            filler.unlink()
+        return filled(self.home, free_pages)
 
     @contextmanager
     def read_only(self) -> Iterator[None]:
@@ -92,10 +98,15 @@ class SmallDisk:
 
 
 @pytest.fixture(scope="module")
-def disk(short_directory: Path, trained_home: Path) -> Iterator[SmallDisk]:
+def may_mount() -> None:
+    """Skips where nobody may mount a file system of their own."""
     probe = ["unshare", "-rm", "mount", "-t", "tmpfs", "-o", "size=1m", "none", "/mnt"]
     if subprocess.run(probe, capture_output=True).returncode:
         pytest.skip("this machine lets no one mount a file system of their own")
+
+
+@pytest.fixture(scope="module")
+def disk(may_mount: None, short_directory: Path, trained_home: Path) -> Iterator[SmallDisk]:
     made = SmallDisk(short_directory, trained_home)
     yield made
     made.close()
@@ -215,3 +226,75 @@ def test_a_limit_on_files_is_a_full_disk_to_a_job(disk: SmallDisk) -> None:
             assert_refused(answer, 507, "storage-full")
             assert disk.listed("jobs") == before
     assert not disk.half_made()
+
+
+class SmallService:
+    """``ringside up`` with all of its home, Redis included, on a file system of 16 MiB."""
+
+    def __init__(self, directory: Path) -> None:
+        home, self._log = directory / "up", directory / "up.log"
+        home.mkdir()
+        variables = {"RINGSIDE_HOME": str(home), "RINGSIDE_PORT": "0", "RINGSIDE_API_KEYS": KEY}
+        command = [*ON_A_SMALL_DISK, sys.executable, "-m", "service.cli", "up"]
+        self.process = start(command, variables, self._log)
+        # The home as the service sees it.
+        self.home = Path(f"/proc/{self.process.pid}/root{home}")
+        self.redis = redis.Redis(
+            unix_socket_path=str(self.home / "redis" / "redis.sock"), retry=Retry(NoBackoff(), 0)
+        )
+        self._redis_processes: set[int] = set()
+
+    @property
+    def said(self) -> str:
+        """What it has written so far."""
+        return self._log.read_text()
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it has said so."""
+        assert self.process.poll() is None, self.said
+        return "Ringside is up" in self.said
+
+    def client(self) -> httpx2.Client:
+        """A client with its key."""
+        url = self.said.partition("Ringside is up: ")[2].split()[0]
+        return httpx2.Client(
+            base_url=url, headers={"Authorization": f"Bearer {KEY}"}, timeout=30, trust_env=False
+        )
+
+    def count_redis_deaths(self) -> int:
+        """Let Redis write, for which it needs room, and count how often it died of that."""
+        assert self.process.poll() is None, self.said
+        with suppress(redis.RedisError):
+            self._redis_processes.add(self.redis.info("server")["process_id"])
+            self.redis.set("large", bytes(2 * PAGE_BYTES))
+        return len(self._redis_processes) - 1
+
+
+@pytest.fixture
+def service(
+    may_mount: None, short_directory: Path, wait_until: Callable[..., Any]
+) -> Iterator[SmallService]:
+    made = SmallService(short_directory)
+    wait_until(lambda: made.is_up, "ringside up", 60)
+    yield made
+    made.redis.close()
+    stop([made.process], 30)
+
+
+def test_a_disk_that_is_full_for_a_while_ends_nothing(
+    service: SmallService, wait_until: Callable[..., Any]
+) -> None:
+    with service.client() as client:
+        client.get("/datasets/ring").raise_for_status()
+        with filled(service.home):
+            wait_until(lambda: service.count_redis_deaths() >= 6, "six deaths of Redis")
+            for path in ("/healthz", "/jobs", "/datasets/ring"):
+                assert client.get(path).status_code == 200, path
+            assert_refused(client.post("/train", json={"dataset": "ring"}), 507, "storage-full")
+        job = client.post("/train", json={"dataset": "ring", "steps": 5}).raise_for_status().json()
+        wait_until(
+            lambda: client.get(f"/jobs/{job['id']}").json()["status"] == "succeeded", "the training"
+        )
+    # Once, however often it died.
+    assert service.said.count("the redis stopped: the disk is full") == 1

@@ -77,6 +77,26 @@ def test_a_file_that_cannot_be_read_is_put_aside(directory, begin):
     assert len(list(directory.glob("*.damaged-*"))) == 1
 
 
+@pytest.mark.parametrize("said", ["", "Bad file format reading the append only file\n"])
+def test_a_server_that_ends_for_another_reason_keeps_what_is_stored(directory, begin, said):
+    """Whatever it ``said`` in the log when it was started before."""
+    server = EmbeddedRedis(directory)
+    process = begin(server)
+    with _client(server) as client:
+        client.set("first", "1")
+    stored_by(server, process)
+    server.log.write_text(said)
+    # It cannot listen where a directory is in the way, and ends.
+    server.socket.unlink()
+    server.socket.mkdir()
+    with pytest.raises(NoRedis, match=str(server.log)):
+        server.start()
+    server.socket.rmdir()
+    begin(server)
+    with _client(server) as client:
+        assert client.get("first") == b"1"
+
+
 def test_a_second_server_on_one_directory_is_refused(directory, begin):
     begin(EmbeddedRedis(directory))
     with pytest.raises(NoRedis, match="in use by another Ringside"):

@@ -1,5 +1,6 @@
 """What dies is started again, with patience; what it was training goes on."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -9,7 +10,7 @@ import time
 import pytest
 
 from tests.worker.builders import make_job
-from worker.processes import Kept, start, stop
+from worker.processes import Kept, NotStarted, start, stop
 from worker.queue import Dispatcher
 from worker.redis import EmbeddedRedis
 from worker.settings import Settings
@@ -52,6 +53,48 @@ def test_what_dies_at_once_is_started_less_and_less_often(begin):
         time.sleep(0.01)
     # Waits of 0.1, 0.2, 0.4, 0.8 and 1.6 seconds.
     assert 3 <= len(begin.started) <= 6
+
+
+@pytest.mark.parametrize(
+    "refusal", [OSError(errno.EAGAIN, "no process"), NotStarted("the disk is full")]
+)
+def test_what_cannot_be_started_for_a_while_is_started_later(begin, wait_until, caplog, refusal):
+    refusals = [refusal, refusal]
+
+    def begin_unless_refused():
+        if begin.started and refusals:
+            raise refusals.pop()
+        return begin()
+
+    kept = Kept(begin_unless_refused)
+    first = kept.process
+    first.kill()
+    wait_until(kept.keep, "its death being noticed", 5)
+    wait_until(lambda: kept.keep() or kept.process is not first, "another process", 5)
+    assert not refusals
+    assert kept.deaths == 3
+    assert caplog.text.count(str(refusal)) == 1
+
+
+def test_a_child_that_cannot_be_started_at_first_is_an_error():
+    def refuse():
+        raise NotStarted("no server")
+
+    with pytest.raises(NotStarted, match="no server"):
+        Kept(refuse)
+
+
+def test_no_number_of_deaths_is_too_large(begin):
+    def begin_once():
+        if begin.started:
+            raise OSError(errno.ENOSPC, "no room")
+        return begin("pass")
+
+    kept = Kept(begin_once, longest_wait_seconds=0)
+    kept.process.wait()
+    for _ in range(2000):
+        kept.keep()
+    assert kept.deaths == 2000
 
 
 def test_the_cpu_has_as_many_slots_as_wanted_and_shares_its_threads(monkeypatch):

@@ -152,18 +152,23 @@ def is_ready(running) -> bool:
     return False
 
 
-def test_a_part_that_keeps_dying_ends_all_with_its_log_named(launch, processes_of, wait_until):
+def test_a_part_that_keeps_dying_is_told_of_each_time_and_started_until_it_stays(
+    launch, processes_of, wait_until
+):
     running = launch()
+
+    def deaths_told() -> int:
+        return running.log.read_text().count("the api stopped: ")
 
     def kill_the_api() -> bool:
         for pid, line in processes_of(running.home).items():
             if line.endswith("service.cli api "):
                 os.kill(pid, signal.SIGKILL)
-        return running.has_ended
+        return deaths_told() >= 6
 
-    wait_until(kill_the_api, "the end of the service")
-    assert running.exit_status() == 1
-    said = running.log.read_text()
-    assert "the api stopped 6 times" in said
-    assert f"(log: {running.home / 'api.log'})" in said
+    wait_until(kill_the_api, "six deaths")
+    assert f"(log: {running.home / 'api.log'}); it is started again" in running.log.read_text()
+    wait_until(lambda: is_ready(running), "a service that is ready")
+    assert running.train(steps=5)["status"] == "succeeded"
+    assert running.stop() == 0
     assert not processes_of(running.home)
