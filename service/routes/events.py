@@ -90,8 +90,10 @@ def _is_settled(job: Job) -> bool:
     if job.record().status in LIVE:
         return False
     try:
-        # Whoever settled the job may still be writing its last events, inside this lock.
+        # Whoever settled the job may still be writing its last events, inside this lock; or it
+        # was killed before it had.
         with job.locked() as record:
+            job.mend_history(record)
             return record.status not in LIVE
     except FileNotFoundError:
         raise
