@@ -54,7 +54,13 @@ class Datasets:
         Raises:
             NotFound: when there is none.
         """
-        return open_packed(self._directory / self.id_of(reference))
+        dataset_id = self.id_of(reference)
+        try:
+            return open_packed(self._directory / dataset_id)
+        except DataError:
+            # One that was deleted just now looks damaged.
+            self.id_of(dataset_id)
+            raise
 
     def id_of(self, reference: str) -> str:
         """The id of the dataset of a name or an id; the dataset itself may be damaged.

@@ -1,10 +1,13 @@
-"""Everybody who trains waits for the lock of the datasets, so nothing slow is done inside it."""
+"""Datasets that change while they are used. Everybody who trains waits for the lock of the datasets, so nothing slow is done inside
+it.
+"""
 
 import numpy as np
 import pytest
 
 from ganmodels.data.packed import PackedDataset
-from worker.store import locks
+from worker.errors import NotFound
+from worker.store import datasets, locks
 from worker.store.files import remove_directory
 
 
@@ -46,3 +49,16 @@ def test_a_dataset_that_is_deleted_while_it_is_hashed_is_put_there_again(
     manifest, is_new = imported()
     assert is_new
     verify(store.datasets.get(manifest.id))
+
+
+def test_a_dataset_that_is_deleted_while_it_is_opened_is_not_found(store, imported, monkeypatch):
+    manifest, _ = imported()
+    open_packed = datasets.open_packed
+
+    def lose_then_open(directory):
+        remove_directory(directory)
+        return open_packed(directory)
+
+    monkeypatch.setattr(datasets, "open_packed", lose_then_open)
+    with pytest.raises(NotFound):
+        store.datasets.get(manifest.id)
