@@ -1,6 +1,4 @@
-"""Datasets that change while they are used. Everybody who trains waits for the lock of the datasets, so nothing slow is done inside
-it.
-"""
+"""Datasets that change while they are used, and nothing slow while everybody waits for them."""
 
 import numpy as np
 import pytest
