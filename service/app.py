@@ -56,8 +56,8 @@ def create_app(settings: Settings, redis_url: str) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         settings.home.mkdir(parents=True, exist_ok=True)
-        # What processes that were killed left half done.
-        await asyncio.to_thread(sweep, settings.home)
+        # What processes that were killed left half done; with many jobs this takes its time.
+        sweeping = asyncio.create_task(asyncio.to_thread(sweep, settings.home))
         app.state.settings = settings
         app.state.store = store
         app.state.registry = registry
@@ -68,6 +68,7 @@ def create_app(settings: Settings, redis_url: str) -> FastAPI:
         app.state.stopping = False
         yield
         app.state.engine.close()
+        await sweeping
 
     app = FastAPI(
         title="Ringside",

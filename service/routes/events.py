@@ -52,12 +52,14 @@ async def events(
     reconnect to a settled job with nothing new answers 204, which tells browsers to stop.
     """
     chosen = choose_format(None, request.headers.get("accept"), _FORMATS)
+    # First: it may add what a crash left out of the history.
+    settled = await asyncio.to_thread(_is_settled, job)
     last_id = await asyncio.to_thread(lambda: job.events.last_id)
     # An id from elsewhere must not silence the stream.
     after = min(max(after, _resumed(last_event_id)), last_id)
     if chosen == "json":
         return JSONResponse(await asyncio.to_thread(_page, job, after, limit))
-    if after == last_id and await asyncio.to_thread(_is_settled, job):
+    if after == last_id and settled:
         return Response(status_code=204)
     if len(request.app.state.streams) >= _MAX_STREAMS:
         raise Problem("overloaded", f"{_MAX_STREAMS} streams are open; ask for JSON pages instead")
@@ -90,8 +92,10 @@ def _is_settled(job: Job) -> bool:
     if job.record().status in LIVE:
         return False
     try:
-        # Whoever settled the job may still be writing its last events, inside this lock.
+        # Whoever settled the job may still be writing its last events, inside this lock; or it
+        # was killed before it had.
         with job.locked() as record:
+            job.mend_history(record)
             return record.status not in LIVE
     except FileNotFoundError:
         raise

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Response
@@ -12,7 +13,8 @@ from service.deps import DispatcherDep, JobDep, StoreDep, enqueue
 from service.pages import Cursor, Limit, listing, page
 from service.problems import Problem, body_problem, parameter_problem
 from service.schemas import CheckpointView, JobView, Listing, ResumeRequest
-from worker.errors import StoreError
+from worker.errors import NotFound, StoreError
+from worker.store import Store
 from worker.store.checkpoints import Checkpoint, CheckpointCorrupt
 from worker.store.jobs import Job
 from worker.store.records import LIVE, SETTLED_BY, UNFINISHED, JobRecord, Status, Stop
@@ -31,21 +33,23 @@ def list_jobs(
     status: Annotated[Status | None, Query(description="only jobs in this state")] = None,
 ) -> Listing:
     """Jobs, newest first."""
-    records = store.jobs.records()
-    jobs = {job.id: job for job, record in records if status in (None, record.status)}
-    ids, next_cursor = page(list(jobs), limit, cursor)
-    return listing(list(_views(jobs[job_id] for job_id in ids)), next_cursor)
+    if status is None:
+        known = store.jobs.ids()
+    else:
+        known = [job.id for job, record in store.jobs.records() if record.status == status]
+    ids, next_cursor = page(known, limit, cursor)
+    return listing(list(_views(store, ids)), next_cursor)
 
 
-def _views(jobs: Iterable[Job]) -> Iterator[JobView]:
+def _views(store: Store, ids: Iterable[str]) -> Iterator[JobView]:
     """Views of those that can be read: a job may be damaged, or deleted while the list is read."""
-    for job in jobs:
+    for job_id in ids:
         try:
-            yield JobView.of(job)
-        except FileNotFoundError:
+            yield JobView.of(store.jobs.get(job_id))
+        except (FileNotFoundError, NotFound):
             continue
-        except StoreError as error:
-            log.error("%s is left out of a list: %s", job.id, error)
+        except (OSError, StoreError) as error:
+            log.error("%s is left out of a list: %s", job_id, error)
 
 
 @router.get("/{job_id}")
@@ -57,19 +61,22 @@ def get_job(job: JobDep) -> JobView:
 @router.delete("/{job_id}", status_code=204)
 def delete_job(job: JobDep, store: StoreDep) -> None:
     """Remove a settled job, its checkpoints and its history."""
-    if _is_live(job):
-        raise Problem("conflict", "the job is live; cancel it first")
-    if store.models.checkpoints_in_use(job.id):
-        raise Problem("conflict", "versions of a model point at this job's checkpoints")
-    store.jobs.delete(job)
+    # Nobody resumes or claims it meanwhile.
+    with job.held():
+        if _is_live(job):
+            raise Problem("conflict", "the job is live; cancel it first")
+        if store.models.checkpoints_in_use(job.id):
+            raise Problem("conflict", "versions of a model point at this job's checkpoints")
+        store.jobs.delete(job)
 
 
 def _is_live(job: Job) -> bool:
-    try:
+    with suppress(StoreError):
         return job.record().status in LIVE
-    except StoreError:
-        # One that is damaged can be removed, unless it is trained just now.
+    # One that is damaged can be removed, unless it is trained just now.
+    with suppress(StoreError):
         return job.is_training()
+    return False
 
 
 @router.get("/{job_id}/config")
@@ -111,12 +118,16 @@ def resume(
 
     A canceled, failed or finished job goes on as a paused one does, if it has a checkpoint.
     """
-    # No dataset is deleted meanwhile.
-    with store.datasets.kept(), job.locked() as record:
+    with job.locked() as record:
         _check_resumable(job, record)
-        store.datasets.id_of(job.config().dataset)
-        _extend(job, record, body.steps if body else None)
-        job.resume(record)
+        # This reads whole checkpoints, so the datasets are not kept meanwhile.
+        config = _extended(job, body.steps if body else None)
+        # No dataset is deleted meanwhile.
+        with store.datasets.kept():
+            store.datasets.id_of(config.dataset)
+            if config != job.config():
+                job.replace_config(config)
+            job.resume(record)
     enqueue(dispatcher, job)
     return JobView.of(job)
 
@@ -129,7 +140,8 @@ def _check_resumable(job: Job, record: JobRecord) -> None:
         raise Problem("nothing-to-resume", "the job has no checkpoint; send POST /train again")
 
 
-def _extend(job: Job, record: JobRecord, steps: int | None) -> None:
+def _extended(job: Job, steps: int | None) -> TrainConfig:
+    """What to train from now on: as many steps as were asked for, or as were planned."""
     config, newest = job.config(), job.newest_sound_checkpoint()
     done = newest.step if newest else 0
     wanted = steps or config.schedule.steps
@@ -139,9 +151,8 @@ def _extend(job: Job, record: JobRecord, steps: int | None) -> None:
             "/steps",
             f"the job is at step {done}; ask for more steps",
         )
-    if wanted != config.schedule.steps:
-        schedule = config.schedule.model_copy(update={"steps": wanted})
-        job.replace_config(config.model_copy(update={"schedule": schedule}))
+    schedule = config.schedule.model_copy(update={"steps": wanted})
+    return config.model_copy(update={"schedule": schedule})
 
 
 @router.get("/{job_id}/metrics")

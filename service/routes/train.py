@@ -7,7 +7,6 @@ from contextlib import suppress
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Response
-from filelock import Timeout
 from pydantic import ValidationError
 
 from ganmodels.config import TrainConfig
@@ -29,7 +28,6 @@ from worker.store.records import LIVE, JobRecord
 
 router = APIRouter(tags=["training"])
 
-_KEY_TIMEOUT_SECONDS = 10
 KeyHeader = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=255)]
 
 
@@ -170,24 +168,18 @@ def _once(
     Raises:
         Problem: when the job was made and deleted since.
     """
-    try:
-        # Who comes second waits for the first one's job.
-        with store.idempotency.lock(key).acquire(timeout=_KEY_TIMEOUT_SECONDS):
-            job_id, made = store.idempotency.recall(key, fingerprint)
-            replayed = store.jobs.exists(job_id)
-            if made and not replayed:
-                raise Problem(
-                    "job-deleted",
-                    "the job of this Idempotency-Key was deleted; use a new key to train again",
-                )
-            job = store.jobs.get(job_id) if replayed else accept(job_id)
-            if not made:
-                _mark_made(store, key)
-            return job, replayed
-    except Timeout:
-        raise Problem(
-            "conflict", "another request under this Idempotency-Key is at work; try again"
-        ) from None
+    with store.idempotency.lock(key):
+        job_id, made = store.idempotency.recall(key, fingerprint)
+        replayed = store.jobs.exists(job_id)
+        if made and not replayed:
+            raise Problem(
+                "job-deleted",
+                "the job of this Idempotency-Key was deleted; use a new key to train again",
+            )
+        job = store.jobs.get(job_id) if replayed else accept(job_id)
+        if not made:
+            _mark_made(store, key)
+        return job, replayed
 
 
 def _mark_made(store: Store, key: str) -> None:

@@ -1,6 +1,7 @@
 """The application as a whole: discovery, documentation, health, measurements, HEAD."""
 
 import re
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -213,3 +214,21 @@ def test_measurements_have_no_label_from_a_request(client: TestClient, trained: 
     assert "INVENTED" not in text
     assert trained.plain not in text
     assert "conditional" not in text
+
+
+def test_it_answers_while_it_still_sweeps_and_sweeps_to_the_end(
+    tmp_path: Any, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_end, ended = threading.Event(), []
+
+    def sweep(home: Any) -> None:
+        assert may_end.wait(30)
+        ended.append(home)
+
+    monkeypatch.setattr("service.app.sweep", sweep)
+    settings = Settings(home=tmp_path)
+    with TestClient(create_app(settings, redis_url), base_url=ADDRESS) as client:
+        assert client.get("/healthz").status_code == 200
+        assert not ended
+        may_end.set()
+    assert ended == [tmp_path]

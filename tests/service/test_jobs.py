@@ -16,10 +16,12 @@ from worker.errors import Unavailable
 from worker.jobs import train_job
 from worker.queue import Dispatcher
 from worker.settings import Settings
-from worker.store import Store
+from worker.store import Store, locks
+from worker.store.events import EventLog
 from worker.store.files import new_id
 from worker.store.jobs import Job, Jobs
-from worker.store.records import JobError
+from worker.store.models import Models
+from worker.store.records import JobError, JobRecord
 
 
 def events(text: str) -> list[dict[str, Any]]:
@@ -81,13 +83,39 @@ def test_a_page_goes_on_although_its_last_job_left_the_list(fresh: TestClient) -
 def test_a_job_deleted_while_the_list_is_read_is_left_out(
     fresh: TestClient, monkeypatch: pytest.MonkeyPatch, query: dict[str, str]
 ) -> None:
-    job_id = queue(fresh)
-    kept = fresh.app.state.store.jobs.get(job_id)  # type: ignore[attr-defined]
-    gone = Job(kept.path.with_name(new_id("job")))
-    monkeypatch.setattr(Jobs, "all", lambda _: [gone, kept])
+    job_id, gone = queue(fresh), new_id("job")
+    monkeypatch.setattr(Jobs, "ids", lambda _: [gone, job_id])
     answer = fresh.get("/jobs", params=query)
     assert answer.status_code == 200, answer.text
     assert [job["id"] for job in answer.json()["data"]] == [job_id]
+
+
+def test_only_the_jobs_of_a_page_are_read(
+    fresh: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, read, record = [queue(fresh) for _ in range(4)], set(), Job.record
+
+    def note(job: Job) -> JobRecord:
+        read.add(job.id)
+        return record(job)
+
+    monkeypatch.setattr(Job, "record", note)
+    assert len(fresh.get("/jobs", params={"limit": 2}).json()["data"]) == 2
+    assert read == set(made[2:])
+
+
+def test_a_job_that_the_disk_does_not_give_is_left_out_of_its_page(
+    fresh: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, record = [queue(fresh) for _ in range(2)], Job.record
+
+    def fail(job: Job) -> JobRecord:
+        if job.id == made[1]:
+            raise OSError(5, "Input/output error")
+        return record(job)
+
+    monkeypatch.setattr(Job, "record", fail)
+    assert [job["id"] for job in fresh.get("/jobs").json()["data"]] == made[:1]
 
 
 @pytest.mark.parametrize("cursor", ["AAAA", "%%%", "\u00fc", "am9iXzA=", "a"])
@@ -356,3 +384,61 @@ def test_a_live_job_and_one_that_a_model_needs_are_kept(
     assert client.delete(f"/jobs/{job_id}").status_code == 204
     assert_problem(client.get(f"/jobs/{job_id}"), 404, "job-not-found")
     assert_problem(client.delete(f"/jobs/{job_id}"), 404, "job-not-found")
+
+
+def test_nobody_changes_a_job_between_the_look_at_it_and_its_removal(
+    client: TestClient, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = store.jobs.get(queue(client))
+    client.post(f"/jobs/{job.id}/pause")
+    used = Models.checkpoints_in_use
+
+    def resume_meanwhile(models: Models, job_id: str) -> set[str]:
+        with monkeypatch.context() as patched:
+            patched.setattr(locks, "_TIMEOUT_SECONDS", 0.05)
+            assert_problem(client.post(f"/jobs/{job_id}/resume"), 503, "job-busy")
+        return used(models, job_id)
+
+    monkeypatch.setattr(Models, "checkpoints_in_use", resume_meanwhile)
+    assert client.delete(f"/jobs/{job.id}").status_code == 204
+    assert_problem(client.post(f"/jobs/{job.id}/resume"), 404, "job-not-found")
+    assert not job.path.exists()
+
+
+def test_a_job_that_waits_for_storage_can_be_deleted(client: TestClient, store: Store) -> None:
+    job = store.jobs.get(queue(client))
+    with job.locked() as record:
+        job.change(record, status="paused", error=JobError(code="storage-full", detail="full"))
+    assert client.delete(f"/jobs/{job.id}").status_code == 204
+    assert not job.path.exists()
+
+
+def test_checkpoints_are_hashed_while_datasets_can_be_used(
+    client: TestClient, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = queue(client)
+    client.post(f"/jobs/{job_id}/pause")
+    looked: list[str] = []
+
+    def look(job: Job) -> None:
+        with store.datasets.kept():
+            looked.append(job.id)
+
+    monkeypatch.setattr(locks, "_TIMEOUT_SECONDS", 0.05)
+    monkeypatch.setattr(Job, "newest_sound_checkpoint", look)
+    assert client.post(f"/jobs/{job_id}/resume").status_code == 202
+    assert looked == [job_id]
+    client.post(f"/jobs/{job_id}/cancel")
+
+
+def test_a_stream_ends_with_the_end_of_a_job_that_was_killed_before_it_was_told(
+    client: TestClient, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = store.jobs.get(queue(client))
+    with job.locked() as record, monkeypatch.context() as patched:
+        patched.setattr(EventLog, "append", lambda *_: None)
+        job.end(record, "canceled")
+    address, last_id = f"/jobs/{job.id}/events", job.events.last_id
+    told = events(client.get(address, headers={"Last-Event-ID": str(last_id)}).text)
+    assert [event["event"] for event in told] == ["job.status", "job.done"]
+    assert client.get(address, params={"after": last_id + 2}).status_code == 204

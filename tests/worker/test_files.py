@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -192,3 +193,27 @@ def test_nothing_behind_a_link_is_swept(tmp_path, dead, left_by):
 
 def test_a_home_that_is_not_there_needs_no_sweeping(tmp_path):
     assert sweep(tmp_path / "absent") == 0
+
+
+def test_what_vanishes_while_it_is_swept_keeps_nothing_else_from_being_swept(
+    tmp_path, dead, left_by, monkeypatch
+):
+    gone, left = tmp_path / "jobs" / "job_a", tmp_path / "jobs" / "job_b" / left_by(dead)
+    gone.mkdir(parents=True)
+    left.mkdir(parents=True)
+    look = Path.iterdir
+
+    def vanish(directory):
+        if directory == gone:
+            raise FileNotFoundError(directory)
+        return look(directory)
+
+    monkeypatch.setattr(Path, "iterdir", vanish)
+    assert sweep(tmp_path) == 1
+    assert not left.exists()
+
+
+def test_at_most_the_directory_around_a_new_one_is_made(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        fill(tmp_path / "deleted" / "a" / "b")
+    assert list(tmp_path.iterdir()) == []

@@ -1,16 +1,14 @@
 """Datasets on disk: packed directories named by their content, and the names people gave them."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-
-from filelock import FileLock
 
 from ganmodels.data.builtin import BUILTIN
 from ganmodels.data.errors import DataError
 from ganmodels.data.importer import import_file
 from ganmodels.data.packed import Manifest, PackedDataset, open_packed, pack
-from worker.errors import Conflict, NotFound
+from worker.errors import Conflict, NotFound, Unavailable
 from worker.names import file_stem, is_id, is_name
 from worker.store import disk
 from worker.store.files import (
@@ -20,6 +18,7 @@ from worker.store.files import (
     replace_json,
     temporary_name,
 )
+from worker.store.locks import locked
 
 
 class Datasets:
@@ -38,7 +37,7 @@ class Datasets:
         found = []
         for path in sorted(self._directory.glob("ds_*")):
             # One that is damaged or being deleted must not hide the others.
-            with suppress(DataError, FileNotFoundError):
+            with suppress(DataError, OSError):
                 found.append(open_packed(path).manifest)
         return found
 
@@ -55,7 +54,13 @@ class Datasets:
         Raises:
             NotFound: when there is none.
         """
-        return open_packed(self._directory / self.id_of(reference))
+        dataset_id = self.id_of(reference)
+        try:
+            return open_packed(self._directory / dataset_id)
+        except DataError:
+            # One that was deleted just now looks damaged.
+            self.id_of(dataset_id)
+            raise
 
     def id_of(self, reference: str) -> str:
         """The id of the dataset of a name or an id; the dataset itself may be damaged.
@@ -123,26 +128,34 @@ class Datasets:
         disk.make_directory(temporary)
         try:
             manifest = fill(temporary)
-            with FileLock(self._directory / ".lock"):
-                new = self._keep(temporary, self._directory / manifest.id)
+            return manifest, self._keep(temporary, self._directory / manifest.id)
         finally:
             disk.remove_tree(temporary)
-        return manifest, new
 
     def _keep(self, temporary: Path, target: Path) -> bool:
-        is_new = not (target.is_dir() and _is_sound(target))
-        if is_new:
-            remove_directory(target)
-            disk.rename(temporary, target)
-        # Also for one that was there: who put it there may have died before this.
-        disk.sync_directory(self._directory)
-        return is_new
+        """Put a directory in its place, unless a sound one is there. Returns whether it was put.
+
+        Everybody who trains waits for the lock, so what is there is hashed before, and looked at
+        again if it has changed since.
+        """
+        while True:
+            seen = _signature(target)
+            is_new = seen is None or not _is_sound(target)
+            with self._locked():
+                if _signature(target) != seen:
+                    continue
+                if is_new:
+                    remove_directory(target)
+                    disk.rename(temporary, target)
+                # Also for one that was there: who put it there may have died before this.
+                disk.sync_directory(self._directory)
+                return is_new
 
     def _give_name(self, name: str, dataset_id: str) -> None:
         assert is_name(name), "names are validated at the border"
         ensure_directory(self._names)
         path = self._names / f"{file_stem(name)}.json"
-        with FileLock(self._directory / ".lock"):
+        with self._locked():
             if path.exists() and read_json(path)["dataset"] != dataset_id:
                 raise Conflict(
                     "name-taken",
@@ -154,11 +167,26 @@ class Datasets:
     def kept(self) -> Iterator[None]:
         """Inside the block no dataset is removed but by the block itself.
 
-        Nothing may be added or named inside: that takes the same lock.
+        Nothing may be added or named inside: that takes the same lock. Nothing slow may be done
+        inside: everybody who trains waits for it.
         """
         ensure_directory(self._directory)
-        with FileLock(self._directory / ".lock"):
+        with self._locked():
             yield
+
+    def _locked(self) -> AbstractContextManager[None]:
+        busy = Unavailable("datasets-busy", "datasets are being changed; try again")
+        return locked(self._directory / ".lock", busy)
+
+
+def _signature(directory: Path) -> tuple[int, ...] | None:
+    """Changes when a file is written, replaced or removed; None where there is no directory."""
+    try:
+        paths = sorted(directory.iterdir())
+        stats = [path.stat() for path in paths]
+    except FileNotFoundError:
+        return None
+    return tuple(number for s in stats for number in (s.st_ino, s.st_size, s.st_mtime_ns))
 
 
 def _is_sound(directory: Path) -> bool:

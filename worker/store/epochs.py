@@ -119,8 +119,9 @@ class Epoch:
 
     @property
     def is_over(self) -> bool:
-        """Whether its attempt must stop: it was given up, or a later one has taken over."""
-        return self._given_up.exists() or self.path.with_name(name(self.number + 1)).exists()
+        """Whether its attempt must stop: given up, taken over by a later one, or deleted."""
+        later = self.path.with_name(name(self.number + 1))
+        return self._given_up.exists() or later.exists() or not self.path.exists()
 
     @property
     def beat(self) -> int:

@@ -2,14 +2,14 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from filelock import FileLock
-
+from worker.errors import Unavailable
 from worker.store.files import now, parse_line
+from worker.store.locks import locked
 
 _TAIL_BYTES = 65_536
 
@@ -28,11 +28,16 @@ class EventLog:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._lock = FileLock(path.with_suffix(".lock"))
 
     def append(self, type_: str, data: dict[str, Any]) -> None:
-        """Add one event. Ids stay without gaps, whoever writes."""
-        with self._lock, self._path.open("a+b") as file:
+        """Add one event. Ids stay without gaps, whoever writes.
+
+        Raises:
+            Unavailable: when others have been writing for too long.
+            FileNotFoundError: when the job was deleted.
+        """
+        busy = Unavailable("events-busy", "the history of this job is being written; try again")
+        with locked(self._path.with_suffix(".lock"), busy), self._path.open("a+b") as file:
             last_id, end = _whole_tail(file)
             # A line that a crash tore is not part of the history.
             file.truncate(end)
@@ -51,6 +56,13 @@ class EventLog:
                     return
                 yield Event(**event)
 
+    def newest(self, types: Collection[str]) -> Event | None:
+        """The newest event of one of some types."""
+        if not self._path.exists():
+            return None
+        with self._path.open("rb") as file:
+            return _newest(file, types)
+
     @property
     def last_id(self) -> int:
         """The id of the newest event; 0 before the first."""
@@ -65,16 +77,31 @@ class EventLog:
         return self._path.stat().st_size if self._path.exists() else 0
 
 
+def _newest(file: BinaryIO, types: Collection[str], span_bytes: int = _TAIL_BYTES) -> Event | None:
+    start, lines = _tail(file, span_bytes)
+    for line in reversed(lines):
+        event = parse_line(line)
+        if event and event.get("type") in types:
+            return Event(**event)
+    return _newest(file, types, 16 * span_bytes) if start else None
+
+
 def _whole_tail(file: BinaryIO, span_bytes: int = _TAIL_BYTES) -> tuple[int, int]:
     """The id on the last whole line, and where that line ends.
 
     The file is not synced: after a power cut there may be anything behind it.
     """
-    end = file.seek(0, os.SEEK_END)
-    start = max(0, end - span_bytes)
-    file.seek(start)
-    for line in reversed(file.read(end - start).splitlines(keepends=True)):
+    start, lines = _tail(file, span_bytes)
+    end = start + sum(map(len, lines))
+    for line in reversed(lines):
         if event := parse_line(line):
             return int(event["id"]), end
         end -= len(line)
     return _whole_tail(file, 16 * span_bytes) if start else (0, 0)
+
+
+def _tail(file: BinaryIO, span_bytes: int) -> tuple[int, list[bytes]]:
+    """Where the last so many bytes begin, and their lines; the first may be part of one."""
+    start = max(0, file.seek(0, os.SEEK_END) - span_bytes)
+    file.seek(start)
+    return start, file.read().splitlines(keepends=True)

@@ -48,6 +48,11 @@ def ensure_directory(path: Path) -> None:
     """Make a directory and those above it, if need be; they are on disk when this returns."""
     if not path.is_dir():
         ensure_directory(path.parent)
+    _ensure_one(path)
+
+
+def _ensure_one(path: Path) -> None:
+    if not path.is_dir():
         with suppress(FileExistsError):
             disk.make_directory(path)
     # Also when it was there: the process that made it may have died before it did this.
@@ -117,8 +122,10 @@ def new_directory(path: Path, confirm: Callable[[], None] = lambda: None) -> Ite
 
     Raises:
         FileExistsError: when the name is taken at the end, by something that is on disk.
+        FileNotFoundError: when there is no place for it: at most the directory that it lies in is
+            made, so that nothing which was deleted comes back as an empty shell.
     """
-    ensure_directory(path.parent)
+    _ensure_one(path.parent)
     temporary = path.with_name(temporary_name(path.name))
     disk.make_directory(temporary)
     try:

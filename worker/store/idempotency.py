@@ -1,14 +1,14 @@
 """Idempotency keys: the same key and body give the same job."""
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
-
-from filelock import FileLock
 
 from worker.errors import Conflict
 from worker.names import file_stem
 from worker.store import disk
 from worker.store.files import ensure_directory, new_id, read_json, replace_json
+from worker.store.locks import locked
 
 
 class Remembered(NamedTuple):
@@ -24,10 +24,15 @@ class IdempotencyKeys:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
-    def lock(self, key: str) -> FileLock:
-        """Held while the first request under this key is at work."""
+    def lock(self, key: str) -> AbstractContextManager[None]:
+        """Held while the first request under this key is at work; who comes second waits for it.
+
+        Raises:
+            Conflict: when that takes too long.
+        """
         ensure_directory(self._directory)
-        return FileLock(self._path(key).with_suffix(".lock"))
+        detail = "another request under this Idempotency-Key is at work; try again"
+        return locked(self._path(key).with_suffix(".lock"), Conflict("conflict", detail))
 
     def recall(self, key: str, fingerprint: str) -> Remembered:
         """The job of a key, inside ``lock``.

@@ -9,12 +9,13 @@ jobs/<id>/config.json       what to train (TrainConfig)
 """
 
 import logging
+import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from ganmodels.config import TrainConfig
@@ -34,9 +35,11 @@ from worker.store.files import (
     replace_json,
     write_durably,
 )
+from worker.store.locks import locked
 from worker.store.records import LIVE, SETTLED_BY, UNFINISHED, JobError, JobRecord, Status, Stop
 
-_LOCK_TIMEOUT_SECONDS = 10.0
+# What changes whenever a job's record does: the file is replaced whole.
+Version = tuple[int, int]
 
 log = logging.getLogger("ringside.jobs")
 
@@ -46,7 +49,11 @@ class Job:
 
     def __init__(self, path: Path) -> None:
         self.path, self.id = path, path.name
-        self.events = EventLog(path / "events.jsonl")
+
+    @cached_property
+    def events(self) -> EventLog:
+        """The history."""
+        return EventLog(self.path / "events.jsonl")
 
     def record(self) -> JobRecord:
         """The state as it is now.
@@ -70,29 +77,52 @@ class Job:
         except ValidationError as error:
             raise JobCorrupt from error
 
+    def held(self) -> AbstractContextManager[None]:
+        """Nobody else changes the job inside the block, also one whose state cannot be read.
+
+        Raises:
+            Unavailable: when somebody has been changing it for too long.
+            FileNotFoundError: when the job was deleted.
+        """
+        busy = Unavailable("job-busy", "the job is being changed; try again")
+        return locked(self.path / "job.lock", busy)
+
     @contextmanager
     def locked(self) -> Iterator[JobRecord]:
         """The state, which nobody else changes inside the block.
 
         Raises:
             Unavailable: when somebody has been changing it for too long.
+            FileNotFoundError: when the job was deleted.
+            JobCorrupt: when the state cannot be understood.
         """
-        try:
-            lock = FileLock(self.path / "job.lock").acquire(timeout=_LOCK_TIMEOUT_SECONDS)
-        except Timeout as error:
-            raise Unavailable("job-busy", "the job is being changed; try again") from error
-        with lock:
+        with self.held():
             yield self.record()
 
     def change(self, record: JobRecord, reason: str | None = None, **changes: Any) -> JobRecord:
         """Replace the state, inside ``locked``; a change of status is an event."""
         changed = JobRecord.model_validate({**record.model_dump(), **changes})
+        if changed.status != record.status:
+            self.mend_history(record)
         replace_json(self.path / "job.json", changed.model_dump(mode="json"))
         if changed.status != record.status:
-            error = changed.error.model_dump() if changed.error else None
-            told = {"status": changed.status, "error": error, "reason": reason}
-            self.events.append("job.status", told)
+            self._tell_status(changed, reason)
         return changed
+
+    def mend_history(self, record: JobRecord) -> None:
+        """Add the events of the present state, inside ``locked``, that a crash left out."""
+        newest = self.events.newest({"job.status", "job.done"})
+        if newest is None or newest.data["status"] != record.status:
+            newest = None
+            self._tell_status(record, reason=None)
+        if record.status not in UNFINISHED and (newest is None or newest.type != "job.done"):
+            self.events.append("job.done", {"status": record.status})
+
+    def _tell_status(self, record: JobRecord, reason: str | None) -> None:
+        error = record.error.model_dump() if record.error else None
+        self.events.append(
+            "job.status", {"status": record.status, "error": error, "reason": reason}
+        )
 
     def end(self, record: JobRecord, status: Status, error: JobError | None = None) -> None:
         """Settle the job for good, inside ``locked``: who waits for the end waits for the lock."""
@@ -178,6 +208,8 @@ class Job:
         Raises:
             Fenced: when the attempt was taken over; then nothing is recorded.
         """
+        # A job that was deleted has no lock any more.
+        claim.check()
         with self.locked() as record:
             claim.check()
             # A stop that was accepted while the last checkpoint was saved counts.
@@ -330,7 +362,8 @@ class Jobs:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._settled: dict[str, tuple[int, int]] = {}
+        self._settled: dict[str, Version] = {}
+        self._complained: set[str] = set()
 
     def create(self, config: TrainConfig, record: JobRecord) -> Job:
         """A new job, on disk when this returns."""
@@ -349,28 +382,36 @@ class Jobs:
         Raises:
             NotFound: when there is none.
         """
-        path = self._directory / job_id
-        if not is_id("job", job_id) or not path.is_dir():
+        if not is_id("job", job_id) or self._version(job_id) is None:
             raise NotFound("job-not-found", "there is no job of this id; see GET /jobs")
-        return Job(path)
+        return Job(self._directory / job_id)
 
     def exists(self, job_id: str) -> bool:
         """Whether there is a job of this id, which must be one of ours; then it is on disk."""
-        if not (self._directory / job_id).is_dir():
+        if self._version(job_id) is None:
             return False
         # Who made it may have died before it was on disk; the answer is to last.
         disk.sync_directory(self._directory)
         return True
 
+    def ids(self) -> list[str]:
+        """Ids of all jobs, newest first; no job is looked at."""
+        try:
+            with os.scandir(self._directory) as entries:
+                found = [entry.name for entry in entries if is_id("job", entry.name)]
+        except FileNotFoundError:
+            return []
+        return sorted(found, reverse=True)
+
     def all(self) -> list[Job]:
         """All jobs, newest first."""
-        paths = [path for path in self._directory.glob("job_*") if path.is_dir()]
-        return [Job(path) for path in sorted(paths, reverse=True)]
+        return [Job(self._directory / job_id) for job_id, _ in self._versions()]
 
     def records(self) -> Iterator[tuple[Job, JobRecord]]:
         """All jobs that can be read and their state, newest first."""
-        for job in self.all():
-            if record := _readable(job):
+        for job_id in self.ids():
+            job = Job(self._directory / job_id)
+            if record := self._readable(job):
                 yield job, record
 
     def unfinished(self) -> list[tuple[Job, JobRecord]]:
@@ -378,24 +419,19 @@ class Jobs:
 
         Most jobs are settled, and only a new file can change that: they are not read again.
         """
-        settled, found = {}, []
-        for job, version in self._versions():
-            if self._settled.get(job.id) == version:
-                settled[job.id] = version
-            elif record := _readable(job):
+        known, settled, found = self._settled, {}, []
+        for job_id, version in self._versions():
+            if known.get(job_id) == version:
+                settled[job_id] = version
+                continue
+            job = Job(self._directory / job_id)
+            if record := self._readable(job):
                 if record.status in UNFINISHED:
                     found.append((job, record))
                 else:
-                    settled[job.id] = version
+                    settled[job_id] = version
         self._settled = settled
         return found[::-1]
-
-    def _versions(self) -> Iterator[tuple[Job, tuple[int, int]]]:
-        """All jobs, newest first, with what changes whenever their record does."""
-        for job in self.all():
-            with suppress(FileNotFoundError):
-                stat = (job.path / "job.json").stat()
-                yield job, (stat.st_ino, stat.st_mtime_ns)
 
     def users_of(self, dataset: str) -> list[Job]:
         """Unfinished jobs that train on a dataset."""
@@ -406,16 +442,32 @@ class Jobs:
         with suppress(FileNotFoundError):
             remove_directory(job.path)
 
+    def _versions(self) -> Iterator[tuple[str, Version]]:
+        """All jobs, newest first. This is done every few seconds, so it makes no objects."""
+        for job_id in self.ids():
+            if version := self._version(job_id):
+                yield job_id, version
 
-def _readable(job: Job) -> JobRecord | None:
-    """The state of a job, unless it was deleted just now or is damaged."""
-    try:
-        return job.record()
-    except FileNotFoundError:
-        return None
-    except JobCorrupt:
-        log.error("%s cannot be read; it is left out", job.path)
-        return None
+    def _version(self, job_id: str) -> Version | None:
+        """None where there is no job: without its record a directory is what a job left behind."""
+        try:
+            stat = os.stat(f"{self._directory}/{job_id}/job.json")
+        except OSError:
+            return None
+        return stat.st_ino, stat.st_mtime_ns
+
+    def _readable(self, job: Job) -> JobRecord | None:
+        """The state of a job, unless it was deleted just now or cannot be read."""
+        try:
+            return job.record()
+        except FileNotFoundError:
+            return None
+        except (OSError, JobCorrupt) as error:
+            # Once: this is asked again every few seconds.
+            if job.id not in self._complained:
+                self._complained.add(job.id)
+                log.error("%s cannot be read; it is left out: %s", job.path, error)
+            return None
 
 
 def _trains_on(job: Job, dataset: str) -> bool:

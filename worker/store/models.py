@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock
 from pydantic import BaseModel, ConfigDict
 
-from worker.errors import NotFound
+from worker.errors import NotFound, Unavailable
 from worker.names import file_stem
 from worker.store import disk
 from worker.store.files import ensure_directory, now, replace_json
+from worker.store.locks import locked
 
 
 class Version(BaseModel):
@@ -135,7 +135,8 @@ class Models:
     def _locked(self, name: str) -> Iterator[Model]:
         ensure_directory(self._directory)
         path = self._path(name)
-        with FileLock(path.with_suffix(".lock")):
+        busy = Unavailable("model-busy", "the model is being changed; try again")
+        with locked(path.with_suffix(".lock"), busy):
             if path.exists():
                 yield Model.model_validate_json(path.read_bytes())
             else:

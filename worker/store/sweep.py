@@ -1,10 +1,10 @@
 """Removes what dead processes left half done."""
 
 import shutil
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from itertools import chain
 from pathlib import Path
 
 from worker.store.files import maker_of
@@ -12,18 +12,22 @@ from worker.store.files import maker_of
 # Whether a process of another machine lives cannot be seen; nothing is under way for this long.
 _FOREIGN_SECONDS = 3600
 # Where temporary names are made. What lies inside checkpoints and datasets is never looked at.
-_PLACES = (
-    "uploads",
-    "datasets",
-    "datasets/names",
-    "models",
-    "idempotency",
-    "jobs",
-    "jobs/*",
-    "jobs/*/epochs",
-    "jobs/*/epochs/*",
-    "jobs/*/epochs/*/previews",
-    "jobs/*/epochs/*/checkpoints",
+_PLACES = tuple(
+    Path(place)
+    for place in (
+        ".",
+        "uploads",
+        "datasets",
+        "datasets/names",
+        "models",
+        "idempotency",
+        "jobs",
+        "jobs/*",
+        "jobs/*/epochs",
+        "jobs/*/epochs/*",
+        "jobs/*/epochs/*/previews",
+        "jobs/*/epochs/*/checkpoints",
+    )
 )
 
 
@@ -42,10 +46,33 @@ def sweep(home: Path) -> int:
 
 
 def _temporaries(home: Path) -> Iterator[Path]:
-    for directory in chain([home], *map(home.glob, _PLACES)):
+    for place in _PLACES:
+        for directory in _directories(home, place.parts):
+            yield from [path for path in _entries(directory) if maker_of(path.name)]
+
+
+def _directories(parent: Path, parts: tuple[str, ...]) -> Iterator[Path]:
+    """Those that a pattern names, one part after the other; others may be removing them."""
+    if not parts:
+        yield parent
+        return
+    children = _entries(parent) if parts[0] == "*" else [parent / parts[0]]
+    for child in children:
         # A link may lead anywhere, so nothing behind one is ours to remove.
-        if directory.is_dir() and directory.resolve() == directory:
-            yield from [path for path in directory.iterdir() if maker_of(path.name)]
+        if _is_plain_directory(child):
+            yield from _directories(child, parts[1:])
+
+
+def _is_plain_directory(path: Path) -> bool:
+    with suppress(OSError):
+        return stat.S_ISDIR(path.lstat().st_mode)
+    return False
+
+
+def _entries(directory: Path) -> list[Path]:
+    with suppress(OSError):
+        return list(directory.iterdir())
+    return []
 
 
 def _is_left_over(path: Path) -> bool:
