@@ -92,7 +92,7 @@ def summarise(
     lost = [steps for outcome in outcomes for steps in outcome.lost_steps]
     writing = max(outcome.steps_during_a_write for outcome in outcomes)
     equal = sum(o.digest == expected.digest and o.status == "succeeded" for o in outcomes)
-    useful = sum(o.useful_steps * o.seconds_per_step for o in outcomes)
+    useful = sum(outcome.useful_seconds for outcome in outcomes)
     return Report(
         fault=fault,
         trials=len(seconds),

@@ -28,6 +28,7 @@ class Outcome(NamedTuple):
     useful_steps: int
     lost_steps: tuple[int, ...]
     seconds_per_step: float
+    useful_seconds: float
     wall_seconds: float
     repeated_rows: int
     skipped_checkpoints: int
@@ -40,7 +41,15 @@ class Outcome(NamedTuple):
 
     @property
     def goodput(self) -> float:
-        """Useful steps at their usual pace, as a share of the time from submission to the end."""
+        """Time spent on steps that count, as a share of the time from submission to the end.
+
+        The pace is that of this very run, as others left it to it at each moment.
+        """
+        return self.useful_seconds / self.wall_seconds
+
+    @property
+    def goodput_at_usual_pace(self) -> float:
+        """The same, as if every step had taken as long as half of them did at most."""
         return self.useful_steps * self.seconds_per_step / self.wall_seconds
 
 
@@ -58,6 +67,7 @@ def outcome_of(job: Job) -> Outcome:
         useful_steps=max(steps, default=0),
         lost_steps=tuple(lost_steps(epochs)),
         seconds_per_step=seconds_per_step(epochs),
+        useful_seconds=useful_seconds(epochs),
         wall_seconds=_seconds(record.finished_at) - _seconds(record.created_at),
         repeated_rows=len(steps) - len(set(steps)),
         skipped_checkpoints=sum(event.type == "checkpoint.skipped" for event in told),
@@ -113,6 +123,15 @@ def seconds_per_step(epochs: list[Epoch]) -> float:
             seconds = seconds_at(following) - seconds_at(row)
             paces.append(seconds / (following["step"] - row["step"]))
     return median(paces) if paces else 0.0
+
+
+def useful_seconds(epochs: list[Epoch]) -> float:
+    """Time between rows of metrics that count, saving and previews included.
+
+    What comes before the first row of an attempt, the first steps too, is not counted.
+    """
+    pairs = [pair for epoch in epochs for pair in itertools.pairwise(epoch.metrics())]
+    return sum(seconds_at(following) - seconds_at(row) for row, following in pairs)
 
 
 def seconds_at(row: dict[str, Any]) -> float:

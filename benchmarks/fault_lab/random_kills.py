@@ -54,6 +54,7 @@ def _parts(outcome: Outcome) -> tuple[Figure, ...]:
     """What goodput is made of."""
     return (
         Figure("useful steps", str(outcome.useful_steps), "shown", True),
+        Figure("goodput at the median step", f"{outcome.goodput_at_usual_pace:.1%}", "shown", True),
         Figure("median step", f"{outcome.seconds_per_step * 1000:.2f} ms", "shown", True),
         Figure("wall", f"{outcome.wall_seconds:.0f} s", "shown", True),
         Figure("void steps", f">= {sum(outcome.lost_steps)}", "shown", True),
