@@ -15,6 +15,8 @@ from service.cli.progress import Progress, choose_progress
 
 LIVE = frozenset({"queued", "running"})
 _RETRY_SECONDS, _PATIENCE_SECONDS = 0.5, 60.0
+# A job that waits for room is looked at as often as the service looks for room.
+_WAITING_SECONDS = 2.0
 # The API pings every 15 seconds, so longer silence is a dead connection.
 _READ_SECONDS = 45.0
 
@@ -74,7 +76,7 @@ def conclude(client: httpx2.Client, job_id: str) -> None:
 
 
 class EventStream:
-    """A job's events from its first to its last, across lost connections.
+    """A job's events from its first to its last, across lost connections and waits for room.
 
     Iterating raises the transport's error when the API stays away longer than the patience.
     """
@@ -87,7 +89,10 @@ class EventStream:
         while True:
             try:
                 yield from self._connection()
-                if checked(self._client.get(f"/jobs/{self._job_id}")).json()["status"] not in LIVE:
+                job = checked(self._client.get(f"/jobs/{self._job_id}")).json()
+                if _waits(job):
+                    time.sleep(_WAITING_SECONDS)
+                elif job["status"] not in LIVE:
                     return
             except httpx2.TransportError:
                 self._lost_at = self._lost_at or time.monotonic()
@@ -115,13 +120,19 @@ def show(progress: Progress, event: Event) -> None:
         case "job.metrics":
             progress.update(data)
         case "job.status":
-            progress.say(_STATUS_LINES.get(data["status"], str(data["status"])))
+            line = _STATUS_LINES.get(data["status"], str(data["status"]))
+            progress.say(f"{line}: {data['error']['detail']}" if _waits(data) else line)
         case "checkpoint.created":
             progress.say(f"checkpoint at step {data['step']}")
         case "checkpoint.quarantined":
             progress.say(f"a damaged checkpoint was put aside: {data['reason']}")
         case "model.version":
             progress.say(f"{data['model']}:{data['version']} is ready")
+
+
+def _waits(job: dict[str, Any]) -> bool:
+    """Whether it was paused without having been asked to, and goes on by itself."""
+    return job["status"] == "paused" and bool(job["error"])
 
 
 _STATUS_LINES = {"queued": "queued: waiting for a worker", "running": "training"}

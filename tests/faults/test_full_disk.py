@@ -18,6 +18,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from service.cli.exits import ExitStatus
 from tests.faults.api import KEY, Api
 from worker.processes import start, stop
 from worker.redis import EmbeddedRedis
@@ -25,6 +26,7 @@ from worker.redis import EmbeddedRedis
 PAGE_BYTES = 4096
 DISK_BYTES = 16 * 2**20
 _MOUNT = f'mount -t tmpfs -o size={DISK_BYTES} none "$RINGSIDE_HOME" && exec "$@"'
+RINGSIDE = [sys.executable, "-m", "service.cli"]
 ON_A_SMALL_DISK = ["unshare", "-rm", "sh", "-c", _MOUNT, "sh"]
 
 
@@ -161,6 +163,7 @@ def test_a_job_is_on_disk_whole_or_not_at_all(disk: SmallDisk, free_pages: int) 
 
 
 def test_some_room_is_room_enough_for_a_job(disk: SmallDisk) -> None:
+    disk.api.client.get("/datasets/ring").raise_for_status()
     with disk.filled(free_pages=30):
         disk.api.submit()
 
@@ -235,7 +238,7 @@ class SmallService:
         home, self._log = directory / "up", directory / "up.log"
         home.mkdir()
         variables = {"RINGSIDE_HOME": str(home), "RINGSIDE_PORT": "0", "RINGSIDE_API_KEYS": KEY}
-        command = [*ON_A_SMALL_DISK, sys.executable, "-m", "service.cli", "up"]
+        command = [*ON_A_SMALL_DISK, *RINGSIDE, "up"]
         self.process = start(command, variables, self._log)
         # The home as the service sees it.
         self.home = Path(f"/proc/{self.process.pid}/root{home}")
@@ -255,12 +258,15 @@ class SmallService:
         assert self.process.poll() is None, self.said
         return "Ringside is up" in self.said
 
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return self.said.partition("Ringside is up: ")[2].split()[0]
+
     def client(self) -> httpx2.Client:
         """A client with its key."""
-        url = self.said.partition("Ringside is up: ")[2].split()[0]
-        return httpx2.Client(
-            base_url=url, headers={"Authorization": f"Bearer {KEY}"}, timeout=30, trust_env=False
-        )
+        headers = {"Authorization": f"Bearer {KEY}"}
+        return httpx2.Client(base_url=self.url, headers=headers, timeout=30, trust_env=False)
 
     def count_redis_deaths(self) -> int:
         """Let Redis write, for which it needs room, and count how often it died of that."""
@@ -271,7 +277,7 @@ class SmallService:
         return len(self._redis_processes) - 1
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def service(
     may_mount: None, short_directory: Path, wait_until: Callable[..., Any]
 ) -> Iterator[SmallService]:
@@ -298,3 +304,19 @@ def test_a_disk_that_is_full_for_a_while_ends_nothing(
         )
     # Once, however often it died.
     assert service.said.count("the redis stopped: the disk is full") == 1
+
+
+def test_who_follows_a_job_is_told_that_it_waits_for_room_and_follows_it_on(
+    service: SmallService, tmp_path: Path, wait_until: Callable[..., Any]
+) -> None:
+    request = {"dataset": "ring", "steps": 10**7, "schedule": {"metrics_every": 10}}
+    log, environment = tmp_path / "log", {"RINGSIDE_URL": service.url, "RINGSIDE_API_KEY": KEY}
+    with service.client() as client:
+        job_id = client.post("/train", json=request).raise_for_status().json()["id"]
+        follower = start([*RINGSIDE, "jobs", "follow", job_id], environment, log)
+        wait_until(lambda: "step " in log.read_text(), "the first metrics")
+        with filled(service.home):
+            wait_until(lambda: "paused: the disk is full" in log.read_text(), "the full disk")
+        wait_until(lambda: log.read_text().count("\ntraining") == 2, "the job going on")
+        client.post(f"/jobs/{job_id}/cancel").raise_for_status()
+    assert follower.wait(30) == ExitStatus.JOB_CANCELED, log.read_text()
