@@ -27,6 +27,7 @@ from worker.store.claims import Claim
 from worker.store.epochs import Epoch, Loss, all_epochs
 from worker.store.events import EventLog
 from worker.store.files import (
+    ensure_directory,
     new_directory,
     new_id,
     now,
@@ -367,6 +368,7 @@ class Jobs:
 
     def create(self, config: TrainConfig, record: JobRecord) -> Job:
         """A new job, on disk when this returns."""
+        ensure_directory(self._directory)
         path = self._directory / record.id
         with new_directory(path) as directory:
             write_durably(directory / "config.json", config.model_dump_json(indent=1).encode())
