@@ -99,6 +99,7 @@ class CheckpointWriter:
             OSError: when the disk is full or fails; nothing was committed.
         """
         began = time.perf_counter()
+        self._claim.check()
         self._guard.check()
         files = {**snapshot.files, "calibration": self._calibrate(snapshot.files)}
         if self._clusters is not None:

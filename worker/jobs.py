@@ -83,7 +83,9 @@ def train_job(settings: Settings, job: Job, interrupted: threading.Event) -> Non
             job.settle(claim, *_attempt(settings, job, claim, interrupted))
         except Fenced as error:
             log.warning("%s: %s", job.id, error)
-            job.events.append("attempt.fenced", {"attempt": claim.epoch.number})
+            # The job may have been deleted.
+            with suppress(FileNotFoundError):
+                job.events.append("attempt.fenced", {"attempt": claim.epoch.number})
 
 
 def _attempt(
