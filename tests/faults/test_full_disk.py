@@ -288,6 +288,7 @@ def service(
     stop([made.process], 30)
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_for_a_while_ends_nothing(
     service: SmallService, wait_until: Callable[..., Any]
 ) -> None:
@@ -306,6 +307,7 @@ def test_a_disk_that_is_full_for_a_while_ends_nothing(
     assert service.said.count("the redis stopped: the disk is full") == 1
 
 
+@pytest.mark.slow
 def test_who_follows_a_job_is_told_that_it_waits_for_room_and_follows_it_on(
     service: SmallService, tmp_path: Path, wait_until: Callable[..., Any]
 ) -> None:

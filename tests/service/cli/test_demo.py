@@ -44,6 +44,7 @@ def test_the_demo_goes_on_with_its_job_and_trains_no_second_time(
     assert [job["status"] for job in _jobs(client)] == ["succeeded", "succeeded"]
 
 
+@pytest.mark.slow
 def test_a_part_that_dies_under_the_demo_is_started_again(
     new_home, tmp_path, processes_of, wait_until
 ):

@@ -152,6 +152,7 @@ def is_ready(running) -> bool:
     return False
 
 
+@pytest.mark.slow
 def test_a_part_that_keeps_dying_is_told_of_each_time_and_started_until_it_stays(
     launch, processes_of, wait_until
 ):
