@@ -12,7 +12,7 @@ from worker.errors import Unavailable
 from worker.queue import Dispatcher
 from worker.settings import Settings
 from worker.store import Store
-from worker.store.jobs import Job
+from worker.store.job import Job
 from worker.store.references import Resolved, resolve
 
 

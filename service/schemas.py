@@ -8,7 +8,7 @@ from ganmodels.config import Seed, TrainConfig
 from ganmodels.spaces import Space
 from worker.names import NAME_PATTERN, RESERVED_PREFIXES
 from worker.store.checkpoints import Checkpoint, Environment
-from worker.store.jobs import Job
+from worker.store.job import Job
 from worker.store.models import Model, Version
 from worker.store.records import JobError, Status
 

@@ -18,7 +18,7 @@ from worker.checkpointing import BATCH_SIZE, CheckpointWriter, Snapshot
 from worker.saving import Saver
 from worker.store.claims import Claim
 from worker.store.files import now, replace_file, replace_json
-from worker.store.jobs import Job
+from worker.store.job import Job
 
 PREVIEW_SEED = 0
 PREVIEW_ROWS, MOST_COLUMNS, PREVIEW_POINTS = 8, 16, 1_000

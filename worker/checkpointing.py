@@ -18,7 +18,7 @@ from worker.store import Store
 from worker.store.checkpoints import Checkpoint, Environment, Manifest, commit
 from worker.store.claims import Claim
 from worker.store.files import now, remove_directory
-from worker.store.jobs import Job
+from worker.store.job import Job
 
 # Larger than in serving, where a lone request is what counts; here it is the time taken.
 BATCH_SIZE = 100

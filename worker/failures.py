@@ -13,7 +13,7 @@ from worker.storage import is_storage_trouble, loss_of_storage
 from worker.store.checkpoints import CheckpointCorrupt
 from worker.store.claims import Claim
 from worker.store.epochs import Loss
-from worker.store.jobs import Job
+from worker.store.job import Job
 from worker.store.records import JobError, Status
 
 _TOO_LARGE = "the training did not fit into memory; lower batch_size or the networks' widths"

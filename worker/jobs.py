@@ -26,7 +26,7 @@ from worker.storage import is_storage_trouble
 from worker.store import Store
 from worker.store.checkpoints import Checkpoint, Environment
 from worker.store.claims import Claim, Fenced
-from worker.store.jobs import Job
+from worker.store.job import Job
 from worker.store.records import JobError, Status
 
 _STATUS_AFTER: dict[Outcome, Status] = {

@@ -27,7 +27,7 @@ from worker.losses import count_oom_kills, loss_of
 from worker.processes import die_with_parent
 from worker.settings import Settings
 from worker.store import Store
-from worker.store.jobs import Job
+from worker.store.job import Job
 
 QUEUE = "ringside"
 ALLOWED = frozenset({"worker.jobs.train"})

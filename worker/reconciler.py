@@ -12,7 +12,7 @@ from worker.settings import Settings
 from worker.storage import has_room
 from worker.store import Store
 from worker.store.epochs import Epoch
-from worker.store.jobs import Job
+from worker.store.job import Job
 from worker.store.records import JobRecord
 from worker.store.sweep import sweep
 

@@ -9,7 +9,7 @@ from ganmodels.estimate import estimate
 from worker.store.checkpoints import CheckpointCorrupt
 from worker.store.epochs import Loss
 from worker.store.files import temporary_file
-from worker.store.jobs import Job
+from worker.store.job import Job
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _FAILING = frozenset({errno.EIO, errno.EROFS})

@@ -13,7 +13,7 @@ from benchmarks.fault_lab.report import Report, exactly
 from benchmarks.fault_lab.service import new_home
 from benchmarks.fault_lab.task import tiny
 from worker.store import Store
-from worker.store.jobs import Job
+from worker.store.job import Job
 
 _STEPS, _MOST_APART_SECONDS = 20, 0.005
 

@@ -17,7 +17,7 @@ from ganmodels.data.batches import Batch
 from ganmodels.games.gan import Match
 from worker.store import Store
 from worker.store.checkpoints import Checkpoint
-from worker.store.jobs import Job
+from worker.store.job import Job
 
 _STEPS = 60
 # Everything that is saved is kept, so that all of it can be looked at.

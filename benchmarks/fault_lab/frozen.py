@@ -22,7 +22,7 @@ from benchmarks.fault_lab.watching import (
     wait_for_end,
 )
 from worker.store.epochs import Epoch
-from worker.store.jobs import Job
+from worker.store.job import Job
 
 LEASE_SECONDS = 3
 # Processes of another namespace count as those of another machine: they cannot be killed.

@@ -18,7 +18,7 @@ from benchmarks.fault_lab.service import Ringside, running
 from benchmarks.fault_lab.task import STEPS, common
 from benchmarks.fault_lab.waiting import wait_until
 from benchmarks.fault_lab.watching import wait_for_checkpoints, wait_for_end
-from worker.store.jobs import Job
+from worker.store.job import Job
 
 RECOVERY_SECONDS = 60.0
 _DISK_MIB, _PAGE_BYTES, _PAUSE_SECONDS = 32, 4096, 60.0

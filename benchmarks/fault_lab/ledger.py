@@ -13,7 +13,8 @@ import httpx2
 
 from benchmarks.fault_lab.outcome import written_rows
 from benchmarks.fault_lab.service import Service
-from worker.store.jobs import Job, Jobs
+from worker.store.job import Job
+from worker.store.jobs import Jobs
 
 _RUNNABLE = ("queued", "running")
 _TERMINAL = ("succeeded", "failed", "canceled")

@@ -14,7 +14,7 @@ from ganmodels.recipes import settings
 from worker.jobs import train_job
 from worker.settings import Settings
 from worker.store import Store
-from worker.store.jobs import Job
+from worker.store.job import Job
 from worker.store.records import JobRecord
 
 

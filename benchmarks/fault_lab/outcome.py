@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from worker.store.epochs import Epoch
-from worker.store.jobs import Job
+from worker.store.job import Job
 
 # They tell of the clock, not of the training.
 _OF_THE_CLOCK = ("images_per_second", "at")

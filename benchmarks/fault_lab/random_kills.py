@@ -10,7 +10,7 @@ from benchmarks.fault_lab.report import Figure, Report, at_least, exactly, perce
 from benchmarks.fault_lab.service import Ringside, running
 from benchmarks.fault_lab.task import common
 from benchmarks.fault_lab.watching import wait_for_attempt_after, wait_for_checkpoints, wait_for_end
-from worker.store.jobs import Job
+from worker.store.job import Job
 
 _ENDLESS_STEPS = 10**6
 # Saving every 0.2 s, as the common job does to have much to kill, takes a fifth of its time.

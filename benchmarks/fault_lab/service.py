@@ -14,7 +14,7 @@ import httpx2
 from benchmarks.fault_lab.processes import children_of, kill, slots_below, trainers_below, tree
 from benchmarks.fault_lab.waiting import Stuck, wait_until
 from worker.processes import start
-from worker.store.jobs import Job
+from worker.store.job import Job
 
 ROOT = Path(__file__).resolve().parents[2]
 _UP, _START_SECONDS, _STOP_SECONDS = "Ringside is up: ", 120.0, 130.0

@@ -13,7 +13,7 @@ from benchmarks.fault_lab.processes import peak_bytes
 from benchmarks.fault_lab.report import Figure, Report, at_least, at_most, exactly, skipped
 from benchmarks.fault_lab.task import STEPS, common
 from benchmarks.fault_lab.watching import wait_for_end
-from worker.store.jobs import Job
+from worker.store.job import Job
 
 _FSYNC_SECONDS, _WANTED, _NOISE_MIB = 2, 0.8, 16
 _SLOW = [

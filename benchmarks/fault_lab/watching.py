@@ -2,7 +2,7 @@
 
 from benchmarks.fault_lab.outcome import written_rows
 from benchmarks.fault_lab.waiting import wait_until
-from worker.store.jobs import Job
+from worker.store.job import Job
 from worker.store.records import UNFINISHED
 
 RECOVERY_SECONDS, END_SECONDS = 120.0, 900.0

@@ -15,7 +15,7 @@ from service.deps import JobDep
 from service.negotiation import choose_format
 from service.problems import Problem, parameter_problem
 from worker.store.events import Event
-from worker.store.jobs import Job
+from worker.store.job import Job
 from worker.store.records import LIVE
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])

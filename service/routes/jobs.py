@@ -16,7 +16,7 @@ from service.schemas import CheckpointView, JobView, Listing, ResumeRequest
 from worker.errors import NotFound, StoreError
 from worker.store import Store
 from worker.store.checkpoints import Checkpoint, CheckpointCorrupt
-from worker.store.jobs import Job
+from worker.store.job import Job
 from worker.store.records import LIVE, SETTLED_BY, UNFINISHED, JobRecord, Status, Stop
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])

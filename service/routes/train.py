@@ -23,7 +23,7 @@ from worker.queue import Dispatcher
 from worker.settings import Settings
 from worker.store import Store
 from worker.store.files import new_id
-from worker.store.jobs import Job
+from worker.store.job import Job
 from worker.store.records import LIVE, JobRecord
 
 router = APIRouter(tags=["training"])

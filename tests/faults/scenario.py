@@ -19,7 +19,7 @@ from worker.store import Store
 from worker.store.checkpoints import Checkpoint, Environment, Manifest, commit
 from worker.store.claims import Claim
 from worker.store.files import read_json, remove_directory
-from worker.store.jobs import Job
+from worker.store.job import Job
 from worker.store.records import JobRecord
 from worker.store.sweep import sweep
 

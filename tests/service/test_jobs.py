@@ -19,7 +19,8 @@ from worker.settings import Settings
 from worker.store import Store, locks
 from worker.store.events import EventLog
 from worker.store.files import new_id
-from worker.store.jobs import Job, Jobs
+from worker.store.job import Job
+from worker.store.jobs import Jobs
 from worker.store.models import Models
 from worker.store.records import JobError, JobRecord
 

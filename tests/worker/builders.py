@@ -10,7 +10,7 @@ from tests.ganmodels.builders import config_for
 from worker.jobs import train_job
 from worker.settings import Settings
 from worker.store import Store
-from worker.store.jobs import Job
+from worker.store.job import Job
 from worker.store.records import JobRecord
 
 SCHEDULE = {"steps": 8, "metrics_every": 2, "previews_every": 4, "checkpoints_every": 4}

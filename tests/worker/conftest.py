@@ -35,7 +35,7 @@ def store(home) -> Store:
 _HOLDER = """
 import sys
 from pathlib import Path
-from worker.store.jobs import Job
+from worker.store.job import Job
 claim = Job(Path(sys.argv[1])).claim()
 print("held", flush=True)
 sys.stdin.read()

@@ -10,7 +10,7 @@ from ganmodels.recipes import RECIPES
 from tests.worker.builders import make_job, train
 from worker.errors import Conflict
 from worker.saving import Saver
-from worker.store.jobs import Job
+from worker.store.job import Job
 
 WALL_CLOCK = ("images_per_second", "at")
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.worker.builders import make_job
 from worker.store.files import replace_file
-from worker.store.jobs import Job
+from worker.store.job import Job
 
 
 @pytest.fixture

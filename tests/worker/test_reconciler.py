@@ -13,7 +13,7 @@ from worker.queue import Dispatcher
 from worker.reconciler import Reconciler, Watch
 from worker.store.epochs import Loss
 from worker.store.files import temporary_name
-from worker.store.jobs import Job
+from worker.store.job import Job
 from worker.store.records import JobError
 
 LOSS = Loss(code="process-lost", detail="it ended")
