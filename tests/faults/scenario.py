@@ -1,6 +1,5 @@
 """A life of the store that uses every durable operation, and a look at what is left of it."""
 
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -126,8 +125,9 @@ def _import(store: Store, name: str | None) -> None:
 def _accept(store: Store, ledger: Ledger) -> Job:
     with ledger.promise("key", True), store.idempotency.lock(KEY):
         job_id = _job_id(store)
-    with ledger.promise("status", "queued"), suppress(FileExistsError):
-        store.jobs.create(CONFIG, JobRecord(id=job_id, recipe="points"))
+    if not store.jobs.exists(job_id):
+        with ledger.promise("status", "queued"):
+            store.jobs.create(CONFIG, JobRecord(id=job_id, recipe="points"))
     job = store.jobs.get(job_id)
     with job.locked() as record:
         if record.status == "succeeded":

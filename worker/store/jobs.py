@@ -36,7 +36,7 @@ class Jobs:
 
     def create(self, config: TrainConfig, record: JobRecord) -> Job:
         """A new job, on disk when this returns."""
-        ensure_directory(self._directory)
+        ensure_directory(self._directory.parent)
         path = self._directory / record.id
         with new_directory(path) as directory:
             write_durably(directory / "config.json", config.model_dump_json(indent=1).encode())
