@@ -7,6 +7,7 @@ from pydantic import Field
 from ganmodels.games import Game
 from ganmodels.latents import MAX_SEED
 from ganmodels.optimisation import Optimisation
+from ganmodels.referee.config import Referee, StopRules
 from ganmodels.spaces import Space
 from ganmodels.spec import Spec
 
@@ -29,7 +30,7 @@ class Schedule(Spec):
 
 
 class TrainConfig(Spec):
-    """A dataset, a game on it, how the networks learn, for how long, and the seed of it all.
+    """A dataset, a game on it, how the networks learn, for how long, who watches, and the seed.
 
     ``space`` repeats what the dataset holds, so that a checkpoint can be sampled on its own.
     """
@@ -39,4 +40,6 @@ class TrainConfig(Spec):
     game: Game
     optimisation: Optimisation
     schedule: Schedule
+    referee: Referee = Referee()
+    stop: StopRules = StopRules()
     seed: Seed = 0

@@ -24,6 +24,7 @@ from ganmodels.objectives import (
 )
 from ganmodels.optimisation import Adam, Average, CosineDecay, LinearDecay, Optimisation
 from ganmodels.penalties import R1, R2, OneCentred
+from ganmodels.referee.config import Referee, StopRules
 from ganmodels.spaces import ImageSpace, Space
 from ganmodels.spec import Spec
 
@@ -38,6 +39,8 @@ class Recipe(Spec):
     game: Game
     optimisation: Optimisation
     schedule: Schedule = Schedule()
+    referee: Referee = Referee()
+    stop: StopRules = StopRules()
 
 
 def _adam(learning_rate: float, beta1: float, beta2: float) -> Adam:
@@ -159,7 +162,7 @@ def choose(space: Space) -> str:
 
 
 def settings(recipe: str, changes: Json, items: int) -> Json:
-    """A recipe with a request's changes: game, optimisation, schedule and seed as JSON.
+    """A recipe with a request's changes: all of a ``TrainConfig`` but the dataset, as JSON.
 
     ``recipe`` is a key of ``RECIPES``; what it sets too high for ``items`` training items is
     lowered first. ``changes`` is a JSON merge patch (RFC 7396) with two additions: an object

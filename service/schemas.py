@@ -32,7 +32,8 @@ class Body(BaseModel):
 class TrainRequest(Body):
     """A dataset and what to change in a recipe; ``GET /recipes`` has all fields.
 
-    ``game``, ``optimisation`` and ``schedule`` are JSON merge patches on the recipe's.
+    ``game``, ``optimisation``, ``schedule``, ``referee`` and ``stop`` are JSON merge patches on
+    the recipe's.
     """
 
     dataset: str = Field(max_length=200, description="name or id of a dataset", examples=["digits"])
@@ -47,6 +48,8 @@ class TrainRequest(Body):
     game: Patch | None = None
     optimisation: Patch | None = None
     schedule: Patch | None = None
+    referee: Patch | None = None
+    stop: Patch | None = None
 
     def changes(self) -> dict[str, Any]:
         """What is to be changed in the recipe."""

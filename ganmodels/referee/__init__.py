@@ -1,0 +1,1 @@
+"""The referee: watches a match, names what goes wrong, measures what was learned."""
