@@ -40,13 +40,13 @@ def with_rates(config: TrainConfig, factor: float) -> TrainConfig:
 
 
 def _is_possible(config: TrainConfig, candidate: Remedy) -> bool:
-    before = config.model_dump(mode="json")
-    after = merge_patch(before, candidate.patch)
+    after = merge_patch(config.model_dump(mode="json"), candidate.patch)
     try:
-        check(TrainConfig.model_validate(after, strict=False))
+        changed = TrainConfig.model_validate(after, strict=False)
+        check(changed)
     except (ValidationError, InvalidConfig):
         return False
-    return bool(after != before)
+    return changed != config
 
 
 def _rates(
