@@ -19,12 +19,21 @@ from ganmodels.referee.remedies import remedy
 _EARLY = 4
 _POOR, _BAD = 0.15, 0.3
 
-Shows = Callable[[Row, float | None], bool]
+
+class Before(NamedTuple):
+    """What a reading is compared with: the least energy distance so far, as it was known ``of``
+    readings ago, and the first reading.
+    """
+
+    best: float | None
+    first: Row
+
+
+Shows = Callable[[Row, Before], bool]
 
 
 class Rule(NamedTuple):
-    """``shows`` says whether a failure shows at a reading, beside the least energy distance of
-    those ``of`` readings or more before it.
+    """``shows`` says whether a failure shows at a reading, beside what was before.
 
     It is named when it shows at the last reading and at ``needed`` of the last ``of``.
     ``evidence`` names the signals it rests on.
@@ -38,57 +47,57 @@ class Rule(NamedTuple):
     detail: str
 
 
-def diverges(row: Row, best: float | None) -> bool:
+def diverges(row: Row, before: Before) -> bool:
     """Numbers without bounds: losses, logits, or fakes far outside of the data."""
     sizes = (row["discriminator_loss"], row["generator_loss"], row["largest_logit"])
     return max(map(abs, sizes)) > 100 or _at_least(row["energy_distance"], 20)
 
 
-def overpowers(row: Row, best: float | None) -> bool:
+def overpowers(row: Row, before: Before) -> bool:
     """The discriminator ranks every pair rightly, and the fakes are bad and get no better."""
     surest = min(row["pair_accuracy"], _or(row["held_out_pair_accuracy"], 1.0))
-    return surest >= 0.99 and _is_stuck(row, best, _BAD, 0.8)
+    return surest >= 0.99 and _is_stuck(row, before, _BAD, 0.8)
 
 
-def collapses(row: Row, best: float | None) -> bool:
-    """The fakes lie close together, or reach few groups, though the discriminator is no wall."""
+def collapses(row: Row, before: Before) -> bool:
+    """The fakes lie close together, or reach few groups, though nothing holds the generator."""
     if _at_most(row["diversity"], 0.05):
         return True
-    if overpowers(row, best):
+    if overpowers(row, before) or _has_not_moved(row, before.first):
         return False
     if _at_most(row["diversity"], 0.2):
-        return _is_stuck(row, best, _BAD, 0.3)
+        return _is_stuck(row, before, _BAD, 0.3)
     narrow = _at_most(row["diversity"], 0.5) or row["groups_covered"] < 0.35
-    return narrow and _is_stuck(row, best, _POOR, 0.7)
+    return narrow and _is_stuck(row, before, _POOR, 0.7)
 
 
-def oscillates(row: Row, best: float | None) -> bool:
+def oscillates(row: Row, before: Before) -> bool:
     """The fakes move from group to group, and get no better."""
-    return _at_least(row["histogram_drift"], 0.35) and _is_stuck(row, best, 0.08, 0.7)
+    return _at_least(row["histogram_drift"], 0.35) and _is_stuck(row, before, 0.08, 0.7)
 
 
-def exploits(row: Row, best: float | None) -> bool:
+def exploits(row: Row, before: Before) -> bool:
     """The discriminator is fooled by fakes that the nearest neighbour knows at once."""
     fooled = row["pair_accuracy"] < 0.6
     known = _at_least(row["neighbour_accuracy"], 0.95)
     narrow = _at_most(row["diversity"], 0.5)
-    return fooled and known and not narrow and _is_stuck(row, best, _POOR, 0.7)
+    return fooled and known and not narrow and _is_stuck(row, before, _POOR, 0.7)
 
 
-def overfits(row: Row, best: float | None) -> bool:
+def overfits(row: Row, before: Before) -> bool:
     """The discriminator knows its training items from others of the same kind."""
     return _at_least(row["overfitting_rv"], 0.5) and row["pair_accuracy"] > 0.7
 
 
-def memorises(row: Row, best: float | None) -> bool:
+def memorises(row: Row, before: Before) -> bool:
     """Fakes lie much nearer to training items than held-out items do, and are as varied."""
     return _at_most(row["neighbour_ratio"], 0.7) and _at_least(row["diversity"], 0.7)
 
 
-def learns_nothing(row: Row, best: float | None) -> bool:
+def learns_nothing(row: Row, before: Before) -> bool:
     """The fakes are bad and get no better, whatever the reason."""
     known = _at_least(row["neighbour_accuracy"], 0.97)
-    return _is_stuck(row, best, _BAD, 0.9) or (known and _is_stuck(row, best, 0.06, 0.9))
+    return _is_stuck(row, before, _BAD, 0.9) or (known and _is_stuck(row, before, 0.06, 0.9))
 
 
 # Gravest first: the first that is named is the verdict.
@@ -167,7 +176,8 @@ def diagnose(config: TrainConfig, history: History, has_variety: bool) -> Health
         return None
     if not has_variety:
         return _nothing_to_learn(rows[-1])
-    named = [found for rule in RULES if (found := _apply(rule, rows, config))]
+    first = next((row for row in history.first if "energy_distance" in row), rows[0])
+    named = [found for rule in RULES if (found := _apply(rule, rows, first, config))]
     # What learns nothing is best told by why it does not.
     diagnoses = [d for d in named if d.code != "not_learning" or len(named) == 1]
     if not diagnoses and len(rows) < _EARLY:
@@ -190,9 +200,10 @@ def broken_down(config: TrainConfig, step: int, detail: str) -> Health:
     return Health(verdict="divergence", step=step, diagnoses=(diagnosis,))
 
 
-def _apply(rule: Rule, rows: Sequence[Row], config: TrainConfig) -> Diagnosis | None:
+def _apply(rule: Rule, rows: Sequence[Row], first: Row, config: TrainConfig) -> Diagnosis | None:
     def shows(index: int) -> bool:
-        return rule.shows(rows[index], _best(rows[: max(1, index - rule.of + 1)]))
+        best = _best(rows[: max(1, index - rule.of + 1)])
+        return rule.shows(rows[index], Before(best, first))
 
     last = len(rows) - 1
     if not shows(last):
@@ -234,10 +245,17 @@ def _nothing_to_learn(row: Row) -> Health:
     return Health(verdict="not_learning", step=row["step"], diagnoses=(diagnosis,))
 
 
-def _is_stuck(row: Row, best: float | None, poor: float, factor: float) -> bool:
+def _is_stuck(row: Row, before: Before, poor: float, factor: float) -> bool:
     """The fakes are further from the data than ``poor``, and hardly nearer than ever before."""
-    now = row["energy_distance"]
+    now, best = row["energy_distance"], before.best
     return now is not None and now > poor and (best is None or now > factor * best)
+
+
+def _has_not_moved(row: Row, first: Row) -> bool:
+    """The fakes are as they were at the first reading, when hardly anything was learned."""
+    names = ("energy_distance", "diversity")
+    pairs = [(row[name], first[name]) for name in names]
+    return row is not first and all(abs(now - old) <= 0.05 * abs(old) for now, old in pairs)
 
 
 def _at_least(value: float | None, limit: float) -> bool:
