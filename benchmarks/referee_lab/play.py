@@ -1,0 +1,90 @@
+"""A planted match, played without a service: what the referee says at which step."""
+
+import json
+import time
+from typing import Any, NamedTuple
+
+import torch
+
+from benchmarks.referee_lab.datasets import dataset
+from benchmarks.referee_lab.planted import Planted
+from ganmodels.config import TrainConfig
+from ganmodels.data.batches import Batches
+from ganmodels.data.packed import PackedDataset
+from ganmodels.games.gan import Match
+from ganmodels.labels import labels_of
+from ganmodels.recipes import settings
+from ganmodels.referee.panel import Panel
+from ganmodels.referee.referee import Referee
+from ganmodels.referee.watcher import Watcher
+
+CPU = torch.device("cpu")
+READ_EVERY = 50
+# A failure is watched a little beyond the fifth of its budget in which it is to be named.
+WATCHED_SHARE = 0.3
+
+
+class Course(NamedTuple):
+    """What was said of one match: each name and the first step at which it was given.
+
+    ``readings`` at which anything was named, of all; ``verdict`` is the one at the first of them.
+    """
+
+    named: dict[str, int]
+    verdict: str
+    alarms: int
+    readings: int
+    last_step: int
+    seconds: float
+
+
+def config_of(planted: Planted, data: PackedDataset, seed: int) -> TrainConfig:
+    """The configuration of a planted match."""
+    changes = {**planted.changes, "steps": planted.budget, "seed": seed}
+    resolved: dict[str, Any] = settings(planted.recipe, changes, len(data.training_indices))
+    resolved |= {
+        "dataset": data.manifest.id,
+        "space": data.manifest.space.model_dump(mode="json"),
+    }
+    return TrainConfig.model_validate_json(json.dumps(resolved))
+
+
+def course(planted: Planted, seed: int) -> Course | None:
+    """Play a match; None where its dataset is not on this machine."""
+    torch.set_num_threads(1)
+    data = dataset(planted.dataset)
+    if data is None:
+        return None
+    config = config_of(planted, data, seed)
+    chosen = data.training_indices
+    clusters = config.game.labels.fit(data.items[chosen], seed)
+    labels, size = labels_of(data, chosen, clusters), config.optimisation.batch_size
+    batches = Batches(data.items[chosen], labels, config.space, size, seed, CPU)
+    match = Match(config.game, config.space, config.optimisation, planted.budget, seed, CPU)
+    if planted.sabotage:
+        planted.sabotage(match)
+    panel = Panel.choose(data, config.game)
+    referee = Referee(config, Watcher(panel, data, clusters, CPU))
+    share = WATCHED_SHARE if planted.failure else 1.0
+    return _watch(match, batches, referee, int(share * planted.budget))
+
+
+def _watch(match: Match, batches: Batches, referee: Referee, steps: int) -> Course:
+    named: dict[str, int] = {}
+    verdict, alarms, readings, began = "healthy", 0, 0, time.monotonic()
+    while match.step < steps:
+        match.play(batches.at)
+        if match.step % READ_EVERY:
+            continue
+        measured = match.read_metrics()
+        if measured.bad:
+            named.setdefault("divergence", match.step)
+            break
+        reading, readings = referee.read(match, measured.means), readings + 1
+        found = reading.health.diagnoses if reading.health else ()
+        alarms += bool(found)
+        if found and not named:
+            verdict = found[0].code
+        for diagnosis in found:
+            named.setdefault(diagnosis.code, match.step)
+    return Course(named, verdict, alarms, readings, match.step, time.monotonic() - began)
