@@ -14,6 +14,7 @@ import os
 import torch
 from rich.console import Console
 
+from benchmarks.referee_lab.cost import cost
 from benchmarks.referee_lab.matches import matches
 
 SECTIONS = ("matches", "cost", "best", "equilibrium")
@@ -28,7 +29,10 @@ def main() -> None:
         f"torch {torch.__version__}, {os.cpu_count()} cores, one thread a match; "
         f"seeds {seeds[0]} to {seeds[-1]}; a reading every 50 steps"
     )
-    run = {"matches": lambda: matches(console, seeds, arguments.processes)}
+    run = {
+        "matches": lambda: matches(console, seeds, arguments.processes),
+        "cost": lambda: cost(console),
+    }
     holds = [run[name]() for name in arguments.sections or SECTIONS if name in run]
     raise SystemExit(not all(holds))
 

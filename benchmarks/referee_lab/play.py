@@ -49,12 +49,16 @@ def config_of(planted: Planted, data: PackedDataset, seed: int) -> TrainConfig:
     return TrainConfig.model_validate_json(json.dumps(resolved))
 
 
-def course(planted: Planted, seed: int) -> Course | None:
-    """Play a match; None where its dataset is not on this machine."""
-    torch.set_num_threads(1)
-    data = dataset(planted.dataset)
-    if data is None:
-        return None
+class Setting(NamedTuple):
+    """A match that is ready to be played, with its referee."""
+
+    match: Match
+    batches: Batches
+    referee: Referee
+
+
+def setting_of(planted: Planted, data: PackedDataset, seed: int) -> Setting:
+    """Everything that a planted match needs, in float32."""
     config = config_of(planted, data, seed)
     chosen = data.training_indices
     clusters = config.game.labels.fit(data.items[chosen], seed)
@@ -63,10 +67,18 @@ def course(planted: Planted, seed: int) -> Course | None:
     match = Match(config.game, config.space, config.optimisation, planted.budget, seed, CPU)
     if planted.sabotage:
         planted.sabotage(match)
-    panel = Panel.choose(data, config.game)
-    referee = Referee(config, Watcher(panel, data, clusters, CPU))
+    watcher = Watcher(Panel.choose(data, config.game), data, clusters, CPU)
+    return Setting(match, batches, Referee(config, watcher))
+
+
+def course(planted: Planted, seed: int) -> Course | None:
+    """Play a match; None where its dataset is not on this machine."""
+    torch.set_num_threads(1)
+    data = dataset(planted.dataset)
+    if data is None:
+        return None
     share = WATCHED_SHARE if planted.failure else 1.0
-    return _watch(match, batches, referee, int(share * planted.budget))
+    return _watch(*setting_of(planted, data, seed), int(share * planted.budget))
 
 
 def _watch(match: Match, batches: Batches, referee: Referee, steps: int) -> Course:

@@ -126,6 +126,15 @@ def show(progress: Progress, event: Event) -> None:
             progress.say(f"checkpoint at step {data['step']}")
         case "checkpoint.quarantined":
             progress.say(f"a damaged checkpoint was put aside: {data['reason']}")
+        case "job.warning" if "remedy" in data:
+            progress.say(
+                f"warning, {data['code']} since step {data['since_step']}: {data['detail']}"
+            )
+            progress.say(f"  remedy: {data['remedy']['detail']}")
+        case "job.warning_ended":
+            progress.say(f"{data['code']} has ended")
+        case "job.rolled_back":
+            progress.say(f"{data['reason']}: back to step {data['to_step']}, at half the rates")
         case "model.version":
             progress.say(f"{data['model']}:{data['version']} is ready")
 
