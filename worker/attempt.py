@@ -76,7 +76,7 @@ class Attempt:
         self._rate, self._means = rate, {**means, **_numbers(reading)}
         self.write_progress(match)
         self.job.events.append("job.metrics", row)
-        self._warn(reading)
+        self._warn(reading, match.step)
         return act(self.config, reading.begun, self._rollbacks) or stop_by_rule(self.config, match)
 
     def write_health(self, match: Match, health: Health) -> None:
@@ -85,10 +85,11 @@ class Attempt:
         self.write_progress(match)
         self._tell(health.diagnoses)
 
-    def _warn(self, reading: Reading) -> None:
+    def _warn(self, reading: Reading, step: int) -> None:
         self._tell(reading.begun)
         for diagnosis in reading.ended:
-            self.job.events.append("job.warning_ended", {"code": diagnosis.code})
+            told = {"code": diagnosis.code, "step": step}
+            self.job.events.append("job.warning_ended", told)
 
     def _tell(self, diagnoses: Iterable[Diagnosis]) -> None:
         for diagnosis in diagnoses:

@@ -207,6 +207,15 @@ FAILING = (
         {"game": PLAIN},
     ),
     Planted(
+        "a label for each item",
+        "digits:50",
+        "dcgan",
+        5_000,
+        "memorisation",
+        {"game": {"labels": {"kind": "clusters", "count": 45}}},
+        also=("discriminator_overfitting",),
+    ),
+    Planted(
         "penalty far too strong",
         "ring",
         "points",

@@ -74,13 +74,13 @@ class Referee(Spec):
     """Warnings, evaluations on a cadence, and what the best checkpoint is.
 
     The first checkpoint at or after every ``evaluate_every``-th step is evaluated beside the
-    training, and the last one where any was; None means only when asked for. The best
-    checkpoint is the one with the least ``best_by``.
+    training, and the last one where any was; 0 means only when asked for. The best checkpoint
+    is the one with the least ``best_by``.
     """
 
     on_warning: Actions = Actions()
     max_rollbacks: int = Field(default=2, ge=0, le=10)
-    evaluate_every: int | None = Field(default=5_000, ge=1, le=10**8)
+    evaluate_every: int = Field(default=5_000, ge=0, le=10**8)
     protocol: Protocol = Protocol()
     best_by: Rank = "frechet"
 

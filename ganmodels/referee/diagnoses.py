@@ -86,7 +86,8 @@ def exploits(row: Row, before: Before) -> bool:
 
 def overfits(row: Row, before: Before) -> bool:
     """The discriminator knows its training items from others of the same kind."""
-    return _at_least(row["overfitting_rv"], 0.5) and row["pair_accuracy"] > 0.7
+    by_heart = _at_least(row["overfitting_rv"], 0.5) and _at_least(row["recognition"], 0.7)
+    return by_heart and row["pair_accuracy"] > 0.7
 
 
 def memorises(row: Row, before: Before) -> bool:
@@ -155,7 +156,7 @@ RULES = (
         overfits,
         5,
         6,
-        ("overfitting_rv", "overfitting_rt", "real_accuracy", "held_out_accuracy"),
+        ("overfitting_rv", "recognition", "real_accuracy", "held_out_accuracy"),
         "the discriminator knows its training items by heart",
     ),
     Rule(

@@ -9,6 +9,8 @@ from ganmodels.types import Labels, Logits, Vectors
 
 # A group counts as reached by fakes that have this part of its share among reals.
 _LEAST_SHARE = 0.25
+# Below this part of the whole, items of one label are copies of each other, and nothing to go by.
+_LEAST_SPREAD = 0.05
 
 
 class Judgement(NamedTuple):
@@ -17,7 +19,9 @@ class Judgement(NamedTuple):
     Accuracies are shares of items taken for what they are; None where a logit alone says nothing.
     Pair accuracies are the shares of (real, fake) pairs whose real item has the higher logit.
     ``overfitting_rt`` and ``overfitting_rv`` are r_t and r_v of arXiv:2006.06676, equation 1:
-    near 1 when the discriminator knows its training items by heart. Held out: None without any.
+    near 1 when the discriminator knows its training items by heart. ``recognition``: the share of
+    (training, held-out) pairs of real items whose training item has the higher logit; 0.5 when it
+    knows none by heart. Held out: None without any.
     """
 
     real_accuracy: float | None
@@ -27,6 +31,7 @@ class Judgement(NamedTuple):
     held_out_pair_accuracy: float | None
     overfitting_rt: float | None
     overfitting_rv: float | None
+    recognition: float | None
     largest_logit: float
 
     @classmethod
@@ -44,6 +49,7 @@ class Judgement(NamedTuple):
             held_out_pair_accuracy=_ranked_rightly(held_out, fake) if split else None,
             overfitting_rt=None if accuracy is None else 2 * accuracy - 1,
             overfitting_rv=_overfitting(real, held_out, fake) if split else None,
+            recognition=_ranked_rightly(real, held_out) if split else None,
             largest_logit=float(torch.cat([real, held_out, fake]).abs().max()),
         )
 
@@ -107,7 +113,9 @@ class Yardstick:
         reached = histogram >= _LEAST_SHARE * self._histogram
         return Variety(
             diversity=_ratio(float(spread), self._spread),
-            diversity_within_labels=_ratio(float(within), self._spread_within),
+            diversity_within_labels=_ratio(float(within), self._spread_within)
+            if self._spread_within > _LEAST_SPREAD * self._spread
+            else None,
             energy_distance=_ratio(energy, self._spread),
             neighbour_ratio=_ratio(_median_nearest(fakes, self._training), self._nearest),
             neighbour_accuracy=_same_kind(self._distances, among, across),

@@ -19,6 +19,7 @@ HEALTHY: dict[str, Any] = {
     "held_out_pair_accuracy": 0.74,
     "overfitting_rt": 0.4,
     "overfitting_rv": 0.1,
+    "recognition": 0.52,
     "largest_logit": 3.0,
     "diversity": 0.95,
     "energy_distance": 0.02,
@@ -56,6 +57,7 @@ SIGNATURES: dict[str, dict[str, Any]] = {
     "discriminator_overfitting": {
         "pair_accuracy": 1.0,
         "overfitting_rv": 1.1,
+        "recognition": 0.95,
         "held_out_accuracy": 0.1,
     },
     "not_learning": {"energy_distance": 0.9, "neighbour_accuracy": 1.0},
@@ -97,6 +99,7 @@ def test_every_failure_has_a_rule_and_a_signature_here():
         {"real_accuracy": 0.5, "held_out_accuracy": 0.5},
         {"histogram_drift": 0.5},
         {"overfitting_rv": None},
+        {"overfitting_rv": 3.0, "recognition": 0.6},
     ],
     ids=lambda change: ",".join(change),
 )

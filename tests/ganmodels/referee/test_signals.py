@@ -51,7 +51,13 @@ def test_overfitting_rv_is_0_when_held_out_items_look_like_training_items_and_1_
 def test_a_dataset_without_held_out_items_has_no_held_out_signals():
     judged = Judgement.of(torch.ones(4), torch.zeros(0), torch.zeros(4), 0.0)
     assert judged.held_out_accuracy is judged.held_out_pair_accuracy is None
-    assert judged.overfitting_rv is None
+    assert judged.overfitting_rv is judged.recognition is None
+
+
+def test_recognition_is_the_share_of_training_items_that_score_above_held_out_ones():
+    known, fake = torch.tensor([2.0, 3.0]), torch.zeros(2)
+    assert Judgement.of(known, torch.tensor([1.0, 2.5]), fake, 0.0).recognition == 0.75
+    assert Judgement.of(known, known, fake, 0.0).recognition == 0.5
 
 
 def test_fakes_like_reals_are_at_the_ideal_of_every_signal(yardstick):
