@@ -62,6 +62,13 @@ class Scored(NamedTuple):
     scores: Scores
 
 
+class Sheet(NamedTuple):
+    """A PNG of real, generated and nearest training images, and the evaluation that it is of."""
+
+    evaluation: Evaluation
+    picture: bytes
+
+
 def read_evaluations(job: Job) -> tuple[Evaluation, ...]:
     """Those that succeeded, by the time at which they ended."""
     return tuple(evaluation for _, evaluation in _succeeded(job))
@@ -80,11 +87,12 @@ def read_scores(job: Job) -> Scored | None:
     return None
 
 
-def read_neighbours(job: Job) -> tuple[Evaluation, bytes] | None:
-    """The newest evaluation that has a sheet of nearest training images, and that, a PNG."""
+def read_neighbours(job: Job) -> Sheet | None:
+    """The newest evaluation that has a sheet of nearest training images, and that."""
     for directory, evaluation in reversed(_succeeded(job)):
         with suppress(FileNotFoundError):
-            return evaluation, read_regular(directory / "neighbours.png", _MOST_PICTURE_BYTES)
+            picture = read_regular(directory / "neighbours.png", _MOST_PICTURE_BYTES)
+            return Sheet(evaluation, picture)
     return None
 
 

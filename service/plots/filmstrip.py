@@ -12,12 +12,13 @@ MOST_STEPS = 12
 # As ``ganmodels.rendering.grid`` draws previews.
 _PREVIEW_PADDING = 2
 _MOST_TILES = 16
-_SMALLEST_TILE, _LARGEST_TILE = 48, 96
+_SMALLEST_TILE, _LARGEST_TILE = 64, 96
 _PLOT, _PLOT_COLUMNS = 240, 4
 # Decoding previews of large images takes time and memory, so fewer of them are shown.
 _MOST_PIXELS = 50_000_000
-_MARGIN, _GAP, _LABEL, _FONT = 14, 4, 104, 15
-_INK = "#333333"
+_MARGIN, _GAP, _LABEL, _FONT = 14, 4, 112, 15
+_HEAD = 22
+_INK, _FRAME = "#333333", "#dddddd"
 
 
 def filmstrip(previews: Mapping[int, Path], space: Space) -> Image.Image:
@@ -57,10 +58,11 @@ def _rows(frames: list[tuple[int, Image.Image]], space: ImageSpace) -> Image.Ima
     columns = max(1, min(columns, _MOST_TILES))
     width, height = _tile_size(space)
     row = height + _GAP
-    canvas = _canvas(_LABEL + columns * (width + _GAP) - _GAP, len(frames) * row - _GAP)
+    canvas = _canvas(_LABEL + columns * (width + _GAP) - _GAP, _HEAD + len(frames) * row - _GAP)
+    _write(canvas, _MARGIN + _LABEL - 12, _MARGIN + _FONT // 2, "step", anchor="rm")
     for index, (step, frame) in enumerate(frames):
-        top = _MARGIN + index * row
-        _write(canvas, _MARGIN, top + height // 2, f"{step:,}", anchor="lm")
+        top = _MARGIN + _HEAD + index * row
+        _write(canvas, _MARGIN + _LABEL - 12, top + height // 2, f"{step:,}", anchor="rm")
         for column in range(columns):
             left = column * (space.width + _PREVIEW_PADDING)
             tile = frame.crop((left, 0, left + space.width, space.height))
@@ -77,7 +79,10 @@ def _plots(frames: list[tuple[int, Image.Image]]) -> Image.Image:
         row, column = divmod(index, columns)
         left, top = _MARGIN + column * (_PLOT + _GAP), _MARGIN + row * cell
         _write(canvas, left, top + _FONT // 2, f"step {step:,}", anchor="lm")
-        canvas.paste(_scaled(frame, (_PLOT, _PLOT)), (left, top + _FONT + 4))
+        upper = top + _FONT + 4
+        canvas.paste(_scaled(frame, (_PLOT, _PLOT)), (left, upper))
+        frame_box = (left, upper, left + _PLOT - 1, upper + _PLOT - 1)
+        ImageDraw.Draw(canvas).rectangle(frame_box, outline=_FRAME)
     return canvas
 
 

@@ -1,18 +1,16 @@
 """All plots by name."""
 
 from collections.abc import Mapping
-from typing import Literal, Protocol, get_args
+from typing import Protocol
 
 from matplotlib.figure import Figure
 
 from service.plots.curves import BALANCE, DIVERSITY, LOSSES
 from service.plots.history import History
+from service.plots.names import Format, Name
 from service.plots.quality import Quality
-from service.plots.rendering import Format, render
+from service.plots.rendering import render
 from service.plots.scores import ScoreHistogram
-
-Name = Literal["losses", "balance", "diversity", "quality", "scores"]
-NAMES: tuple[Name, ...] = get_args(Name)
 
 
 class Plot(Protocol):

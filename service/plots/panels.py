@@ -27,7 +27,7 @@ from service.plots.style import FAINT, SHARES, WARNING
 # Inches.
 WIDTH, LEFT, RIGHT = 10.0, 0.85, 2.3
 TOP, BOTTOM, GAP = 0.95, 0.55, 0.3
-_STRIP_ROW = 0.19
+_TITLE, _STRIP_ROW = 0.3, 0.19
 _MOST_CELLS = 240
 _FEW_POINTS = 150
 
@@ -63,8 +63,9 @@ class Lines(NamedTuple):
     def draw(self, axes: Axes, history: History) -> None:
         """Draw the lines that there are."""
         drawn = [line for line in self.lines if history.rows.has(line.column)]
+        has_smooth = any(line.smooth for line in drawn)
         for line in drawn:
-            _draw_line(axes, history, line, faint=line.faint and len(drawn) > 1)
+            _draw_line(axes, history, line, faint=line.faint and has_smooth)
         axes.set_ylabel(self.label)
         if self.wide:
             fit_scale(axes, np.concatenate([history.rows.column(line.column) for line in drawn]))
@@ -151,8 +152,8 @@ def stack(history: History, panels: Sequence[Panel], title: str, below: float = 
     codes = list(dict.fromkeys(span.code for span in history.spans)) if drawn else []
     strip = _STRIP_ROW * len(codes) + (GAP / 2 if codes else 0)
     heights = [panel.inches for panel in drawn]
-    trends = strip + sum(heights) + GAP * (len(heights) - 1) if drawn else 0.0
-    total = TOP + trends + BOTTOM + below
+    trends = TOP + strip + sum(heights) + GAP * (len(heights) - 1) + BOTTOM
+    total = (trends if drawn else _TITLE) + below
     figure = Figure(figsize=(WIDTH, total))
     figure.text(0.15 / WIDTH, 1 - 0.2 / total, title, fontsize=11, fontweight="bold", va="top")
     top = total - TOP

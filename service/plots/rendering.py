@@ -3,16 +3,13 @@
 import io
 from collections.abc import Callable
 from threading import BoundedSemaphore, Lock
-from typing import Literal
 
 import matplotlib.style
 from matplotlib.figure import Figure
 
+from service.plots.names import Format
 from service.plots.style import STYLE
 from worker.errors import Unavailable
-
-Format = Literal["png", "svg"]
-MEDIA_TYPES: dict[Format, str] = {"png": "image/png", "svg": "image/svg+xml"}
 
 _DPI = 144
 # No date and no version: the same history gives the same bytes.
