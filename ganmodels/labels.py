@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field
 
+from ganmodels.data.packed import PackedDataset
 from ganmodels.latents import philox
 from ganmodels.spaces import Space
 from ganmodels.spec import Spec
@@ -89,6 +90,15 @@ class Clusters(NamedTuple):
         total = np.cumsum(self.shares.numpy(), dtype=np.float64)
         place = philox(seed, index, _LABEL_STREAM).random() * total[-1]
         return int(np.searchsorted(total, place, side="right").clip(0, len(total) - 1))
+
+
+def labels_of(
+    dataset: PackedDataset, indices: NDArray[np.int64], clusters: Clusters | None
+) -> LabelArray | None:
+    """Labels of some items: of their cluster, or the dataset's own if it has any."""
+    if clusters is not None:
+        return clusters.nearest(dataset.items[indices])
+    return None if dataset.labels is None else np.array(dataset.labels[indices])
 
 
 def draw_evenly(classes: int, seed: int, index: int) -> int:

@@ -2,6 +2,8 @@
 
 An objective has no weights, so its specification carries the mathematics. To add one: write the
 class here and add its name to ``Objective``; schema, validation, construction and tests follow.
+
+``boundary`` is the logit above which D takes an item for real; None where only differences count.
 """
 
 from typing import Annotated, ClassVar, Literal
@@ -23,6 +25,7 @@ class Minimax(Spec):
     kind: Literal["minimax"] = "minimax"
     paired: ClassVar[bool] = False
     needs_lipschitz: ClassVar[bool] = False
+    boundary: ClassVar[float | None] = 0.0
 
     def discriminator_loss(self, real: Logits, fake: Logits) -> Scalar:
         """-log D(x) - log(1 - D(G(z))), mean over the batch."""
@@ -46,6 +49,7 @@ class NonSaturating(Spec):
     kind: Literal["non_saturating"] = "non_saturating"
     paired: ClassVar[bool] = False
     needs_lipschitz: ClassVar[bool] = False
+    boundary: ClassVar[float | None] = 0.0
 
     def discriminator_loss(self, real: Logits, fake: Logits) -> Scalar:
         """-log D(x) - log(1 - D(G(z))), mean over the batch."""
@@ -69,6 +73,7 @@ class LeastSquares(Spec):
     kind: Literal["least_squares"] = "least_squares"
     paired: ClassVar[bool] = False
     needs_lipschitz: ClassVar[bool] = False
+    boundary: ClassVar[float | None] = 0.5
 
     def discriminator_loss(self, real: Logits, fake: Logits) -> Scalar:
         """(D(x) - 1)^2 / 2 + D(G(z))^2 / 2, mean over the batch."""
@@ -92,6 +97,7 @@ class Hinge(Spec):
     kind: Literal["hinge"] = "hinge"
     paired: ClassVar[bool] = False
     needs_lipschitz: ClassVar[bool] = False
+    boundary: ClassVar[float | None] = 0.0
     margin: float = Field(default=1.0, gt=0, le=100)
 
     def discriminator_loss(self, real: Logits, fake: Logits) -> Scalar:
@@ -116,6 +122,7 @@ class Wasserstein(Spec):
     kind: Literal["wasserstein"] = "wasserstein"
     paired: ClassVar[bool] = False
     needs_lipschitz: ClassVar[bool] = True
+    boundary: ClassVar[float | None] = None
 
     def discriminator_loss(self, real: Logits, fake: Logits) -> Scalar:
         """Mean D(G(z)) - mean D(x)."""
@@ -140,6 +147,7 @@ class RelativisticPairing(Spec):
     kind: Literal["relativistic_pairing"] = "relativistic_pairing"
     paired: ClassVar[bool] = True
     needs_lipschitz: ClassVar[bool] = False
+    boundary: ClassVar[float | None] = None
 
     def discriminator_loss(self, real: Logits, fake: Logits) -> Scalar:
         """softplus(-(D(x) - D(G(z)))), mean over the pairs.

@@ -20,12 +20,13 @@ from ganmodels.data.batches import Batch, stream
 from ganmodels.labels import GivenLabels, LabelSource
 from ganmodels.latents import Latent
 from ganmodels.networks import Dcgan, Network
+from ganmodels.networks.blocks import untraced
 from ganmodels.objectives import NonSaturating, Objective
 from ganmodels.optimisation import Optimisation, WeightAverage
 from ganmodels.penalties import Judged, Penalty
 from ganmodels.spaces import ImageSpace, Space
 from ganmodels.spec import Spec
-from ganmodels.types import Items, Labels, Logits, Scalar
+from ganmodels.types import Items, Labels, Latents, Logits, Scalar
 
 METRICS = (
     "discriminator_loss",
@@ -213,6 +214,20 @@ class Match:
         norm = _update(self.generator, self.generator_optimiser, loss)
         self.discriminator.requires_grad_(True)
         return loss.detach(), norm
+
+    @torch.no_grad()
+    def show(self, latents: Latents, labels: Labels | None) -> Items:
+        """What the generator makes of latents now, as the networks see items."""
+        with untraced(self.generator), self._precision():
+            items: Tensor = self.generator(latents, labels)
+        return items.float()
+
+    @torch.no_grad()
+    def judge(self, items: Items, labels: Labels | None) -> Logits:
+        """What the discriminator thinks of items now, without augmentation."""
+        with untraced(self.discriminator), self._precision():
+            logits: Tensor = self.discriminator(items, labels)
+        return logits.float()
 
     def read_metrics(self) -> Measured:
         """Means since the last reading. This is the only place that waits for the device."""

@@ -1,5 +1,7 @@
 """What two network families share: shapes of image pyramids, normalisation and initialisation."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -79,6 +81,24 @@ def discriminator_head(
         if isinstance(module, nn.Linear | nn.Embedding):
             discriminator_layer(module, norm)
     return head
+
+
+@contextmanager
+def untraced(network: nn.Module) -> Iterator[None]:
+    """The network works as in training, on batches' own statistics, and remembers nothing of it.
+
+    No running statistic, counter or singular vector moves, so looking on changes no match.
+    """
+    network.eval()
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    for norm in norms:
+        norm.training, norm.track_running_stats = True, False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True
+        network.train()
 
 
 def he_initialise(module: nn.Module) -> None:

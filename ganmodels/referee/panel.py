@@ -1,0 +1,83 @@
+"""The panel: fixed items and latents on which a match is watched, the same from first to last."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
+
+from ganmodels.data.batches import to_network
+from ganmodels.data.packed import PackedDataset
+from ganmodels.games import Game
+from ganmodels.latents import philox
+from ganmodels.spaces import ImageSpace, Space
+from ganmodels.types import Items, Vectors
+
+_IMAGES, _POINTS = 128, 256
+_MOST_NEIGHBOURS, _MOST_CLUSTERED = 2_000, 5_000
+_IMAGE_GROUPS, _POINT_GROUPS, _ITEMS_PER_GROUP = 20, 25, 20
+_ITERATIONS = 20
+_EDGE = 16
+# A stream that no sample is drawn from.
+_SEED = 0
+
+
+class Panel(NamedTuple):
+    """Indices of training items and of held-out ones, the latents [n, width] whose fakes are
+    watched, and centres [k, values] of groups of items, found among thumbnails.
+
+    Fakes are asked for under the labels of the training items, so that both have the same mix.
+    """
+
+    training: Tensor
+    held_out: Tensor
+    neighbours: Tensor
+    latents: Tensor
+    centres: Tensor
+
+    @classmethod
+    def choose(cls, dataset: PackedDataset, game: Game) -> "Panel":
+        """The panel of a dataset and a game: equal for equal ones."""
+        space, random = dataset.manifest.space, philox(_SEED, 0)
+        count = _IMAGES if isinstance(space, ImageSpace) else _POINTS
+        training = random.permutation(dataset.training_indices)
+        held_out = random.permutation(dataset.held_out)[:count]
+        latents = np.stack([game.latent.at(_SEED, index) for index in range(count)])
+        thumbs = thumbnails_of(dataset, np.sort(training[:_MOST_CLUSTERED]))
+        return cls(
+            torch.from_numpy(np.resize(training, count)),
+            torch.from_numpy(np.sort(held_out)),
+            torch.from_numpy(np.sort(training[:_MOST_NEIGHBOURS])),
+            torch.from_numpy(latents),
+            _centres(thumbs, space),
+        )
+
+
+def thumbnails_of(dataset: PackedDataset, indices: NDArray[np.int64]) -> Vectors:
+    """Thumbnails of stored items."""
+    items = to_network(dataset.items[indices], dataset.manifest.space, torch.device("cpu"))
+    return thumbnails(items)
+
+
+def thumbnails(items: Items) -> Vectors:
+    """Items as the networks see them, as vectors: images at 16 pixels a side at most."""
+    if items.dim() == 4:
+        edges = (min(_EDGE, items.shape[2]), min(_EDGE, items.shape[3]))
+        items = adaptive_avg_pool2d(items, edges)
+    return items.flatten(1).float()
+
+
+def _centres(thumbs: Vectors, space: Space) -> Tensor:
+    """Centres of groups of 20 thumbnails or more; one when all are equal."""
+    from sklearn.cluster import KMeans
+    from threadpoolctl import threadpool_limits
+
+    wanted = _IMAGE_GROUPS if isinstance(space, ImageSpace) else _POINT_GROUPS
+    distinct = len(torch.unique(thumbs, dim=0))
+    count = max(1, min(wanted, len(thumbs) // _ITEMS_PER_GROUP, distinct))
+    means = KMeans(count, n_init=1, max_iter=_ITERATIONS, random_state=0)
+    with threadpool_limits(torch.get_num_threads()):
+        means.fit(thumbs.numpy())
+    return torch.from_numpy(means.cluster_centers_.astype(np.float32))
