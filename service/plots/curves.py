@@ -92,6 +92,12 @@ DIVERSITY = Trends(
             from_zero=True,
         ),
         Lines(
+            "share of reals covered",
+            (Line("groups_covered", "reals in groups with fakes", FAKE),),
+            from_zero=True,
+            inches=1.5,
+        ),
+        Lines(
             "clusters covered",
             (Line("clusters_covered", "clusters of reals with fakes", FAKE),),
             from_zero=True,
@@ -107,6 +113,6 @@ DIVERSITY = Trends(
             from_zero=True,
             inches=1.7,
         ),
-        HeatMap("histogram", "cluster", "share of fakes"),
+        HeatMap("histogram", "group of reals", "share of fakes"),
     ),
 )

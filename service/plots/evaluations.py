@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ganmodels.referee.findings import Findings
+from worker.store.epochs import Epoch
 from worker.store.files import read_regular
 from worker.store.job import Job
 
@@ -31,6 +32,7 @@ class Evaluation(_Record):
 
     id: str
     step: int
+    epoch: int | None = None
     findings: Findings | None = None
     created_at: str = ""
     finished_at: str | None = None
@@ -70,7 +72,7 @@ class Sheet(NamedTuple):
 
 
 def read_evaluations(job: Job) -> tuple[Evaluation, ...]:
-    """Those that succeeded, by the time at which they ended."""
+    """Those that succeeded and that no later attempt made void, by the time they ended."""
     return tuple(evaluation for _, evaluation in _succeeded(job))
 
 
@@ -112,8 +114,17 @@ def _version(path: Path) -> tuple[int, ...]:
 
 def _succeeded(job: Job) -> list[tuple[Path, Evaluation]]:
     read = [(path, _read(path / "evaluation.json", Evaluation)) for path in _directories(job)]
-    done = [(path, found) for path, found in read if found and found.findings]
+    epochs = {epoch.number: epoch for epoch in job.epochs()}
+    done = [
+        (path, found)
+        for path, found in read
+        if found and found.findings and _counts(found, epochs.get(found.epoch or 0))
+    ]
     return sorted(done, key=lambda pair: (pair[1].finished_at or pair[1].created_at, pair[0]))
+
+
+def _counts(evaluation: Evaluation, epoch: Epoch | None) -> bool:
+    return epoch is None or epoch.holds(evaluation.step)
 
 
 def _directories(job: Job) -> list[Path]:

@@ -1,5 +1,6 @@
 """The same latents through the training: a row of tiles for each step, or small scatter plots."""
 
+import io
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,15 @@ _MOST_PIXELS = 50_000_000
 _MARGIN, _GAP, _LABEL, _FONT = 14, 4, 112, 15
 _HEAD = 22
 _INK, _FRAME = "#333333", "#dddddd"
+
+
+def filmstrip_png(previews: Mapping[int, Path], space: Space) -> bytes | None:
+    """The filmstrip as PNG; None where there are no previews yet."""
+    if not previews:
+        return None
+    buffer = io.BytesIO()
+    filmstrip(previews, space).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def filmstrip(previews: Mapping[int, Path], space: Space) -> Image.Image:

@@ -9,11 +9,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from ganmodels.referee.findings import Figure as Measured
-from ganmodels.referee.findings import UsedProtocol
 from service.plots.axes import Guide, mark_best
 from service.plots.evaluations import Evaluation
 from service.plots.history import History
 from service.plots.panels import WIDTH, Line, Lines, place, stack
+from service.plots.protocols import AIMS, by_protocol, figure_names
 from service.plots.style import FAKE, GUIDE, OTHERS
 
 _TRENDS = (
@@ -31,10 +31,16 @@ _TRENDS = (
         from_zero=True,
         inches=1.6,
     ),
+    Lines(
+        "neighbour accuracy",
+        (Line("neighbour_accuracy", "nearest item of the same kind", FAKE),),
+        guides=(Guide(0.5, "not to be told apart"),),
+        from_zero=True,
+        inches=1.6,
+    ),
 )
 # Inches.
 _COLUMNS, _HEIGHT, _ROW, _HEADING, _ENTRY = 4, 1.15, 1.85, 0.75, 0.16
-_AIMS = {"lower": "lower is better", "higher": "higher is better", "half": "0.5 is perfect"}
 
 Series = list[tuple[int, Measured]]
 
@@ -48,9 +54,9 @@ class Quality:
 
     def draw(self, history: History) -> Figure:
         """All there is; evaluations of different protocols are not joined by a line."""
-        names = _names(history.evaluations)
+        names = figure_names(history.evaluations)
         rows = -(-len(names) // _COLUMNS)
-        protocols = _by_protocol(history.evaluations)
+        protocols = by_protocol(history.evaluations)
         heading = _HEADING + _ENTRY * len(protocols)
         below = heading + rows * _ROW if names else 0.0
         figure = stack(history, _TRENDS, "Quality of generated items", below)
@@ -62,32 +68,6 @@ class Quality:
                 _draw_figure(axes, _series(evaluations, name), colour)
             _finish(axes, history, name, protocols)
         return figure
-
-
-def _names(evaluations: Sequence[Evaluation]) -> list[str]:
-    """The figures that any evaluation found, in the order in which they were."""
-    found = [name for e in evaluations if e.findings for name in e.findings.figures]
-    return list(dict.fromkeys(found))
-
-
-def _by_protocol(evaluations: Sequence[Evaluation]) -> dict[str, list[Evaluation]]:
-    """Evaluations by step, for each protocol: only numbers of one protocol can be compared."""
-    grouped: dict[str, list[Evaluation]] = {}
-    for evaluation in sorted(evaluations, key=lambda e: e.step):
-        if evaluation.findings:
-            text = describe(evaluation.findings.protocol)
-            grouped.setdefault(text, []).append(evaluation)
-    return grouped
-
-
-def describe(protocol: UsedProtocol) -> str:
-    """A protocol in a line; equal for those whose numbers can be compared."""
-    reference = protocol.reference.replace("_", "-")
-    return (
-        f"{protocol.samples:,} items ({protocol.weights} weights, seed {protocol.seed}) against "
-        f"{protocol.reference_samples:,} {reference} items, {protocol.features} features "
-        f"{protocol.features_sha256[:8]}"
-    )
 
 
 def _series(evaluations: Sequence[Evaluation], name: str) -> Series:
@@ -144,7 +124,7 @@ def _finish(
     series = [point for evaluations in protocols.values() for point in _series(evaluations, name)]
     axes.set_title(name.replace("_", " "), loc="left", pad=12, fontweight="bold")
     if series:
-        aim = _AIMS[series[0][1].better]
+        aim = AIMS[series[0][1].better]
         axes.text(0, 1.03, aim, transform=axes.transAxes, fontsize=7, color=GUIDE)
     mark_best(axes, history, label=False)
     axes.set_xlim(0, history.end * 1.05)

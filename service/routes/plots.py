@@ -1,6 +1,5 @@
 """``/jobs/{id}/plots``: what a training looks like, drawn from its history when asked for."""
 
-import io
 from collections.abc import Callable, Mapping
 from typing import Annotated
 
@@ -10,6 +9,7 @@ from service.deps import JobDep, SettingsDep
 from service.etags import matches
 from service.pages import listing
 from service.plots.evaluations import read_neighbours
+from service.plots.filmstrip import filmstrip_png
 from service.plots.history import fingerprint, read_history
 from service.plots.loading import draw, drawable
 from service.plots.names import MEDIA_TYPES, Format, Name
@@ -58,7 +58,11 @@ def get_filmstrip(job: JobDep, if_none_match: IfNoneMatch = None) -> Response:
 
     Points: scatter plots of the first two coordinates, each to its own scale.
     """
-    return _answer(job, "filmstrip", "png", lambda: draw_filmstrip(job), if_none_match)
+
+    def drawn() -> bytes | None:
+        return filmstrip_png(job.previews(), job.config().space)
+
+    return _answer(job, "filmstrip", "png", drawn, if_none_match)
 
 
 @router.get(
@@ -92,18 +96,6 @@ def get_plot(
         return draw(settings.home, name, read_history(job), format)
 
     return _answer(job, name, format, drawn, if_none_match)
-
-
-def draw_filmstrip(job: Job) -> bytes | None:
-    """The filmstrip as PNG; None where there are no previews yet."""
-    previews = job.previews()
-    if not previews:
-        return None
-    from service.plots.filmstrip import filmstrip
-
-    buffer = io.BytesIO()
-    filmstrip(previews, job.config().space).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def _answer(
