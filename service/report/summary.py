@@ -121,12 +121,14 @@ def reproduction(record: JobRecord, config: TrainConfig) -> dict[str, Any]:
 
 
 def command(body: Mapping[str, Any]) -> str:
-    """A shell command that sends a body to ``POST /train``."""
+    """A shell command that sends a body to ``POST /train``; one line for each of its fields."""
+    fields = ",\n".join(f" {json.dumps(name)}: {json.dumps(value)}" for name, value in body.items())
+    text = f"{{\n{fields}\n}}"
     lines = (
         'curl -s "$RINGSIDE_URL/train"',
         '-H "Authorization: Bearer $RINGSIDE_API_KEY"',
         "-H 'Content-Type: application/json'",
-        f"-d {shlex.quote(json.dumps(body, indent=1))}",
+        f"-d {shlex.quote(text)}",
     )
     return " \\\n  ".join(lines)
 
