@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MOST_POINTS = 2_000
+_LARGEST = 1e100
 
 Row = Mapping[str, Any]
 Column = NDArray[np.float64]
@@ -52,4 +53,7 @@ def thin(rows: Iterable[Row], most: int = MOST_POINTS) -> Rows:
 
 
 def _number(value: object) -> float:
-    return float(value) if isinstance(value, int | float) else float("nan")
+    if not isinstance(value, int | float):
+        return float("nan")
+    # Far beyond what float32 holds, and far enough below float64's end to compute with.
+    return max(-_LARGEST, min(float(value), _LARGEST))
