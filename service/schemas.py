@@ -1,16 +1,18 @@
 """What HTTP adds to the domain: request bodies and views with links."""
 
+from contextlib import suppress
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from ganmodels.config import Seed, TrainConfig
+from ganmodels.referee.health import Health
 from ganmodels.spaces import Space
 from worker.names import NAME_PATTERN, RESERVED_PREFIXES
 from worker.store.checkpoints import Checkpoint, Environment
 from worker.store.job import Job
 from worker.store.models import Model, Version
-from worker.store.records import JobError, Status
+from worker.store.records import JobError, Status, StoppedBy
 
 
 def _no_id(name: str) -> str:
@@ -133,11 +135,14 @@ class JobView(BaseModel):
     seed: int
     attempt: int
     exact: bool
+    rollbacks: int
     created_at: str
     started_at: str | None
     finished_at: str | None
     progress: Progress
     metrics: dict[str, float]
+    health: Health | None
+    stopped_by: StoppedBy | None
     checkpoints: int
     warnings: tuple[dict[str, str], ...]
     error: JobError | None
@@ -151,8 +156,12 @@ class JobView(BaseModel):
         running = record.status == "running"
         here = f"/jobs/{job.id}"
         return cls(
-            **record.model_dump(exclude={"error", "resumed_after_attempt"}),
+            **record.model_dump(
+                exclude={"error", "stopped_by", "resumed_after_attempt", "return_to"}
+            ),
             error=record.error,
+            stopped_by=record.stopped_by,
+            health=_health(progress),
             stopping=job.stop_wanted() if running else None,
             dataset=config.dataset,
             seed=config.seed,
@@ -178,6 +187,13 @@ class JobView(BaseModel):
                 "sample": f"/sample?model={job.id}",
             },
         )
+
+
+def _health(progress: dict[str, Any]) -> Health | None:
+    # The file is not synced: a power cut may leave anything there.
+    with suppress(ValidationError):
+        return Health.model_validate(progress.get("health"), strict=False)
+    return None
 
 
 class VersionView(Version):

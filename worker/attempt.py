@@ -4,17 +4,21 @@ import errno
 import io
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from ganmodels.games.gan import Match
 from ganmodels.labels import Clusters
+from ganmodels.referee.health import Diagnosis, Health
+from ganmodels.referee.referee import Reading, Referee
 from ganmodels.rendering import picture
 from ganmodels.sampling import Sampler
 from ganmodels.spaces import ImageSpace
 from worker.checkpointing import BATCH_SIZE, CheckpointWriter, Snapshot
+from worker.endings import Ending
+from worker.refereeing import act, stop_by_rule
 from worker.saving import Saver
 from worker.store.claims import Claim
 from worker.store.files import now, replace_file, replace_json
@@ -28,10 +32,16 @@ class Attempt:
     """Writes metrics, previews and, through ``writer``, checkpoints of one epoch of a job."""
 
     def __init__(
-        self, job: Job, claim: Claim, writer: CheckpointWriter, clusters: Clusters | None
+        self,
+        job: Job,
+        claim: Claim,
+        writer: CheckpointWriter,
+        referee: Referee,
+        clusters: Clusters | None,
     ) -> None:
         self.job, self.claim, self.config = job, claim, job.config()
-        self._writer, self._clusters = writer, clusters
+        self._writer, self._referee, self._clusters = writer, referee, clusters
+        self._rollbacks = job.record().rollbacks
         self._rate: float = 0.0
         self._means: dict[str, float] = job.progress().get("metrics", {})
         self._metrics = (claim.epoch.path / "metrics.jsonl").open("ab", buffering=0)
@@ -52,15 +62,37 @@ class Attempt:
         self.claim.check()
         self._saver.check()
 
-    def write_metrics(self, match: Match, means: dict[str, float], rate: float) -> None:
-        """One row, to the file, the event log and the progress of the job."""
+    def write_metrics(self, match: Match, means: dict[str, float], rate: float) -> Ending | None:
+        """One row, to the file, the event log and the progress of the job.
+
+        Returns why the training is to end, where the referee says so.
+        """
         self.claim.check()
+        reading = self._referee.read(match, means)
         row: dict[str, Any] = {"step": match.step, "images_seen": match.images_seen, **means}
+        row |= reading.signals
         row |= {"images_per_second": round(rate, 1), "at": now()}
         _write_line(self._metrics, row)
-        self._rate, self._means = rate, means
+        self._rate, self._means = rate, {**means, **_numbers(reading)}
         self.write_progress(match)
         self.job.events.append("job.metrics", row)
+        self._warn(reading)
+        return act(self.config, reading.begun, self._rollbacks) or stop_by_rule(self.config, match)
+
+    def write_health(self, match: Match, health: Health) -> None:
+        """What the referee says of a match that has broken down, in place of a reading."""
+        self._referee.health = health
+        self.write_progress(match)
+        self._tell(health.diagnoses)
+
+    def _warn(self, reading: Reading) -> None:
+        self._tell(reading.begun)
+        for diagnosis in reading.ended:
+            self.job.events.append("job.warning_ended", {"code": diagnosis.code})
+
+    def _tell(self, diagnoses: Iterable[Diagnosis]) -> None:
+        for diagnosis in diagnoses:
+            self.job.events.append("job.warning", diagnosis.model_dump(mode="json"))
 
     def write_preview(self, match: Match) -> None:
         """A picture of the same latents at every step."""
@@ -81,7 +113,7 @@ class Attempt:
 
     def write_progress(self, match: Match) -> None:
         """Where the training is, for those who look."""
-        rate = self._rate
+        rate, health = self._rate, self._referee.health
         left = (match.total_steps - match.step) * match.images_seen / max(1, match.step)
         progress = {
             "step": match.step,
@@ -89,6 +121,7 @@ class Attempt:
             "images_per_second": round(rate, 1),
             "eta_seconds": round(left / rate, 1) if rate else None,
             "metrics": self._means,
+            "health": health.model_dump(mode="json") if health else None,
             "updated_at": now(),
         }
         # Not fsynced: it is rewritten at the next reading, and the checkpoints hold the truth.
@@ -119,6 +152,10 @@ class Attempt:
         # A checkpoint that is there after a power cut has all rows before it.
         os.fsync(self._metrics.fileno())
         self._writer.write(snapshot)
+
+
+def _numbers(reading: Reading) -> dict[str, float]:
+    return {name: value for name, value in reading.signals.items() if isinstance(value, float)}
 
 
 def _write_line(file: io.FileIO, row: Mapping[str, Any]) -> None:

@@ -3,6 +3,7 @@
 import logging
 import signal
 import threading
+from collections.abc import Mapping
 from contextlib import suppress
 from types import FrameType
 
@@ -13,14 +14,18 @@ from ganmodels.data.batches import Batches
 from ganmodels.data.packed import PackedDataset
 from ganmodels.games.gan import Match
 from ganmodels.labels import Clusters
+from ganmodels.referee.diagnoses import broken_down
+from ganmodels.referee.remedies import with_rates
 from worker.attempt import Attempt
 from worker.checkpointing import CheckpointWriter, DatasetGuard, join_state, label
+from worker.endings import Ending, Outcome
 from worker.engine import autocast_dtype, changes, choose_device, describe
-from worker.errors import Conflict, Unavailable
+from worker.errors import Conflict, StoreError, Unavailable
 from worker.failures import conclude
-from worker.loop import Outcome, run
+from worker.loop import TrainingDiverged, run
 from worker.losses import LOG, keep_output
 from worker.queue import STOP_SIGNALS, Dispatcher
+from worker.refereeing import may_roll_back, open_referee
 from worker.settings import Settings
 from worker.storage import is_storage_trouble
 from worker.store import Store
@@ -29,12 +34,15 @@ from worker.store.claims import Claim, Fenced
 from worker.store.job import Job
 from worker.store.records import JobError, Status
 
-_STATUS_AFTER: dict[Outcome, Status] = {
+_STATUS_AFTER: Mapping[Outcome, Status] = {
     "finished": "succeeded",
     "pause": "paused",
     "cancel": "canceled",
     "interrupt": "queued",
+    "fail": "failed",
 }
+# A match that is rolled back would fail again in the same way, step by step.
+_ROLLBACK_FACTOR = 0.5
 
 log = logging.getLogger("ringside.training")
 
@@ -58,10 +66,18 @@ def train(job_id: str) -> None:
     if not job.is_training():
         keep_output(job.path / LOG)
     train_job(settings, job, interrupted)
-    if interrupted.is_set() and job.record().status == "queued" and settings.redis_url:
+    if settings.redis_url and _is_queued(job):
         # Without Redis the reconciler finds the job.
         with suppress(Unavailable):
             Dispatcher(settings.redis_url).enqueue(job, first=True)
+
+
+def _is_queued(job: Job) -> bool:
+    """Whether the job was handed back or rolled back; it may be deleted."""
+    try:
+        return job.record().status == "queued"
+    except (FileNotFoundError, StoreError):
+        return False
 
 
 def train_job(settings: Settings, job: Job, interrupted: threading.Event) -> None:
@@ -80,7 +96,7 @@ def train_job(settings: Settings, job: Job, interrupted: threading.Event) -> Non
         return
     with claim:
         try:
-            job.settle(claim, *_attempt(settings, job, claim, interrupted))
+            _attempt(settings, job, claim, interrupted)
         except Fenced as error:
             log.warning("%s: %s", job.id, error)
             # The job may have been deleted.
@@ -88,27 +104,52 @@ def train_job(settings: Settings, job: Job, interrupted: threading.Event) -> Non
                 job.events.append("attempt.fenced", {"attempt": claim.epoch.number})
 
 
-def _attempt(
-    settings: Settings, job: Job, claim: Claim, interrupted: threading.Event
-) -> tuple[Status, JobError | None]:
+def _attempt(settings: Settings, job: Job, claim: Claim, interrupted: threading.Event) -> None:
+    """Train, and record how it ended."""
     try:
-        return _STATUS_AFTER[_play(settings, job, claim, interrupted)], None
+        ending = _play(settings, job, claim, interrupted)
     except Fenced:
         raise
+    except TrainingDiverged as error:
+        if not may_roll_back(job, "divergence"):
+            job.settle(claim, *conclude(error, job, claim, settings.max_attempts))
+            return
+        _roll_back(job, claim, error.step, "divergence")
     except Exception as error:
-        return conclude(error, job, claim, settings.max_attempts)
+        job.settle(claim, *conclude(error, job, claim, settings.max_attempts))
+    else:
+        _settle(job, claim, ending)
 
 
-def _play(settings: Settings, job: Job, claim: Claim, interrupted: threading.Event) -> Outcome:
+def _settle(job: Job, claim: Claim, ending: Ending) -> None:
+    outcome, diagnosis = ending.outcome, ending.diagnosis
+    if outcome == "rollback" and diagnosis:
+        _roll_back(job, claim, diagnosis.since_step, diagnosis.code)
+        return
+    error, reason = None, "interrupted" if outcome == "interrupt" else None
+    if diagnosis and outcome == "fail":
+        code = diagnosis.code.replace("_", "-")
+        error = JobError(code=code, detail=diagnosis.detail, step=diagnosis.step)
+    elif diagnosis:
+        reason = diagnosis.code
+    job.settle(claim, _STATUS_AFTER[outcome], error, reason, ending.stopped_by)
+
+
+def _roll_back(job: Job, claim: Claim, since_step: int, reason: str) -> None:
+    config = with_rates(job.config(), _ROLLBACK_FACTOR)
+    job.roll_back(claim, since_step, config, reason)
+
+
+def _play(settings: Settings, job: Job, claim: Claim, interrupted: threading.Event) -> Ending:
     torch.set_num_threads(settings.train_threads)
-    store, config, model = Store(settings.home), job.config(), job.record().model
-    if model:
+    store, config, record = Store(settings.home), job.config(), job.record()
+    if record.model:
         # Whoever accepted the job may have died before this.
-        store.models.add_job(model, job.id)
+        store.models.add_job(record.model, job.id)
     dataset = store.datasets.get(config.dataset)
     guard = DatasetGuard(dataset)
     device = choose_device(settings.device)
-    checkpoint = job.newest_sound_checkpoint()
+    checkpoint = job.newest_sound_checkpoint(record.return_to)
     environment = describe(config, device, checkpoint.manifest.environment if checkpoint else None)
     match = Match(
         config.game,
@@ -123,10 +164,12 @@ def _play(settings: Settings, job: Job, claim: Claim, interrupted: threading.Eve
         match.load(join_state(checkpoint))
     clusters = _clusters(config, dataset, checkpoint)
     claim.begin(match.step)
+    job.note_return()
     if checkpoint:
         _note_environment(job, environment, checkpoint.manifest.environment)
     writer = CheckpointWriter(store, job, claim, guard, environment, clusters, device)
-    attempt = Attempt(job, claim, writer, clusters)
+    referee = open_referee(job, config, dataset, clusters, device)
+    attempt = Attempt(job, claim, writer, referee, clusters)
 
     def stop_wanted() -> Outcome | None:
         attempt.check()
@@ -134,12 +177,15 @@ def _play(settings: Settings, job: Job, claim: Claim, interrupted: threading.Eve
 
     try:
         attempt.write_progress(match)
-        outcome = run(match, _batches(config, dataset, clusters, device), attempt, stop_wanted)
-        if outcome == "finished":
+        ending = run(match, _batches(config, dataset, clusters, device), attempt, stop_wanted)
+        if ending.outcome == "finished":
             _finish(store, job, match, attempt)
+    except TrainingDiverged as error:
+        attempt.write_health(match, broken_down(config, error.step, str(error)))
+        raise
     finally:
         attempt.close()
-    return outcome
+    return ending
 
 
 def _note_environment(job: Job, now: Environment, before: Environment) -> None:

@@ -2,15 +2,14 @@
 
 import time
 from collections.abc import Callable
-from typing import Literal
 
 import torch
 
 from ganmodels.data.batches import Batches
 from ganmodels.games.gan import Match
 from worker.attempt import Attempt
+from worker.endings import Ending, Outcome
 
-Outcome = Literal["finished", "pause", "cancel", "interrupt"]
 StopWanted = Callable[[], Outcome | None]
 
 _STOP_CHECK_SECONDS = 0.1
@@ -46,42 +45,50 @@ class StopCheck:
     def __init__(self, wanted: StopWanted) -> None:
         self._wanted, self._next = wanted, 0.0
 
-    def __call__(self) -> Outcome | None:
+    def __call__(self) -> Ending | None:
         """The reason to stop, if any."""
         if time.monotonic() < self._next:
             return None
         self._next = time.monotonic() + _STOP_CHECK_SECONDS
-        return self._wanted()
+        wanted = self._wanted()
+        return Ending(wanted) if wanted else None
 
 
-def run(match: Match, batches: Batches, attempt: Attempt, stop_wanted: StopWanted) -> Outcome:
+def run(match: Match, batches: Batches, attempt: Attempt, stop_wanted: StopWanted) -> Ending:
     """Train until the last step, or until a stop is wanted; either way a checkpoint is the end.
+
+    Only what is to be rolled back is not saved.
 
     Raises:
         TrainingDiverged: when a value is not finite; it is never saved.
         Fenced: when another attempt has taken over.
     """
     schedule, pace, stop = attempt.config.schedule, Pace(match.images_seen), StopCheck(stop_wanted)
-    start, outcome = match.step, None
-    while match.step < match.total_steps and outcome is None:
+    start, ending = match.step, None
+    while match.step < match.total_steps and ending is None:
         match.play(batches.at)
         if match.step % schedule.metrics_every == 0 or match.step == match.total_steps:
-            measured = match.read_metrics()
-            if measured.bad is not None:
-                raise TrainingDiverged(*measured.bad)
-            attempt.write_metrics(match, measured.means, pace.read(match.images_seen))
+            ending = _read(match, attempt, pace)
         if match.step % schedule.previews_every == 0:
             attempt.write_preview(match)
         if match.step % schedule.checkpoints_every == 0:
             check_finite(match)
             attempt.save(match)
-        outcome = stop()
+        ending = ending or stop()
     # A stop that is wanted during the last step has nothing left to stop.
-    finished = match.step >= match.total_steps
-    if match.step > start:
+    if ending is None or (match.step >= match.total_steps and ending.diagnosis is None):
+        ending = Ending("finished")
+    if match.step > start and ending.outcome != "rollback":
         check_finite(match)
         attempt.save_last(match)
-    return "finished" if finished or outcome is None else outcome
+    return ending
+
+
+def _read(match: Match, attempt: Attempt, pace: Pace) -> Ending | None:
+    measured = match.read_metrics()
+    if measured.bad is not None:
+        raise TrainingDiverged(*measured.bad)
+    return attempt.write_metrics(match, measured.means, pace.read(match.images_seen))
 
 
 def check_finite(match: Match) -> None:

@@ -1,6 +1,6 @@
 """What the referee is asked to do: how to measure, when to warn, when to stop."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import Field
 
@@ -18,10 +18,10 @@ Measure = Literal[
     "modes",
     "support",
 ]
-MEASURES: tuple[Measure, ...] = Measure.__args__  # type: ignore[attr-defined]
+MEASURES: tuple[Measure, ...] = get_args(Measure)
 Rank = Literal["frechet", "kernel", "sliced_wasserstein"]
 FeatureKind = Literal["auto", "inception", "classifier", "random", "pixels"]
-Diagnosis = Literal[
+Failure = Literal[
     "divergence",
     "mode_collapse",
     "oscillation",
@@ -31,6 +31,7 @@ Diagnosis = Literal[
     "memorisation",
     "not_learning",
 ]
+FAILURES: tuple[Failure, ...] = get_args(Failure)
 Action = Literal["continue", "pause", "stop", "rollback"]
 
 

@@ -17,8 +17,8 @@ from ganmodels.types import Items, Vectors
 
 _IMAGES, _POINTS = 128, 256
 _MOST_NEIGHBOURS, _MOST_CLUSTERED = 2_000, 5_000
-_IMAGE_GROUPS, _POINT_GROUPS, _ITEMS_PER_GROUP = 20, 25, 20
-_ITERATIONS = 20
+_IMAGE_GROUPS, _POINT_GROUPS, _ITEMS_PER_GROUP = 20, 8, 20
+_STARTS, _ITERATIONS = 3, 20
 _EDGE = 16
 # A stream that no sample is drawn from.
 _SEED = 0
@@ -77,7 +77,7 @@ def _centres(thumbs: Vectors, space: Space) -> Tensor:
     wanted = _IMAGE_GROUPS if isinstance(space, ImageSpace) else _POINT_GROUPS
     distinct = len(torch.unique(thumbs, dim=0))
     count = max(1, min(wanted, len(thumbs) // _ITEMS_PER_GROUP, distinct))
-    means = KMeans(count, n_init=1, max_iter=_ITERATIONS, random_state=0)
+    means = KMeans(count, n_init=_STARTS, max_iter=_ITERATIONS, random_state=0)
     with threadpool_limits(torch.get_num_threads()):
         means.fit(thumbs.numpy())
     return torch.from_numpy(means.cluster_centers_.astype(np.float32))

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Response
 from fastapi.responses import FileResponse
 
 from ganmodels.config import TrainConfig
+from ganmodels.referee.config import StopRules
 from service.deps import DispatcherDep, JobDep, StoreDep, enqueue
 from service.pages import Cursor, Limit, listing, page
 from service.problems import Problem, body_problem, parameter_problem
@@ -124,6 +125,9 @@ def resume(
         _check_resumable(job, record)
         # This reads whole checkpoints, so the datasets are not kept meanwhile.
         config = _extended(job, body.steps if body else None)
+        if record.stopped_by:
+            # Whoever goes on after a stop rule has overruled it.
+            config = config.model_copy(update={"stop": StopRules()})
         # No dataset is deleted meanwhile.
         with store.datasets.kept():
             store.datasets.id_of(config.dataset)

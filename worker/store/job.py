@@ -31,7 +31,16 @@ from worker.store.files import (
     replace_json,
 )
 from worker.store.locks import locked
-from worker.store.records import LIVE, SETTLED_BY, UNFINISHED, JobError, JobRecord, Status, Stop
+from worker.store.records import (
+    LIVE,
+    SETTLED_BY,
+    UNFINISHED,
+    JobError,
+    JobRecord,
+    Status,
+    Stop,
+    StoppedBy,
+)
 
 log = logging.getLogger("ringside.jobs")
 
@@ -116,9 +125,23 @@ class Job:
             "job.status", {"status": record.status, "error": error, "reason": reason}
         )
 
-    def end(self, record: JobRecord, status: Status, error: JobError | None = None) -> None:
+    def end(
+        self,
+        record: JobRecord,
+        status: Status,
+        error: JobError | None = None,
+        stopped_by: StoppedBy | None = None,
+    ) -> None:
         """Settle the job for good, inside ``locked``: who waits for the end waits for the lock."""
-        self.change(record, status=status, error=error, finished_at=now())
+        reason = stopped_by.rule if stopped_by else None
+        self.change(
+            record,
+            reason,
+            status=status,
+            error=error,
+            stopped_by=stopped_by,
+            finished_at=now(),
+        )
         self.events.append("job.done", {"status": status})
 
     def stop(self, record: JobRecord, stop: Stop) -> None:
@@ -139,6 +162,7 @@ class Job:
             status="queued",
             error=None,
             finished_at=None,
+            stopped_by=None,
             resumed_after_attempt=record.attempt,
         )
 
@@ -194,7 +218,14 @@ class Job:
                 raise
             return claim
 
-    def settle(self, claim: Claim, status: Status, error: JobError | None) -> None:
+    def settle(
+        self,
+        claim: Claim,
+        status: Status,
+        error: JobError | None,
+        reason: str | None = None,
+        stopped_by: StoppedBy | None = None,
+    ) -> None:
         """Record how an attempt ended, and let go of the job.
 
         Raises:
@@ -207,16 +238,47 @@ class Job:
             # A stop that was accepted while the last checkpoint was saved counts.
             wanted = self.stop_wanted()
             if status in ("queued", "paused") and wanted:
-                status, error = SETTLED_BY[wanted], None
+                status, error, reason = SETTLED_BY[wanted], None, None
             if status in UNFINISHED:
-                reason = "interrupted" if status == "queued" else None
                 self.change(record, reason, status=status, error=error)
             else:
-                self.end(record, status, error)
+                self.end(record, status, error, stopped_by)
             # Last: a wish that was granted may stay behind, but never the other way round.
             self.want_stop(None)
             # Inside the lock, so that whoever finds the job queued finds it free.
             claim.release()
+
+    def roll_back(self, claim: Claim, since_step: int, config: TrainConfig, reason: str) -> None:
+        """Put the job back, to go on with ``config`` from the last checkpoint before a step.
+
+        Raises:
+            Fenced: when the attempt was taken over; then nothing is changed.
+        """
+        claim.check()
+        with self.locked() as record:
+            claim.check()
+            before = [c.step for c in self.checkpoints() if c.step < since_step]
+            step = before[-1] if before else 0
+            self.replace_config(config)
+            self.events.append("job.rolled_back", {"to_step": step, "reason": reason})
+            if wanted := self.stop_wanted():
+                self.change(record, rollbacks=record.rollbacks + 1, return_to=step)
+                self.stop(self.record(), wanted)
+            else:
+                self.change(
+                    record,
+                    reason="rolled-back",
+                    status="queued",
+                    rollbacks=record.rollbacks + 1,
+                    return_to=step,
+                )
+            claim.release()
+
+    def note_return(self) -> None:
+        """The attempt has begun where it was to return to; later ones go on from its work."""
+        with self.locked() as record:
+            if record.return_to is not None:
+                self.change(record, return_to=None)
 
     def put_back(self, loss: Loss, max_attempts: int) -> bool:
         """Queue the job again whose training process is gone; whether that was done.
@@ -291,14 +353,18 @@ class Job:
         found = [c for c in self.checkpoints() if step in (None, c.step)]
         return found[-1] if found else None
 
-    def newest_sound_checkpoint(self) -> Checkpoint | None:
+    def newest_sound_checkpoint(self, until: int | None = None) -> Checkpoint | None:
         """The newest checkpoint whose every byte is right; damaged ones are put aside.
+
+        ``until``: of those up to this step.
 
         Raises:
             CheckpointCorrupt: when there were checkpoints and none is sound.
         """
         damaged: dict[Checkpoint, str] = {}
         for checkpoint in reversed(self.checkpoints()):
+            if until is not None and checkpoint.step > until:
+                continue
             try:
                 self._verify(checkpoint)
             except CheckpointCorrupt as error:

@@ -26,11 +26,23 @@ class JobError(BaseModel):
     log_tail: tuple[str, ...] = ()
 
 
+class StoppedBy(BaseModel):
+    """The rule that ended a training before its last step, and why."""
+
+    model_config = ConfigDict(frozen=True)
+
+    rule: str
+    detail: str
+    step: int
+
+
 class JobRecord(BaseModel):
     """The state of a job.
 
     ``exact``: it ends bit for bit as if it had never been interrupted. ``resumed_after_attempt``:
     the last attempt before somebody resumed it; losses up to then are not held against it.
+    ``return_to``: the step after which the next attempt must go on from no checkpoint, because
+    it is rolled back; None as a rule.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -44,6 +56,9 @@ class JobRecord(BaseModel):
     attempt: int = 0
     resumed_after_attempt: int = 0
     exact: bool = True
+    rollbacks: int = 0
+    return_to: int | None = None
+    stopped_by: StoppedBy | None = None
     created_at: str = Field(default_factory=now)
     started_at: str | None = None
     finished_at: str | None = None

@@ -1,0 +1,172 @@
+"""The referee at a job: what it writes, and what its warnings and stop rules lead to."""
+
+import json
+
+import numpy as np
+import pytest
+
+from ganmodels.config import TrainConfig
+from ganmodels.data.arrays import read_npz
+from ganmodels.data.packed import pack
+from ganmodels.recipes import settings
+from ganmodels.referee.signals import Judgement, Variety
+from tests.ganmodels.builders import SMALL
+from tests.worker.builders import make_job, train
+from tests.worker.test_jobs import StopAt, rows
+from worker.store.records import JobRecord
+
+SCHEDULE = {"steps": 8, "metrics_every": 2, "previews_every": 8, "checkpoints_every": 4}
+
+
+@pytest.fixture
+def black_job(store, home):
+    """Makes jobs on images that are all black: the first reading already names that."""
+    np.savez(home / "black.npz", images=np.zeros((40, 16, 16, 1), np.uint8))
+    found = pack(read_npz(home / "black.npz"), home / "black")
+    (home / "black").rename(home / "datasets" / found.id)
+
+    def make(action: str, **referee):
+        game = {"network": SMALL["dcgan"], "conditioning": {"kind": "none"}}
+        changes = {
+            "game": game | {"labels": {"kind": "given"}},
+            "batch_size": 4,
+            "optimisation": {"precision": "float32"},
+            "schedule": SCHEDULE,
+            "referee": {"on_warning": {"not_learning": action}, **referee},
+        }
+        resolved = settings("dcgan", changes, 36)
+        resolved |= {"dataset": found.id, "space": found.space.model_dump(mode="json")}
+        config = TrainConfig.model_validate_json(json.dumps(resolved))
+        return store.jobs.create(config, JobRecord(recipe="dcgan"))
+
+    return make
+
+
+def events(job, kind: str) -> list[dict]:
+    return [event.data for event in job.events.after(0) if event.type == kind]
+
+
+def test_every_reading_holds_all_signals(store, home):
+    job = make_job(store, schedule=SCHEDULE)
+    train(job, home)
+    wanted = {*Judgement._fields, *Variety._fields, "saturated", "histogram_drift", "diagnoses"}
+    for row in job.metrics():
+        assert wanted <= row.keys()
+    assert job.progress()["health"]["verdict"]
+
+
+def test_the_panel_is_saved_with_the_job_and_used_again(store, home):
+    job = make_job(store, schedule=SCHEDULE)
+    train(job, home, StopAt(job, 4, "pause"))
+    panel = (job.path / "panel.safetensors").read_bytes()
+    with job.locked() as record:
+        job.resume(record)
+    train(job, home)
+    assert (job.path / "panel.safetensors").read_bytes() == panel
+
+
+def test_a_panel_that_is_damaged_is_chosen_again(store, home):
+    job = make_job(store, schedule=SCHEDULE)
+    (job.path / "panel.safetensors").write_bytes(b"torn")
+    train(job, home)
+    assert job.record().status == "succeeded"
+
+
+def test_a_resumed_job_is_diagnosed_as_if_it_had_never_stopped(black_job, home):
+    straight, stopped = black_job("continue"), black_job("continue")
+    train(straight, home)
+    train(stopped, home, StopAt(stopped, 4, "pause"))
+    with stopped.locked() as record:
+        stopped.resume(record)
+    train(stopped, home)
+    assert rows(stopped) == rows(straight)
+    assert len(events(stopped, "job.warning")) == len(events(straight, "job.warning")) == 1
+
+
+def test_a_warning_has_evidence_a_step_and_a_remedy(black_job, home):
+    job = black_job("continue")
+    train(job, home)
+    [warning] = events(job, "job.warning")
+    assert (warning["code"], warning["since_step"], warning["step"]) == ("not_learning", 0, 2)
+    assert warning["confidence"] == 1
+    assert warning["remedy"]["detail"]
+    assert job.progress()["health"]["verdict"] == "not_learning"
+    assert job.record().status == "succeeded"
+
+
+def test_a_warning_that_is_to_pause_pauses_with_a_checkpoint_and_can_be_overruled(black_job, home):
+    job = black_job("pause")
+    train(job, home)
+    record = job.record()
+    assert (record.status, record.error) == ("paused", None)
+    assert job.checkpoint().step == 2
+    assert events(job, "job.status")[-1]["reason"] == "not_learning"
+    with job.locked() as record:
+        job.resume(record)
+    train(job, home)
+    assert job.record().status == "succeeded"
+
+
+def test_a_warning_that_is_to_stop_fails_the_job_with_its_reason(black_job, home):
+    job = black_job("stop")
+    train(job, home)
+    error = job.record().error
+    assert (job.record().status, error.code, error.step) == ("failed", "not-learning", 2)
+    assert job.checkpoint().step == 2
+
+
+def test_a_rollback_goes_back_with_half_of_the_rates_and_is_made_a_few_times_only(black_job, home):
+    job = black_job("rollback", max_rollbacks=1)
+    rate = job.config().optimisation.generator.learning_rate
+    train(job, home)
+    record = job.record()
+    assert (record.status, record.rollbacks, record.return_to) == ("queued", 1, 0)
+    assert job.config().optimisation.generator.learning_rate == rate / 2
+    assert events(job, "job.rolled_back") == [{"to_step": 0, "reason": "not_learning"}]
+    train(job, home)
+    assert (job.record().status, job.record().error.code) == ("failed", "not-learning")
+    assert [row["step"] for row in job.metrics()] == [2]
+
+
+def test_a_rollback_returns_to_the_checkpoint_before_the_failure(store, home):
+    job = make_job(store, schedule=SCHEDULE)
+    train(job, home, StopAt(job, 4, "pause"))
+    with job.locked() as record:
+        job.resume(record)
+    claim = job.claim()
+    claim.begin(4)
+    job.roll_back(claim, 6, job.config(), "oscillation")
+    assert job.record().return_to == 4
+    train(job, home)
+    assert (job.record().status, job.record().return_to) == ("succeeded", None)
+    assert job.epochs()[-1].start == 4
+
+
+def test_numbers_that_are_not_finite_are_a_divergence_in_health_and_can_be_rolled_back(store, home):
+    rates = {"generator": {"learning_rate": 1.0}, "discriminator": {"learning_rate": 1.0}}
+    schedule = {**SCHEDULE, "steps": 400, "metrics_every": 10}
+    game = {"objective": {"kind": "wasserstein"}, "latent": {"signs": 0}, "penalties": []}
+    job = make_job(
+        store,
+        "points",
+        schedule=schedule,
+        game=game,
+        optimisation={**rates, "decay": {"kind": "constant"}},
+        referee={"on_warning": {"divergence": "rollback"}, "max_rollbacks": 1},
+    )
+    train(job, home)
+    assert job.record().rollbacks == 1
+    assert job.progress()["health"]["verdict"] == "divergence"
+    assert events(job, "job.warning")[-1]["code"] == "divergence"
+
+
+def test_enough_images_end_the_training_early_and_say_so(store, home):
+    job = make_job(store, schedule=SCHEDULE, stop={"max_images": 30})
+    train(job, home)
+    record = job.record()
+    assert (record.status, record.stopped_by.rule, record.stopped_by.step) == (
+        "succeeded",
+        "max_images",
+        4,
+    )
+    assert job.checkpoint().step == 4
