@@ -98,13 +98,6 @@ DIVERSITY = Trends(
             inches=1.5,
         ),
         Lines(
-            "clusters covered",
-            (Line("clusters_covered", "clusters of reals with fakes", FAKE),),
-            from_zero=True,
-            whole=True,
-            inches=1.5,
-        ),
-        Lines(
             "histogram distance",
             (
                 Line("histogram_drift", "since the reading before", GUIDE),

@@ -44,8 +44,8 @@ class Line(NamedTuple):
 
 
 class Lines(NamedTuple):
-    """A panel of lines. ``wide``: values may span decades; ``from_zero``: they are shares of 1,
-    counts or distances, so that half as high means half as much; ``whole``: whole numbers.
+    """A panel of lines. ``wide``: values may span decades; ``from_zero``: they are shares of 1
+    or distances, so that half as high means half as much.
     """
 
     label: str
@@ -53,7 +53,6 @@ class Lines(NamedTuple):
     guides: tuple[Guide, ...] = ()
     wide: bool = False
     from_zero: bool = False
-    whole: bool = False
     inches: float = 2.1
 
     def is_in(self, history: History) -> bool:
@@ -72,8 +71,6 @@ class Lines(NamedTuple):
         draw_guides(axes, self.guides)
         if self.from_zero and axes.get_yscale() == "linear":
             axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
-        if self.whole:
-            axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
 
 
 class HeatMap(NamedTuple):

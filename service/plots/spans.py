@@ -25,19 +25,18 @@ def read_spans(events: Iterable[Event]) -> tuple[Span, ...]:
     first row of metrics is at or before the steps of those warnings.
     """
     spans: list[Span] = []
-    latest = -1
+    latest = 0
     for event in events:
         step = event.data.get("step")
-        if not isinstance(step, int):
-            # Other warnings, of a queue that is away, are not about a step.
-            continue
-        if event.type == "job.metrics":
+        if event.type == "job.metrics" and isinstance(step, int):
             spans = _void(spans, step) if step <= latest else spans
             latest = step
-        elif event.type == "job.warning":
+        # Other warnings, of a queue that is away, are not about a step.
+        elif event.type == "job.warning" and isinstance(step, int):
             spans = _open(spans, event, step)
         elif event.type == "job.warning_ended":
-            spans = [_end(span, event.data.get("code"), step) for span in spans]
+            # Told right after the row of metrics that shows it.
+            spans = [_end(span, event.data.get("code"), latest) for span in spans]
     return tuple(spans)
 
 

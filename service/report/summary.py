@@ -38,8 +38,12 @@ class Fact(NamedTuple):
 
 
 def describe_state(record: JobRecord, config: TrainConfig, step: int) -> str:
-    """The state of the job in a sentence."""
-    return _STATES[record.status].format(step=f"{step:,}", total=f"{config.schedule.steps:,}")
+    """The state of the job, and the rule that ended it if one did."""
+    total = f"{config.schedule.steps:,}"
+    if record.stopped_by:
+        rule = record.stopped_by.rule.replace("_", " ")
+        return f"The rule {rule} ended it at step {step:,} of {total}: {record.stopped_by.detail}."
+    return _STATES[record.status].format(step=f"{step:,}", total=total)
 
 
 def describe_verdict(health: Mapping[str, Any]) -> str:
@@ -67,6 +71,7 @@ def describe_training(
         Fact("steps", f"{progress.get('step', 0):,} of {config.schedule.steps:,}"),
         Fact("images seen", f"{progress.get('images_seen', 0):,}"),
         Fact("attempts", str(record.attempt)),
+        Fact("rollbacks", str(record.rollbacks)),
         Fact("exact", _EXACT[record.exact]),
         Fact("objective", _words(game.objective)),
         Fact("penalties", "; ".join(map(_words, game.penalties)) or "none"),

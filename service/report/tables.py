@@ -140,7 +140,9 @@ def _diagnosed(entry: Mapping[str, Any]) -> Diagnosed:
         since=f"{since:,}" if isinstance(since, int) else "",
         confidence=f"{confidence:.2g}" if isinstance(confidence, float) else str(confidence or ""),
         detail=str(entry.get("detail", "")),
-        evidence=tuple((name, _scalar(value)) for name, value in evidence.items()),
+        evidence=tuple(
+            (name, _scalar(value)) for name, value in evidence.items() if value is not None
+        ),
         remedy=str(remedy.get("detail", "")),
         patch=json.dumps(remedy["patch"], indent=1) if remedy.get("patch") else "",
     )

@@ -209,8 +209,8 @@ def warning(code: str, step: int, since: int | None = None) -> tuple[str, dict[s
     return "job.warning", {"code": code, "step": step, "since_step": since}
 
 
-def ended(code: str, step: int) -> tuple[str, dict[str, Any]]:
-    return "job.warning_ended", {"code": code, "step": step}
+def ended(code: str) -> tuple[str, dict[str, Any]]:
+    return "job.warning_ended", {"code": code}
 
 
 def read(step: int) -> tuple[str, dict[str, Any]]:
@@ -218,7 +218,10 @@ def read(step: int) -> tuple[str, dict[str, Any]]:
 
 
 def test_a_warning_spans_from_where_it_began_to_where_it_ended() -> None:
-    told = events(warning("a", 300, 200), warning("b", 400), ended("a", 500), warning("a", 700))
+    told = events(
+        *(read(300), warning("a", 300, 200), read(400), warning("b", 400)),
+        *(read(500), ended("a"), read(700), warning("a", 700)),
+    )
     assert read_spans(told) == (
         Span("a", 200, 300, 500),
         Span("b", 400, 400, None),
@@ -232,7 +235,7 @@ def test_warnings_that_are_not_about_a_step_are_no_spans() -> None:
 
 def test_an_attempt_that_goes_back_takes_back_warnings_and_ends() -> None:
     told = events(
-        *(read(100), warning("a", 100), read(200), warning("b", 200), ended("a", 200)),
+        *(read(100), warning("a", 100), read(200), warning("b", 200), ended("a")),
         *(read(200), read(300)),
     )
     assert read_spans(told) == (Span("a", 100, 100, None),)
