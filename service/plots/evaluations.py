@@ -39,9 +39,13 @@ class Evaluation(_Record):
 
 
 class Best(_Record):
-    """The best checkpoint: by which measure, and how sure that is, in a sentence."""
+    """The best checkpoint: by which measure, and how sure that is, in a sentence.
+
+    ``digest``: of its manifest; a later attempt may have made its step again.
+    """
 
     step: int
+    digest: str = ""
     measure: str = ""
     value: float | None = None
     standard_error: float | None = None

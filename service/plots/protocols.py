@@ -30,9 +30,10 @@ def figure_names(evaluations: Sequence[Evaluation]) -> list[str]:
 
 def _describe(protocol: UsedProtocol) -> str:
     """Equal for those whose numbers can be compared."""
-    reference = protocol.reference.replace("_", "-")
+    reference, accuracy = protocol.reference.replace("_", "-"), protocol.features_accuracy
+    rightly = "" if accuracy is None else f" (accuracy {accuracy:.3f})"
     return (
         f"{protocol.samples:,} items ({protocol.weights} weights, seed {protocol.seed}) against "
         f"{protocol.reference_samples:,} {reference} items, {protocol.features} features "
-        f"{protocol.features_sha256[:8]}"
+        f"{protocol.features_sha256[:8]}{rightly}"
     )

@@ -111,6 +111,9 @@ def _draw_figure(axes: Axes, series: Series, colour: str) -> None:
         linewidth=1.1,
         capsize=2,
     )
+    bounds = [(step, figure.value) for step, figure in series if figure.at_least]
+    if bounds:
+        axes.plot(*zip(*bounds, strict=True), color=colour, marker="^", markersize=6, linestyle="")
     floors = [(step, f.floor) for step, f in series if f.floor is not None]
     if len(floors) == 1:
         axes.axhline(floors[0][1], color=colour, linewidth=0.9, linestyle=(0, (5, 3)), alpha=0.7)

@@ -97,10 +97,11 @@ def _table(protocol: str, evaluations: Sequence[Evaluation]) -> EvaluationTable:
 def with_error(figure: Figure) -> str:
     """A value to as many decimals as its standard error has two significant ones."""
     value, error = figure.value, figure.standard_error
+    bound = "\N{GREATER-THAN OR EQUAL TO} " if figure.at_least else ""
     if error is None or not 0 < error < math.inf:
-        return f"{value:.4g}"
+        return f"{bound}{value:.4g}"
     decimals = min(_MOST_DECIMALS, max(0, 1 - math.floor(math.log10(error))))
-    return f"{value:.{decimals}f} \N{PLUS-MINUS SIGN} {error:.{decimals}f}"
+    return f"{bound}{value:.{decimals}f} \N{PLUS-MINUS SIGN} {error:.{decimals}f}"
 
 
 def checkpoint_rows(checkpoints: Sequence[Checkpoint], best: Best | None) -> list[CheckpointRow]:
@@ -122,7 +123,7 @@ def _checkpoint_rows(
                 created_at=manifest.created_at,
                 digest=checkpoint.digest,
                 mebibytes=f"{checkpoint.size_bytes / 2**20:.1f}",
-                best=best is not None and best.step == manifest.step,
+                best=best is not None and best.digest == checkpoint.digest,
             )
 
 

@@ -11,12 +11,11 @@ from PIL import Image
 
 from tests.worker.builders import make_job
 from worker.store import Store
-from worker.store.checkpoints import Environment, Manifest, commit
+from worker.store.checkpoints import Checkpoint, Environment, Manifest, commit
 from worker.store.job import Job
 
 STEPS, EVERY = 2_000, 100
 COLLAPSE = 1_200
-EVALUATION = "ev_" + "1" * 32
 PROTOCOL = {
     "measures": ["frechet", "manifold"],
     "samples": 500,
@@ -49,12 +48,11 @@ def collapsed_job(store: Store, **changes: Any) -> Job:
     (epoch / "progress.json").write_text(json.dumps(progress))
     job.events.append("job.warning", {**DIAGNOSIS, "step": COLLAPSE + EVERY})
     previews(epoch, [EVERY, STEPS])
-    for step in (1_000, STEPS):
-        checkpoint(job, epoch, step)
+    for step in (STEPS, 1_000):
+        made = checkpoint(job, epoch, step)
         evaluation(job, step, frechet=step / 100)
-    (job.path / "best.json").write_text(
-        json.dumps({"step": 1_000, "measure": "frechet", "value": 10.0, "standard_error": 0.4})
-    )
+    best = {"step": 1_000, "digest": made.digest, "measure": "frechet", "value": 10.0}
+    (job.path / "best.json").write_text(json.dumps({**best, "standard_error": 0.4}))
     return job
 
 
@@ -111,7 +109,7 @@ def previews(epoch: Path, steps: list[int], size: tuple[int, int] = (178, 142)) 
         Image.fromarray(values).save(epoch / "previews" / f"{step:09d}.png")
 
 
-def checkpoint(job: Job, epoch: Path, step: int) -> None:
+def checkpoint(job: Job, epoch: Path, step: int) -> Checkpoint:
     """A checkpoint with next to nothing in it."""
     manifest = Manifest(
         job=job.id,
@@ -123,7 +121,7 @@ def checkpoint(job: Job, epoch: Path, step: int) -> None:
     )
     (epoch / "checkpoints").mkdir(exist_ok=True)
     path = epoch / "checkpoints" / f"step-{step:09d}"
-    commit(path, {"generator": {"weight": torch.zeros(1)}}, job.config(), manifest)
+    return commit(path, {"generator": {"weight": torch.zeros(1)}}, job.config(), manifest)
 
 
 def evaluation(job: Job, step: int, frechet: float) -> None:
@@ -134,6 +132,7 @@ def evaluation(job: Job, step: int, frechet: float) -> None:
         "frechet": {"value": frechet, "standard_error": 0.42, "floor": 1.5, "better": "lower"},
         "precision": {"value": 0.81, "standard_error": 0.02, "floor": 0.97, "better": "higher"},
         "critic_accuracy": {"value": 0.75, "better": "half"},
+        "support_size": {"value": 5_000.0, "better": "higher", "at_least": True},
     }
     findings = {"protocol": PROTOCOL, "figures": figures, "left_out": {"modes": "no labels"}}
     record = {"id": directory.name, "status": "succeeded", "step": step, "findings": findings}

@@ -105,7 +105,13 @@ def test_it_says_what_was_trained(page: Page) -> None:
 def test_figures_have_errors_floors_and_a_protocol(page: Page) -> None:
     assert "frechet 10.00 ± 0.42 20.00 ± 0.42 1.5 lower is better" in page.text
     assert "500 items (average weights, seed 0) against 359 held-out items" in page.text
+    assert "support size ≥ 5000" in page.text
     assert "Without modes: no labels" in page.text
+
+
+def test_the_best_checkpoint_is_marked(page: Page) -> None:
+    assert ":1000 best " in page.text
+    assert ":2000 best " not in page.text
 
 
 def test_all_plots_and_pictures_are_in_the_page(page: Page) -> None:
