@@ -65,10 +65,20 @@ def draw_guides(axes: Axes, guides: tuple[Guide, ...]) -> None:
 
 
 def shade(axes: Axes, history: History) -> None:
-    """Where a warning was true."""
-    for span in history.spans:
-        end = history.end if span.ended_at is None else span.ended_at
-        axes.axvspan(span.since, end, color=WARNING, alpha=0.13, linewidth=0, zorder=0)
+    """Where any warning was true."""
+    for start, end in _union(history):
+        axes.axvspan(start, end, color=WARNING, alpha=0.13, linewidth=0, zorder=0)
+
+
+def _union(history: History) -> list[tuple[float, float]]:
+    """Stretches that any warning covers: where two overlap, nothing is twice as true."""
+    merged: list[tuple[float, float]] = []
+    for start, end in sorted((span.since, history.end_of(span)) for span in history.spans):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return merged
 
 
 def mark_best(axes: Axes, history: History, label: bool) -> None:

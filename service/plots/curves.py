@@ -41,6 +41,7 @@ LOSSES = Trends(
             "penalty",
             (Line("penalty", "discriminator's penalty", DISCRIMINATOR),),
             wide=True,
+            unless_zero=True,
             inches=1.3,
         ),
     ),
@@ -68,6 +69,7 @@ BALANCE = Trends(
                 Line("overfitting_rv", "r_v: held-out seen as generated", HELD_OUT),
             ),
             guides=(Guide(0.0, "none"),),
+            within=(-1.05, 1.55),
         ),
         Lines(
             "mean logit",

@@ -37,6 +37,10 @@ class History(NamedTuple):
         steps += [float(span.ended_at or span.warned_at) for span in self.spans]
         return max(steps, default=1.0)
 
+    def end_of(self, span: Span) -> float:
+        """The step at which a warning ends, or everything does."""
+        return self.end if span.ended_at is None else float(span.ended_at)
+
     @property
     def images_per_step(self) -> float | None:
         """How many real images one step shows the discriminator."""

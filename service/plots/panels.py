@@ -45,7 +45,8 @@ class Line(NamedTuple):
 
 class Lines(NamedTuple):
     """A panel of lines. ``wide``: values may span decades; ``from_zero``: they are shares of 1
-    or distances, so that half as high means half as much.
+    or distances, so that half as high means half as much; ``within``: beyond these values is
+    noise; ``unless_zero``: the panel is left out where there are only zeros.
     """
 
     label: str
@@ -53,11 +54,16 @@ class Lines(NamedTuple):
     guides: tuple[Guide, ...] = ()
     wide: bool = False
     from_zero: bool = False
+    within: tuple[float, float] | None = None
+    unless_zero: bool = False
     inches: float = 2.1
 
     def is_in(self, history: History) -> bool:
         """Whether there is anything to draw."""
-        return any(history.rows.has(line.column) for line in self.lines)
+        present = [line.column for line in self.lines if history.rows.has(line.column)]
+        if self.unless_zero:
+            return any(np.nan_to_num(history.rows.column(name)).any() for name in present)
+        return bool(present)
 
     def draw(self, axes: Axes, history: History) -> None:
         """Draw the lines that there are."""
@@ -71,6 +77,9 @@ class Lines(NamedTuple):
         draw_guides(axes, self.guides)
         if self.from_zero and axes.get_yscale() == "linear":
             axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
+        if self.within:
+            low, high = axes.get_ylim()
+            axes.set_ylim(max(low, self.within[0]), min(high, self.within[1]))
 
 
 class HeatMap(NamedTuple):
@@ -193,9 +202,8 @@ def _finish(axes: Axes, history: History, first: bool, last: bool) -> None:
 def _draw_strip(axes: Axes, history: History, codes: list[str]) -> None:
     """One row for each warning, with its name to the right."""
     for span in history.spans:
-        end = history.end if span.ended_at is None else span.ended_at
         # A warning that was over at once is still to be seen.
-        length = max(end - span.since, history.end * 0.004)
+        length = max(history.end_of(span) - span.since, history.end * 0.004)
         row = codes.index(span.code)
         axes.barh(row, length, left=span.since, height=0.62, color=WARNING, linewidth=0)
     step_axis(axes, history)

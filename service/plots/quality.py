@@ -28,6 +28,7 @@ _TRENDS = (
         "neighbour ratio",
         (Line("neighbour_ratio", "distance to training items", FAKE),),
         guides=(Guide(1.0, "as far as held-out items"),),
+        wide=True,
         from_zero=True,
         inches=1.6,
     ),
