@@ -9,13 +9,15 @@ from typing import Any, NamedTuple
 from ganmodels.referee.config import Measure
 from ganmodels.referee.findings import Figure
 from service.plots.evaluations import Best, Evaluation
-from service.plots.protocols import AIMS, by_protocol, figure_names
+from service.plots.protocols import by_protocol, figure_names
 from worker.store.checkpoints import Checkpoint, CheckpointCorrupt
 from worker.store.events import Event
 
-MOST_COLUMNS, MOST_EVENTS = 6, 200
+MOST_COLUMNS, MOST_EVENTS = 5, 200
 _MOST_DECIMALS, _MOST_WORDS = 8, 400
 # What tables of their own tell, or pictures.
+_NOT_TOLD = frozenset({"log_tail", "figures"})
+_BETTER = {"lower": "lower", "higher": "higher", "half": "0.5"}
 _TOLD_ELSEWHERE = frozenset({"job.metrics", "preview.created", "checkpoint.created"})
 
 
@@ -23,7 +25,7 @@ class FigureRow(NamedTuple):
     """One figure of several evaluations: ``values`` with their errors, one for each step."""
 
     name: str
-    aim: str
+    better: str
     values: tuple[str, ...]
     floor: str
 
@@ -83,8 +85,8 @@ def _table(protocol: str, evaluations: Sequence[Evaluation]) -> EvaluationTable:
         figures = [found.figures.get(name) for found in findings]
         newest = next(figure for figure in reversed(figures) if figure)
         values = tuple(with_error(figure) if figure else "" for figure in figures)
-        floor = "" if newest.floor is None else f"{newest.floor:.4g}"
-        rows.append(FigureRow(name.replace("_", " "), AIMS[newest.better], values, floor))
+        floor = "" if newest.floor is None else _plain(newest.floor)
+        rows.append(FigureRow(name.replace("_", " "), _BETTER[newest.better], values, floor))
     return EvaluationTable(
         protocol,
         tuple(evaluation.step for evaluation in shown),
@@ -99,9 +101,13 @@ def with_error(figure: Figure) -> str:
     value, error = figure.value, figure.standard_error
     bound = "\N{GREATER-THAN OR EQUAL TO} " if figure.at_least else ""
     if error is None or not 0 < error < math.inf:
-        return f"{bound}{value:.4g}"
+        return bound + _plain(value)
     decimals = min(_MOST_DECIMALS, max(0, 1 - math.floor(math.log10(error))))
     return f"{bound}{value:.{decimals}f} \N{PLUS-MINUS SIGN} {error:.{decimals}f}"
+
+
+def _plain(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
 
 
 def checkpoint_rows(checkpoints: Sequence[Checkpoint], best: Best | None) -> list[CheckpointRow]:
@@ -165,7 +171,7 @@ def _words(data: Mapping[str, Any], depth: int = 2) -> str:
     parts = [
         f"{name.replace('_', ' ')}: {_value(value, depth)}"
         for name, value in data.items()
-        if value not in (None, [], {}, "") and name != "log_tail"
+        if value not in (None, [], {}, "") and name not in _NOT_TOLD
     ]
     return "; ".join(parts)[:_MOST_WORDS]
 

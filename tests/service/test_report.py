@@ -103,7 +103,7 @@ def test_it_says_what_was_trained(page: Page) -> None:
 
 
 def test_figures_have_errors_floors_and_a_protocol(page: Page) -> None:
-    assert "frechet 10.00 ± 0.42 20.00 ± 0.42 1.5 lower is better" in page.text
+    assert "frechet 10.00 ± 0.42 20.00 ± 0.42 1.5 lower" in page.text
     assert "500 items (average weights, seed 0) against 359 held-out items" in page.text
     assert "support size ≥ 5000" in page.text
     assert "Without modes: no labels" in page.text
@@ -248,6 +248,7 @@ def test_there_is_none_of_an_unknown_job(client: TestClient) -> None:
         (0.0123456, 0.00042, "0.01235 ± 0.00042"),
         (12.3456, None, "12.35"),
         (10.0, 0.0, "10"),
+        (14_950.0, None, "14,950"),
     ],
 )
 def test_a_value_has_as_many_digits_as_its_error_allows(
