@@ -179,7 +179,10 @@ class JobView(BaseModel):
                 "self": here,
                 **{
                     part: f"{here}/{part}"
-                    for part in ("events", "metrics", "checkpoints", "previews", "config")
+                    for part in (
+                        *("events", "metrics", "checkpoints", "previews", "config"),
+                        *("plots", "report"),
+                    )
                 },
                 "sample": f"/sample?model={job.id}",
             },

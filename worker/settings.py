@@ -58,6 +58,7 @@ class Settings(BaseSettings):
     max_waiting_requests: int = Field(default=64, ge=1)
     request_timeout_seconds: float = Field(default=30, gt=0)
     import_timeout_seconds: float = Field(default=300, gt=0)
+    tensorboard: bool = False
 
     @cached_property
     def keys(self) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ import typer
 from service.cli.client import reporting
 from service.cli.exits import fail
 from service.cli.parts import Parts
-from service.cli.setup import free_port, read_settings, serving_settings
+from service.cli.setup import free_port, read_settings, serving_settings, training_settings
 from worker.redis import NoRedis, RedisAway, check_server
 from worker.settings import Settings
 
@@ -20,7 +20,7 @@ def up() -> None:
 
     RINGSIDE_PORT=8001 ringside up
     """
-    with Parts(serving_settings()) as parts:
+    with Parts(training_settings(serving_settings())) as parts:
         parts.start()
         typer.echo(f"Ringside is up: {parts.url}  (API documentation: {parts.url}/docs)")
         typer.echo("Ctrl-C stops it; a running training is saved and goes on at the next start.")
@@ -40,7 +40,7 @@ def demo(
     """
     from service.cli.demo import show
 
-    with Parts(serving_settings()) as parts:
+    with Parts(training_settings(serving_settings())) as parts:
         parts.start()
         with reporting(parts.url):
             show(parts.client, steps, again)
@@ -73,7 +73,7 @@ def worker(
     signal stops at once.
     Example: RINGSIDE_REDIS_URL=redis://localhost RINGSIDE_HOME=/data ringside worker --slots 2
     """
-    settings = read_settings()
+    settings = training_settings(read_settings())
     if slots is not None:
         settings = settings.model_copy(update={"slots": slots})
     url = _redis_url(settings)

@@ -1,6 +1,7 @@
 """The settings as the command line reads them, and the address they name."""
 
 import socket
+from importlib.util import find_spec
 
 from pydantic import ValidationError
 
@@ -18,6 +19,16 @@ def read_settings() -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         fail(f"RINGSIDE_{str(first['loc'][0]).upper()}: {first['msg']}")
+
+
+def training_settings(settings: Settings) -> Settings:
+    """The settings of what trains, which needs an optional library where they ask for it."""
+    if settings.tensorboard and find_spec("tensorboardX") is None:
+        fail(
+            "RINGSIDE_TENSORBOARD is set and tensorboardX is not installed: unset it, or "
+            "pip install 'ringside[tensorboard]'"
+        )
+    return settings
 
 
 def serving_settings() -> Settings:

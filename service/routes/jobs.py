@@ -19,6 +19,7 @@ from worker.store import Store
 from worker.store.checkpoints import Checkpoint, CheckpointCorrupt
 from worker.store.job import Job
 from worker.store.records import LIVE, SETTLED_BY, UNFINISHED, JobRecord, Status, Stop
+from worker.tensorboard import remove_board
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 log = logging.getLogger("ringside.api")
@@ -68,6 +69,7 @@ def delete_job(job: JobDep, store: StoreDep) -> None:
             raise Problem("conflict", "the job is live; cancel it first")
         if store.models.checkpoints_in_use(job.id):
             raise Problem("conflict", "versions of a model point at this job's checkpoints")
+        remove_board(store.home, job.id)
         store.jobs.delete(job)
 
 

@@ -25,6 +25,7 @@ from service.drawing import (
 from service.engine.encode import FORMATS, encode_array
 from service.engine.engine import Engine
 from service.engine.models import LoadedModel
+from service.etags import matches
 from service.negotiation import choose_format
 from service.problems import body_problem
 from service.schemas import Body
@@ -80,7 +81,7 @@ async def sample(
         truncation,
     )
     headers = _headers(drawing, seeded=seed is not None)
-    if seed is not None and _matches(request.headers.get("if-none-match"), drawing.etag()):
+    if seed is not None and matches(request.headers.get("if-none-match"), drawing.etag()):
         return Response(status_code=304, headers=headers)
     return await _answer(request, drawing, engine, headers)
 
@@ -181,10 +182,3 @@ def _headers(drawing: Drawing, seeded: bool) -> dict[str, str]:
         headers["Ringside-Seed"] = str(drawing.seed)
         headers["ETag"] = drawing.etag()
     return headers
-
-
-def _matches(if_none_match: str | None, etag: str) -> bool:
-    if if_none_match is None:
-        return False
-    listed = [part.strip().removeprefix("W/") for part in if_none_match.split(",")]
-    return "*" in listed or etag in listed

@@ -21,6 +21,7 @@ _PLACES = tuple(
         "datasets/names",
         "models",
         "idempotency",
+        "tensorboard",
         "jobs",
         "jobs/*",
         "jobs/*/epochs",
