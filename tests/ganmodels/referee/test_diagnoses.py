@@ -28,6 +28,7 @@ HEALTHY: dict[str, Any] = {
     "histogram_drift": 0.1,
     "groups_covered": 0.95,
 }
+UNTRAINED = HEALTHY | {"energy_distance": 1.4, "diversity": 0.3, "neighbour_accuracy": 1.0}
 # Taken from matches that failed on purpose.
 SIGNATURES: dict[str, dict[str, Any]] = {
     "divergence": {"discriminator_loss": 2.7e4, "largest_logit": 1.8e5, "energy_distance": 1.2},
@@ -70,7 +71,8 @@ def history(*rows: dict[str, Any]) -> History:
 
 @pytest.mark.parametrize("failure", SIGNATURES)
 def test_a_failure_is_the_verdict_when_its_signature_lasts(failure):
-    found = diagnose(CONFIG, history(*[HEALTHY | SIGNATURES[failure]] * 8), has_variety=True)
+    ill = [HEALTHY | SIGNATURES[failure]] * 8
+    found = diagnose(CONFIG, history(UNTRAINED, *ill), has_variety=True)
     assert found.verdict == failure
     named = found.diagnoses[0]
     assert named.remedy.patch
@@ -114,6 +116,11 @@ def test_an_untrained_generator_that_gets_better_is_not_stuck():
     assert diagnose(CONFIG, history(*better), has_variety=True).verdict == "healthy"
 
 
+def test_a_generator_that_has_not_moved_learns_nothing_rather_than_collapse():
+    still = UNTRAINED | {"pair_accuracy": 0.5, "held_out_pair_accuracy": 0.5}
+    assert diagnose(CONFIG, history(*[still] * 8), has_variety=True).verdict == "not_learning"
+
+
 def test_nothing_is_called_healthy_before_it_was_looked_at_a_few_times():
     assert diagnose(CONFIG, history(HEALTHY, HEALTHY), has_variety=True) is None
     assert diagnose(CONFIG, History(), has_variety=True) is None
@@ -136,7 +143,7 @@ def test_confidence_grows_while_a_failure_lasts():
 
 def test_since_step_stays_when_the_readings_that_showed_it_are_forgotten():
     ill = HEALTHY | SIGNATURES["mode_collapse"] | {"diagnoses": {"mode_collapse": 50}}
-    found = diagnose(CONFIG, history(*[ill] * 150), has_variety=True)
+    found = diagnose(CONFIG, history(UNTRAINED, *[ill] * 150), has_variety=True)
     assert found.diagnoses[0].since_step == 50
 
 
