@@ -4,6 +4,7 @@ import logging
 import signal
 import threading
 from contextlib import suppress
+from functools import partial
 from types import FrameType
 
 import torch
@@ -14,6 +15,8 @@ from ganmodels.data.packed import PackedDataset
 from ganmodels.games.gan import Match
 from ganmodels.labels import Clusters
 from worker.attempt import Attempt
+from worker.best import publish
+from worker.cadence import Cadence
 from worker.checkpointing import CheckpointWriter, DatasetGuard, join_state, label
 from worker.engine import autocast_dtype, changes, choose_device, describe
 from worker.errors import Conflict, Unavailable
@@ -80,12 +83,25 @@ def train_job(settings: Settings, job: Job, interrupted: threading.Event) -> Non
         return
     with claim:
         try:
-            job.settle(claim, *_attempt(settings, job, claim, interrupted))
+            _settle(settings, job, claim, *_attempt(settings, job, claim, interrupted))
         except Fenced as error:
             log.warning("%s: %s", job.id, error)
             # The job may have been deleted.
             with suppress(FileNotFoundError):
                 job.events.append("attempt.fenced", {"attempt": claim.epoch.number})
+
+
+def _settle(
+    settings: Settings, job: Job, claim: Claim, status: Status, error: JobError | None
+) -> None:
+    store = Store(settings.home)
+    try:
+        job.settle(claim, status, error, partial(publish, store, job))
+    except OSError as trouble:
+        # Where nothing is recorded yet the job can wait until the disk is better.
+        if not is_storage_trouble(trouble) or job.record().status != "running":
+            raise
+        job.settle(claim, *conclude(trouble, job, claim, settings.max_attempts))
 
 
 def _attempt(
@@ -156,10 +172,7 @@ def _finish(store: Store, job: Job, match: Match, attempt: Attempt) -> None:
     if match.step not in job.previews():
         attempt.write_preview(match)
     attempt.check()
-    model, checkpoint = job.record().model, job.checkpoint()
-    if model and checkpoint:
-        version = store.models.add_version(model, job.id, match.step, checkpoint.digest)
-        job.events.append("model.version", {"model": model, "version": version.version})
+    Cadence(store, job).finish()
 
 
 def _clusters(

@@ -9,7 +9,7 @@ jobs/<id>/config.json       what to train (TrainConfig)
 """
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
@@ -194,8 +194,17 @@ class Job:
                 raise
             return claim
 
-    def settle(self, claim: Claim, status: Status, error: JobError | None) -> None:
+    def settle(
+        self,
+        claim: Claim,
+        status: Status,
+        error: JobError | None,
+        publish: Callable[[], None] = lambda: None,
+    ) -> None:
         """Record how an attempt ended, and let go of the job.
+
+        ``publish`` is called inside the lock before a success is recorded: who sees the job
+        succeeded sees what it made, and what it raises leaves the job as it is.
 
         Raises:
             Fenced: when the attempt was taken over; then nothing is recorded.
@@ -212,6 +221,8 @@ class Job:
                 reason = "interrupted" if status == "queued" else None
                 self.change(record, reason, status=status, error=error)
             else:
+                if status == "succeeded":
+                    publish()
                 self.end(record, status, error)
             # Last: a wish that was granted may stay behind, but never the other way round.
             self.want_stop(None)
