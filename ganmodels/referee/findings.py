@@ -13,16 +13,21 @@ class Figure(Spec):
 
     ``floor`` is the same measure with real items in place of generated ones, which is what a
     perfect generator would get. ``better``: the direction; ``half`` means that 0.5 is perfect.
+    ``at_least``: nothing was found to measure, and ``value`` is a lower bound.
     """
 
     value: float
     standard_error: float | None = None
     floor: float | None = None
     better: Literal["lower", "higher", "half"]
+    at_least: bool = False
 
 
 class UsedProtocol(Spec):
-    """The protocol as it was used: nothing is ``auto`` any more."""
+    """The protocol as it was used: nothing is ``auto`` any more.
+
+    ``features_accuracy``: the share of held-out items that a classifier labels rightly.
+    """
 
     measures: tuple[Measure, ...]
     samples: int
@@ -30,6 +35,7 @@ class UsedProtocol(Spec):
     reference_samples: int
     features: Literal["inception", "classifier", "random", "pixels"]
     features_sha256: str
+    features_accuracy: float | None = None
     weights: Literal["average", "current"]
     seed: int
 

@@ -1,0 +1,48 @@
+"""What measures are taken of: generated and real items, side by side."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ganmodels.data.packed import PackedDataset
+from ganmodels.referee.features import Features
+from ganmodels.spaces import Space
+
+Items = NDArray[np.generic]
+
+
+class NotMeasuredError(Exception):
+    """A measure that has no meaning here; the message is a sentence for people."""
+
+
+@dataclass(frozen=True)
+class Contest:
+    """Equally many fakes and reals, stored, with their features.
+
+    The floor is a contest too: other reals in the place of fakes. ``critic_reals`` are those
+    that a critic is trained on and those that it is judged on. ``copies`` are compared with
+    training items for memorisation, ``unseen`` are the held-out items beside them.
+    """
+
+    dataset: PackedDataset
+    features: Features
+    fakes: Items
+    reals: Items
+    real_features: NDArray[np.float32]
+    critic_reals: tuple[Items, Items]
+    copies: Items
+    unseen: Items
+    seed: int
+    with_errors: bool = True
+
+    @property
+    def space(self) -> Space:
+        """What one item is."""
+        return self.dataset.manifest.space
+
+    @cached_property
+    def fake_features(self) -> NDArray[np.float32]:
+        """Features [n, d] of the fakes."""
+        return self.features.of(self.fakes)

@@ -1,0 +1,1 @@
+"""Feature spaces: one file each, all with ``kind``, ``sha256``, ``of`` and ``labels``."""

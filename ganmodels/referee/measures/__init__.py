@@ -1,0 +1,1 @@
+"""Measures of a generator: one family a file, pure functions on arrays."""

@@ -1,0 +1,57 @@
+"""Which real items an evaluation compares with: the reference, and others for the floor."""
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ganmodels.data.packed import PackedDataset
+from ganmodels.latents import philox
+from ganmodels.referee.config import Protocol
+
+_ENOUGH_HELD_OUT = 500
+_SPLIT_STREAM = 2
+
+Indices = NDArray[np.int64]
+
+
+class RealSplit(NamedTuple):
+    """Indices into the dataset, in random order; ``reference`` and ``floor`` are equally many.
+
+    ``floor`` shares no item with ``reference`` and stands for a perfect generator. A critic is
+    trained on ``critic_training`` and judged on ``critic_unseen``; neither holds an item of
+    ``floor``, and they share none.
+    """
+
+    kind: Literal["held_out", "training"]
+    reference: Indices
+    floor: Indices
+    critic_training: Indices
+    critic_unseen: Indices
+
+
+def split_reals(dataset: PackedDataset, protocol: Protocol) -> RealSplit:
+    """The split of a dataset, a function of both.
+
+    Held-out reference: at most all held-out items; floor and the critic's reals are training
+    items. Training reference: at most half of the training split, so that the other half gives
+    a floor of the same count.
+    """
+    random = philox(protocol.seed, 0, _SPLIT_STREAM)
+    training = random.permutation(dataset.training_indices)
+    held_out = random.permutation(dataset.held_out)
+    if _uses_held_out(dataset, protocol):
+        count = min(protocol.samples, len(held_out), len(training) * 2 // 3)
+        reference, half = held_out[:count], count // 2
+        spare = training[count : count + half]
+        return RealSplit("held_out", reference, training[:count], spare, reference[half:])
+    count = min(protocol.samples, len(training) // 2)
+    reference, half = training[:count], count // 2
+    floor = training[count : 2 * count]
+    return RealSplit("training", reference, floor, reference[:half], reference[half:])
+
+
+def _uses_held_out(dataset: PackedDataset, protocol: Protocol) -> bool:
+    if protocol.reference == "auto":
+        return len(dataset.held_out) >= _ENOUGH_HELD_OUT
+    return protocol.reference == "held_out"
