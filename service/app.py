@@ -19,6 +19,7 @@ from service.problems import DOCUMENTED
 from service.routes import (
     datasets,
     docs,
+    evaluations,
     events,
     health,
     jobs,
@@ -40,6 +41,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     train.router,
     events.router,
     jobs.router,
+    evaluations.router,
     models.router,
     sample.router,
     score.router,

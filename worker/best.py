@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import NamedTuple
 
+from ganmodels.referee.choice import Best as Choice
 from ganmodels.referee.choice import best as choose
 from ganmodels.referee.findings import Findings
 from worker.errors import NotFound
@@ -132,6 +133,10 @@ def _tell(job: Job, record: EvaluationRecord) -> None:
     else:
         error = record.error.model_dump(include={"code", "detail"}) if record.error else None
         job.events.append("evaluation.failed", {**told, "error": error})
+
+
+def _choose(records: Mapping[int, EvaluationRecord], measure: str) -> Choice:
+    return choose([(step, _findings(r).figures[measure]) for step, r in records.items()])
 
 
 def _findings(record: EvaluationRecord) -> Findings:

@@ -167,7 +167,9 @@ class CheckpointWriter:
         """Digests of those that must stay, asked for in the order in which they change."""
         store, job = self._store, self._job
         pending, best = store.evaluations.pinned(job.id), read_best(job)
-        return pending | ({best.digest} if best else set()) | store.models.checkpoints_in_use(job.id)
+        return (
+            pending | ({best.digest} if best else set()) | store.models.checkpoints_in_use(job.id)
+        )
 
 
 def label(

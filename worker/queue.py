@@ -169,7 +169,7 @@ class EvaluationWorker(TrainWorker):
     def execute_job(self, job: RqJob, queue: Queue) -> None:
         """One evaluation. RQ kills what outlasts this by a minute, which only a frozen one does."""
         job.timeout = math.ceil(self.timeout_seconds)
-        super().execute_job(job, queue)  # type: ignore[no-untyped-call]
+        super().execute_job(job, queue)
 
 
 class Dispatcher:
