@@ -11,6 +11,7 @@ from ganmodels.referee.features import Features
 from ganmodels.spaces import Space
 
 Items = NDArray[np.generic]
+Distances = NDArray[np.float64]
 
 
 class NotMeasuredError(Exception):
@@ -22,8 +23,8 @@ class Contest:
     """Equally many fakes and reals, stored, with their features.
 
     The floor is a contest too: other reals in the place of fakes. ``critic_reals`` are those
-    that a critic is trained on and those that it is judged on. ``copies`` are compared with
-    training items for memorisation, ``unseen`` are the held-out items beside them.
+    that a critic is trained on and those that it is judged on. ``copies`` and ``unseen`` are
+    distances to the nearest training item: of fakes, and of held-out items.
     """
 
     dataset: PackedDataset
@@ -32,8 +33,8 @@ class Contest:
     reals: Items
     real_features: NDArray[np.float32]
     critic_reals: tuple[Items, Items]
-    copies: Items
-    unseen: Items
+    copies: Distances
+    unseen: Distances
     seed: int
     with_errors: bool = True
 

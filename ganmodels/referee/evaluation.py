@@ -14,13 +14,14 @@ from ganmodels.referee.config import Measure, Protocol
 from ganmodels.referee.contest import Contest, NotMeasuredError
 from ganmodels.referee.features import Features
 from ganmodels.referee.findings import Figure, Findings, UsedProtocol
-from ganmodels.referee.measures.estimate import Estimate
+from ganmodels.referee.nearest import nearest_among
 from ganmodels.referee.split import RealSplit, split_reals
-from ganmodels.referee.taking import BETTER, TAKERS
+from ganmodels.referee.taking import BETTER, TAKERS, Taken
 from ganmodels.sampling import Sampler
 
 _FEWEST_ITEMS = 10
 _MOST_COPIES = 2_000
+_MOST_TRAINING = 100_000
 
 
 def evaluate(
@@ -53,6 +54,7 @@ def _given(
     features: Features,
 ) -> Contest:
     reals = dataset.items[split.reference]
+    copies, unseen = _to_training(fakes, dataset, protocol)
     critic_reals = (dataset.items[split.critic_training], dataset.items[split.critic_unseen])
     return Contest(
         dataset=dataset,
@@ -61,11 +63,27 @@ def _given(
         reals=reals,
         real_features=features.of(reals),
         critic_reals=critic_reals,
-        copies=fakes[:_MOST_COPIES],
-        unseen=dataset.items[dataset.held_out],
+        copies=copies,
+        unseen=unseen,
         seed=protocol.seed,
         with_errors=True,
     )
+
+
+def _to_training(
+    fakes: NDArray[np.generic], dataset: PackedDataset, protocol: Protocol
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Distances to the nearest training item, of fakes and of held-out items.
+
+    Of at most 2,000 fakes, to at most 100,000 training items; none where nobody asks.
+    """
+    if "neighbours" not in protocol.measures or not len(dataset.held_out):
+        return np.empty(0), np.empty(0)
+    stride = -(-len(dataset.training_indices) // _MOST_TRAINING)
+    training = dataset.training_indices[::stride]
+    copies, _ = nearest_among(fakes[:_MOST_COPIES], dataset, training)
+    unseen, _ = nearest_among(dataset.items[dataset.held_out], dataset, training)
+    return copies, unseen
 
 
 def _floor(given: Contest, split: RealSplit) -> Contest:
@@ -83,23 +101,25 @@ def _findings(given: Contest, floor: Contest, used: UsedProtocol) -> Findings:
     figures: dict[str, Figure] = {}
     left_out: dict[Measure, str] = {}
     for measure in dict.fromkeys(used.measures):
-        try:
-            taken, floors = TAKERS[measure](given), TAKERS[measure](floor)
-        except NotMeasuredError as reason:
-            left_out[measure] = str(reason)
-            continue
-        figures |= {name: _figure(name, taken[name], floors.get(name)) for name in taken}
+        for take in TAKERS[measure]:
+            try:
+                figures |= _figures(take(given), take(floor))
+            except NotMeasuredError as reason:
+                left_out[measure] = str(reason)
     return Findings(protocol=used, figures=figures, left_out=left_out)
 
 
-def _figure(name: str, found: Estimate, floor: Estimate | None) -> Figure:
-    return Figure(
-        value=found.value,
-        standard_error=found.standard_error,
-        floor=None if floor is None else floor.value,
-        better=BETTER[name],
-        at_least=found.at_least,
-    )
+def _figures(taken: Taken, floor: Taken) -> dict[str, Figure]:
+    return {
+        name: Figure(
+            value=found.value,
+            standard_error=found.standard_error,
+            floor=floor[name].value,
+            better=BETTER[name],
+            at_least=found.at_least,
+        )
+        for name, found in taken.items()
+    }
 
 
 def _nothing(used: UsedProtocol, reason: str) -> Findings:

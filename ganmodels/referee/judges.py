@@ -70,10 +70,10 @@ def _convolutions(channels: int) -> nn.Sequential:
         nn.MaxPool2d(2, ceil_mode=True),
         *_layer(_WIDTH, 2 * _WIDTH),
         nn.MaxPool2d(2, ceil_mode=True),
-        *_layer(2 * _WIDTH, 2 * _WIDTH),
+        *_layer(2 * _WIDTH, 4 * _WIDTH),
         nn.AdaptiveAvgPool2d(_GRID),
         nn.Flatten(),
-        nn.Linear(2 * _WIDTH * _GRID**2, FEATURES),
+        nn.Linear(4 * _WIDTH * _GRID**2, FEATURES),
         nn.ReLU(),
     )
 

@@ -28,7 +28,7 @@ from ganmodels.spaces import Space
 _FORMAT = "ringside-classifier-1"
 _SEED = 20121130
 _BATCH = 64
-_LEARNING_RATE = 2e-3
+_LEARNING_RATE = 4e-3
 # Three passes over 60,000 images of 28x28, and what small sets get to converge.
 _MOST_VALUES = 3 * 60_000 * 28 * 28
 _MOST_ITEMS = 180_000

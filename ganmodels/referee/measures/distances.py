@@ -1,4 +1,4 @@
-"""Euclidean distances in blocks of bounded memory, in float64."""
+"""Euclidean distances in blocks of bounded memory, in the precision of what is given."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -8,6 +8,7 @@ from torch import Tensor
 
 # 64 MiB of distances at a time; a few such arrays live at once.
 _BLOCK_DISTANCES = 8 << 20
+_EXACT_DIMENSIONS = 16
 
 
 class Block(NamedTuple):
@@ -27,8 +28,11 @@ class Block(NamedTuple):
 def blocks(some: Tensor, others: Tensor) -> Iterator[Block]:
     """Distances between sets [n, d] and [m, d], a block of rows at a time; O(n m d) in all."""
     rows = max(1, _BLOCK_DISTANCES // max(1, len(others)))
+    # By products of matrices it is fast, but small distances drown in rounding.
+    is_exact = some.shape[1] <= _EXACT_DIMENSIONS
+    mode = "donot_use_mm_for_euclid_dist" if is_exact else "use_mm_for_euclid_dist"
     for start in range(0, len(some), rows):
-        yield Block(start, torch.cdist(some[start : start + rows], others))
+        yield Block(start, torch.cdist(some[start : start + rows], others, compute_mode=mode))
 
 
 def neighbour_radii(items: Tensor, neighbour: int) -> Tensor:
