@@ -54,8 +54,6 @@ def run(settings: Settings, store: Store, pending: Pending) -> None:
         if record is None:
             return
         findings, error = _outcome(settings, store, evaluation, record)
-        if not evaluation.job.path.exists():
-            return
         store.evaluations.end(evaluation, findings, error)
         conclude(store, pending)
 
@@ -66,6 +64,8 @@ def _outcome(
     try:
         return _measure(settings, store, evaluation, record), None
     except Exception as error:
+        if not evaluation.path.exists():
+            raise FileNotFoundError("the job was deleted") from error
         return None, _reason(error, evaluation)
 
 

@@ -238,7 +238,9 @@ class Dispatcher:
             Unavailable: when Redis does not answer.
         """
         listed = self._ask(lambda: _queue(self._client, EVALUATIONS).get_job_ids())
-        return {Pending(*queued.split("-")[:2]) for queued in listed}
+        # An id of RQ's is those of job and evaluation, and one that is new each time.
+        names = (queued.rpartition("-")[0].partition("-") for queued in listed)
+        return {Pending(job_id, evaluation_id) for job_id, _, evaluation_id in names}
 
     def workers(self) -> int:
         """How many workers train.

@@ -115,8 +115,8 @@ def _ask(
     _check_features(protocol, config, settings)
     _check_dataset(store, config)
     room = Room(of_all=settings.max_pending_evaluations, of_job=None)
-    record, _ = store.evaluations.ask(job, checkpoint, protocol, room)
-    if record.status == "queued":
+    record, is_new = store.evaluations.ask(job, checkpoint, protocol, room)
+    if is_new:
         # Where Redis is away it is found on disk.
         with suppress(Unavailable):
             dispatcher.enqueue_evaluation(Pending(job.id, record.id))

@@ -180,7 +180,13 @@ class Evaluations:
         return found
 
     def at(self, pending: Pending) -> Evaluation:
-        """The evaluation of a marker; it may be gone."""
+        """The evaluation of a marker; it may be gone.
+
+        Raises:
+            NotFound: when the ids are none of ours, and so not safe in a path.
+        """
+        if not (is_id("job", pending.job_id) and is_id("ev", pending.id)):
+            raise NotFound("evaluation-not-found", "there is no evaluation of this id")
         return Evaluation(Job(self._jobs / pending.job_id), pending.id)
 
     def ask(
@@ -203,6 +209,8 @@ class Evaluations:
                 return known, False
             if known and known.is_pending:
                 self._mark(evaluation, known.checkpoint)
+                # Who put it up may have died before it was on disk; the answer is to last.
+                disk.sync_directory(evaluation.path.parent)
                 return known, False
             self._check_room(job.id, room)
             record = self._put_up(evaluation, checkpoint, protocol)
@@ -323,7 +331,9 @@ class Evaluations:
 
     def _mark(self, evaluation: Evaluation, digest: str) -> None:
         path = self._marker(Pending(evaluation.job.id, evaluation.id))
-        if not path.exists():
+        if path.exists():
+            disk.sync_directory(self._markers)
+        else:
             replace_file(path, digest.encode())
 
     def _unmark(self, pending: Pending) -> None:
