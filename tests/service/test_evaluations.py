@@ -4,7 +4,7 @@ import io
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from PIL import Image
@@ -12,8 +12,8 @@ from starlette.testclient import TestClient
 
 from service.app import create_app
 from tests.service.checks import assert_problem
-from tests.service.conftest import ADDRESS, STEPS, Trained
-from tests.worker.builders import make_job, train
+from tests.service.conftest import ADDRESS
+from tests.worker.builders import SCHEDULE, make_job, train
 from worker.best import conclude
 from worker.evaluations import run
 from worker.settings import Settings
@@ -22,7 +22,25 @@ from worker.store.epochs import Loss
 from worker.store.evaluations import Pending
 
 LOSS = Loss(code="process-lost", detail="it ended")
+STEPS = SCHEDULE["steps"]
 FEW: dict[str, Any] = {"measures": ["frechet"], "samples": 40, "features": "pixels"}
+
+
+class Trained(NamedTuple):
+    """Jobs of these tests' own: an image model and a points model, each named like its field."""
+
+    images: str
+    points: str
+
+
+@pytest.fixture(scope="session")
+def trained(store: Store, settings: Settings) -> Trained:
+    def job(recipe: str, name: str) -> str:
+        made = make_job(store, recipe, name)
+        train(made, settings.home)
+        return made.id
+
+    return Trained(job("dcgan", "ev-images"), job("points", "ev-points"))
 
 
 @pytest.fixture(autouse=True)
@@ -45,13 +63,13 @@ def do(settings: Settings, store: Store, evaluation: dict[str, Any]) -> None:
 def test_an_evaluation_is_accepted_done_and_shown(
     client: TestClient, trained: Trained, settings: Settings, store: Store
 ) -> None:
-    accepted = ask(client, trained.plain, {**FEW, "features": "random"})
+    accepted = ask(client, trained.images, {**FEW, "features": "random"})
     assert accepted.status_code == 202, accepted.text
     evaluation = accepted.json()
     here = accepted.headers["location"]
-    assert here == f"/jobs/{trained.plain}/evaluations/{evaluation['id']}"
+    assert here == f"/jobs/{trained.images}/evaluations/{evaluation['id']}"
     assert (evaluation["status"], evaluation["step"]) == ("queued", STEPS)
-    assert evaluation["model"] == f"{trained.plain}:{STEPS}"
+    assert evaluation["model"] == f"{trained.images}:{STEPS}"
     assert_problem(client.get(f"{here}/neighbours.png"), 404, "not-found")
     assert client.get(here).json() == evaluation
     do(settings, store, evaluation)
@@ -63,7 +81,7 @@ def test_an_evaluation_is_accepted_done_and_shown(
     assert picture.headers["content-type"] == "image/png"
     with Image.open(io.BytesIO(picture.content)) as image:
         assert image.format == "PNG"
-    assert done in client.get(f"/jobs/{trained.plain}/evaluations").json()["data"]
+    assert done in client.get(f"/jobs/{trained.images}/evaluations").json()["data"]
 
 
 def test_the_same_question_has_the_same_answer(
@@ -81,12 +99,13 @@ def test_the_same_question_has_the_same_answer(
 
 
 def test_a_model_is_evaluated_by_any_of_its_names(client: TestClient, trained: Trained) -> None:
-    client.put("/models/points/aliases/prod", json={"version": 1})
-    names = ["points", "points:1", "points@prod", trained.points, f"{trained.points}:{STEPS}"]
+    client.put("/models/ev-points/aliases/prod", json={"version": 1})
+    names = ["ev-points", "ev-points:1", "ev-points@prod"]
+    names += [trained.points, f"{trained.points}:{STEPS}"]
     answers = [client.post(f"/models/{name}/evaluate", json={"protocol": FEW}) for name in names]
     assert {answer.status_code for answer in answers} <= {200, 202}
     assert len({answer.json()["id"] for answer in answers}) == 1
-    client.delete("/models/points/aliases/prod")
+    client.delete("/models/ev-points/aliases/prod")
     assert_problem(client.post("/models/nobody/evaluate"), 404, "model-not-found")
 
 
@@ -142,17 +161,17 @@ def test_a_change_of_the_protocol_is_a_merge_patch(client: TestClient, trained: 
 def test_a_protocol_out_of_bounds_is_refused(
     client: TestClient, trained: Trained, protocol: dict[str, Any], pointer: str
 ) -> None:
-    problem = assert_problem(ask(client, trained.plain, protocol), 422, "validation")
+    problem = assert_problem(ask(client, trained.images, protocol), 422, "validation")
     assert problem["errors"][0]["pointer"] == pointer
 
 
 @pytest.mark.parametrize(
     ("job", "protocol", "code"),
     [
-        ("plain", {"features": "inception"}, "evaluation-impossible"),
+        ("images", {"features": "inception"}, "evaluation-impossible"),
         ("points", {"features": "inception"}, "evaluation-impossible"),
         ("points", {"features": "random"}, "evaluation-impossible"),
-        ("plain", {"samples": 20_001}, "evaluation-too-large"),
+        ("images", {"samples": 20_001}, "evaluation-too-large"),
     ],
 )
 def test_what_could_not_be_measured_is_refused_before_any_work(
@@ -181,9 +200,9 @@ def test_a_classifier_needs_labels(fresh: TestClient, tmp_path: Path) -> None:
 def test_unknown_steps_jobs_and_evaluations_are_not_found(
     client: TestClient, trained: Trained
 ) -> None:
-    assert_problem(ask(client, trained.plain, FEW, step=7), 404, "checkpoint-not-found")
+    assert_problem(ask(client, trained.images, FEW, step=7), 404, "checkpoint-not-found")
     assert_problem(ask(client, "job_" + "0" * 26, FEW), 404, "job-not-found")
-    here = f"/jobs/{trained.plain}/evaluations"
+    here = f"/jobs/{trained.images}/evaluations"
     for name in ("ev_" + "0" * 32, "%2e%2e", "job.json"):
         answer = client.get(f"{here}/{name}")
         assert answer.status_code == 404, name
