@@ -19,6 +19,7 @@ from service.problems import DOCUMENTED
 from service.routes import (
     datasets,
     docs,
+    evaluations,
     events,
     health,
     jobs,
@@ -44,6 +45,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     jobs.router,
     plots.router,
     report.router,
+    evaluations.router,
     models.router,
     sample.router,
     score.router,

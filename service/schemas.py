@@ -1,15 +1,18 @@
 """What HTTP adds to the domain: request bodies and views with links."""
 
+from collections.abc import Collection, Mapping
 from contextlib import suppress
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from ganmodels.config import Seed, TrainConfig
+from ganmodels.referee.findings import Figure
 from ganmodels.referee.health import Health
 from ganmodels.spaces import Space
 from worker.names import NAME_PATTERN, RESERVED_PREFIXES
 from worker.store.checkpoints import Checkpoint, Environment
+from worker.store.evaluations import EvaluationRecord
 from worker.store.job import Job
 from worker.store.models import Model, Version
 from worker.store.records import JobError, Status, StoppedBy
@@ -66,6 +69,18 @@ class ResumeRequest(Body):
     steps: int | None = Field(default=None, ge=1, le=10**8)
 
 
+class ModelEvaluateRequest(Body):
+    """What to change in the protocol that the job names: a JSON merge patch."""
+
+    protocol: Patch | None = None
+
+
+class EvaluateRequest(ModelEvaluateRequest):
+    """Which checkpoint of a job to evaluate; the newest without ``step``."""
+
+    step: int | None = Field(default=None, ge=1, le=10**8)
+
+
 class AliasRequest(Body):
     """Which version an alias points at."""
 
@@ -94,8 +109,32 @@ class Progress(BaseModel):
     eta_seconds: float | None
 
 
+class CheckpointContext(NamedTuple):
+    """What a job knows about its checkpoints: evaluations by step, the best, steps of previews."""
+
+    job: str
+    evaluations: Mapping[int, EvaluationRecord]
+    best: str | None
+    previews: Collection[int]
+
+    def measures(self, checkpoint: Checkpoint) -> dict[str, Figure]:
+        """Figures by the job's own protocol; none before they are known."""
+        record = self.evaluations.get(checkpoint.step)
+        if record is None or record.findings is None or record.checkpoint != checkpoint.digest:
+            return {}
+        return record.findings.figures
+
+    def preview(self, step: int) -> str | None:
+        """The newest preview up to a step."""
+        newest = max((one for one in self.previews if one <= step), default=None)
+        return None if newest is None else f"/jobs/{self.job}/previews/{newest}"
+
+
 class CheckpointView(BaseModel):
-    """A checkpoint of a job; ``reference`` names it wherever a model is asked for."""
+    """A checkpoint of a job; ``reference`` names it wherever a model is asked for.
+
+    ``measures`` are figures by the job's own protocol; ``preview`` is the newest up to its step.
+    """
 
     object: Literal["checkpoint"] = "checkpoint"
     reference: str
@@ -105,9 +144,12 @@ class CheckpointView(BaseModel):
     digest: str
     size_bytes: int
     environment: Environment
+    measures: dict[str, Figure]
+    best: bool
+    preview: str | None
 
     @classmethod
-    def of(cls, checkpoint: Checkpoint) -> "CheckpointView":
+    def of(cls, checkpoint: Checkpoint, context: CheckpointContext) -> "CheckpointView":
         """The view of a checkpoint."""
         manifest = checkpoint.manifest
         return cls(
@@ -118,7 +160,27 @@ class CheckpointView(BaseModel):
             digest=checkpoint.digest,
             size_bytes=checkpoint.size_bytes,
             environment=manifest.environment,
+            measures=context.measures(checkpoint),
+            best=context.best == checkpoint.digest,
+            preview=context.preview(manifest.step),
         )
+
+
+class EvaluationView(EvaluationRecord):
+    """An evaluation as clients see it."""
+
+    object: Literal["evaluation"] = "evaluation"
+    model: str
+    links: dict[str, str]
+
+    @classmethod
+    def of(cls, record: EvaluationRecord, has_neighbours: bool) -> "EvaluationView":
+        """The view of a record."""
+        here = f"/jobs/{record.job}/evaluations/{record.id}"
+        links = {"self": here, "job": f"/jobs/{record.job}"}
+        if has_neighbours:
+            links["neighbours"] = f"{here}/neighbours.png"
+        return cls(**dict(record), model=f"{record.job}:{record.step}", links=links)
 
 
 class JobView(BaseModel):
@@ -181,7 +243,7 @@ class JobView(BaseModel):
                     part: f"{here}/{part}"
                     for part in (
                         *("events", "metrics", "checkpoints", "previews", "config"),
-                        *("plots", "report"),
+                        *("evaluations", "plots", "report"),
                     )
                 },
                 "sample": f"/sample?model={job.id}",

@@ -12,17 +12,18 @@ import numpy as np
 from ganmodels.games.gan import Match
 from ganmodels.labels import Clusters
 from ganmodels.referee.health import Diagnosis, Health
-from ganmodels.referee.referee import Reading, Referee
+from ganmodels.referee.referee import Reading
 from ganmodels.rendering import picture
 from ganmodels.sampling import Sampler
 from ganmodels.spaces import ImageSpace
 from worker.checkpointing import BATCH_SIZE, CheckpointWriter, Snapshot
 from worker.endings import Ending
-from worker.refereeing import act, stop_by_rule
+from worker.refereeing import JobReferee
 from worker.saving import Saver
 from worker.store.claims import Claim
 from worker.store.files import now, replace_file, replace_json
 from worker.store.job import Job
+from worker.tensorboard import Board
 
 PREVIEW_SEED = 0
 PREVIEW_ROWS, MOST_COLUMNS, PREVIEW_POINTS = 8, 16, 1_000
@@ -36,12 +37,13 @@ class Attempt:
         job: Job,
         claim: Claim,
         writer: CheckpointWriter,
-        referee: Referee,
+        referee: JobReferee,
         clusters: Clusters | None,
+        board: Board | None,
     ) -> None:
         self.job, self.claim, self.config = job, claim, job.config()
         self._writer, self._referee, self._clusters = writer, referee, clusters
-        self._rollbacks = job.record().rollbacks
+        self._board = board
         self._rate: float = 0.0
         self._means: dict[str, float] = job.progress().get("metrics", {})
         self._metrics = (claim.epoch.path / "metrics.jsonl").open("ab", buffering=0)
@@ -51,6 +53,8 @@ class Attempt:
         """Let what is being written end, and close everything."""
         self._saver.close()
         self._metrics.close()
+        if self._board:
+            self._board.close()
 
     def check(self) -> None:
         """Make sure that the attempt may go on.
@@ -68,7 +72,7 @@ class Attempt:
         Returns why the training is to end, where the referee says so.
         """
         self.claim.check()
-        reading = self._referee.read(match, means)
+        reading, ending = self._referee.read(match, means)
         row: dict[str, Any] = {"step": match.step, "images_seen": match.images_seen, **means}
         row |= reading.signals
         row |= {"images_per_second": round(rate, 1), "at": now()}
@@ -77,7 +81,9 @@ class Attempt:
         self.write_progress(match)
         self.job.events.append("job.metrics", row)
         self._warn(reading, match.step)
-        return act(self.config, reading.begun, self._rollbacks) or stop_by_rule(self.config, match)
+        if self._board:
+            self._board.row(row)
+        return ending
 
     def write_health(self, match: Match, health: Health) -> None:
         """What the referee says of a match that has broken down, in place of a reading."""
@@ -110,6 +116,8 @@ class Attempt:
         buffer = io.BytesIO()
         picture(sampler.draw(latents, labels), space, columns).save(buffer, "PNG")
         replace_file(path, buffer.getvalue(), durable=False)
+        if self._board:
+            self._board.preview(match.step, buffer.getvalue())
         self.job.events.append("preview.created", {"step": match.step})
 
     def write_progress(self, match: Match) -> None:
@@ -148,6 +156,13 @@ class Attempt:
         if not self.claim.epoch.checkpoint_path(match.step).exists():
             self._write(Snapshot.of(match))
         self.write_progress(match)
+
+    def finish(self, match: Match) -> None:
+        """What remains to be done at the last step."""
+        if match.step not in self.job.previews():
+            self.write_preview(match)
+        self.check()
+        self._writer.finish()
 
     def _write(self, snapshot: Snapshot) -> None:
         # A checkpoint that is there after a power cut has all rows before it.

@@ -2,19 +2,21 @@
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import NamedTuple
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ganmodels.data.packed import PackedDataset
 from ganmodels.games.gan import Match, State
-from ganmodels.labels import Clusters
+from ganmodels.labels import Clusters, labels_of
 from ganmodels.sampling import Sampler
 from ganmodels.scoring import CALIBRATION_ITEMS, Probe, calibrate
+from worker.cadence import Cadence
+from worker.errors import Unavailable
 from worker.store import Store
+from worker.store.best import read_best
 from worker.store.checkpoints import Checkpoint, Environment, Manifest, commit
 from worker.store.claims import Claim
 from worker.store.files import now, remove_directory
@@ -87,7 +89,7 @@ class CheckpointWriter:
     ) -> None:
         self._store, self._job, self._claim, self._config = store, job, claim, job.config()
         self._environment, self._clusters, self._device = environment, clusters, device
-        self._guard = guard
+        self._guard, self._cadence = guard, Cadence(store, job)
         self._probe: Probe | None = None
 
     def write(self, snapshot: Snapshot) -> None:
@@ -113,7 +115,12 @@ class CheckpointWriter:
             "write_seconds": round(time.perf_counter() - began, 4),
         }
         self._job.events.append("checkpoint.created", told)
+        self._cadence.consider(checkpoint)
         self._prune()
+
+    def finish(self) -> None:
+        """The training has finished: its last checkpoint is evaluated, where any was."""
+        self._cadence.finish()
 
     def _calibrate(self, files: Files) -> dict[str, Tensor]:
         """Measure the discriminator of a snapshot, with networks of its own."""
@@ -129,7 +136,8 @@ class CheckpointWriter:
         dataset = self._guard.dataset
         held_out = dataset.held_out if len(dataset.held_out) else dataset.training_indices
         chosen = held_out[:CALIBRATION_ITEMS]
-        return Probe.of(sampler, dataset.items[chosen], label(dataset, chosen, self._clusters))
+        labels = labels_of(dataset, chosen, self._clusters)
+        return Probe.of(sampler, dataset.items[chosen], labels)
 
     def _manifest(self, snapshot: Snapshot) -> Manifest:
         return Manifest(
@@ -142,26 +150,29 @@ class CheckpointWriter:
         )
 
     def _prune(self) -> None:
-        schedule, job = self._config.schedule, self._job
+        # Where somebody is at it for too long the next checkpoint's turn will do.
+        with suppress(Unavailable), self._store.evaluations.changing():
+            needed = self._needed()
+            for checkpoint in [*self._old(), *self._job.void_checkpoints()]:
+                if checkpoint.digest not in needed:
+                    remove_directory(checkpoint.path)
+
+    def _old(self) -> list[Checkpoint]:
+        schedule = self._config.schedule
         regular = schedule.keep_every
-        old = [
+        return [
             checkpoint
-            for checkpoint in job.checkpoints()[: -schedule.keep_last]
+            for checkpoint in self._job.checkpoints()[: -schedule.keep_last]
             if not (regular and checkpoint.step % regular == 0)
         ]
-        needed = self._store.models.checkpoints_in_use(job.id)
-        for checkpoint in [*old, *job.void_checkpoints()]:
-            if checkpoint.digest not in needed:
-                remove_directory(checkpoint.path)
 
-
-def label(
-    dataset: PackedDataset, indices: NDArray[np.int64], clusters: Clusters | None
-) -> NDArray[np.int64] | None:
-    """Labels of some items: of their cluster, or the dataset's own if it has any."""
-    if clusters is not None:
-        return clusters.nearest(dataset.items[indices])
-    return None if dataset.labels is None else np.array(dataset.labels[indices])
+    def _needed(self) -> set[str]:
+        """Digests of those that must stay, asked for in the order in which they change."""
+        store, job = self._store, self._job
+        pending, best = store.evaluations.pinned(job.id), read_best(job)
+        return (
+            pending | ({best.digest} if best else set()) | store.models.checkpoints_in_use(job.id)
+        )
 
 
 def split_state(state: State) -> dict[str, dict[str, Tensor]]:

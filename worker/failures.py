@@ -57,7 +57,7 @@ def _reason(error: Exception, job: Job) -> JobError:
         return JobError(code="device-unavailable", detail=str(error))
     if isinstance(error, CheckpointCorrupt):
         return JobError(code="checkpoint-unrecoverable", detail=str(error))
-    if _is_out_of_memory(error):
+    if is_out_of_memory(error):
         return JobError(code="out-of-memory", detail=_TOO_LARGE)
     log.error("%s failed", job.id, exc_info=error)
     return JobError(code="internal", detail=f"{type(error).__name__}; see log")
@@ -69,7 +69,7 @@ def _diverged(error: TrainingDiverged, job: Job) -> JobError:
     return JobError(code="diverged", detail=f"{error}; {kept}", step=error.step)
 
 
-def _is_out_of_memory(error: Exception) -> bool:
+def is_out_of_memory(error: Exception) -> bool:
     """PyTorch has a class for a full GPU, and for a full machine only a sentence."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True

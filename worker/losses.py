@@ -58,6 +58,22 @@ def loss_of(job: Path, wait_status: int, oom_kills_before: int) -> Loss:
     )
 
 
+def loss_of_evaluation(wait_status: int, oom_kills_before: int) -> Loss:
+    """What became of the process of an evaluation, by the status that its parent was told."""
+    number = os.WTERMSIG(wait_status) if os.WIFSIGNALED(wait_status) else None
+    if number == signal.SIGKILL and count_oom_kills() > oom_kills_before:
+        detail = "the system killed the evaluation because memory ran out"
+        return Loss(code="out-of-memory", detail=detail, signal=number)
+    detail = f"the process of the evaluation ended {_how(wait_status, number)}"
+    return Loss(code="process-lost", detail=detail, signal=number)
+
+
+def loss_of_evaluation_unseen() -> Loss:
+    """An evaluation that is gone together with whoever would have been told why."""
+    detail = "the process of the evaluation ended together with its worker, or the machine did"
+    return Loss(code="process-lost", detail=detail)
+
+
 def loss_unseen(job: Path) -> Loss:
     """A training process that is gone together with whoever would have been told why."""
     detail = "the training process ended together with its worker, or the machine did"

@@ -4,6 +4,7 @@ RQ's own statuses, results and payloads are never the record. Jobs are JSON, and
 functions listed here can be called, whatever is written into Redis.
 """
 
+import math
 import os
 import signal
 import time
@@ -21,16 +22,20 @@ from rq.job import Job as RqJob
 from rq.serializers import JSONSerializer
 from ulid import ULID
 
+from worker.best import conclude
 from worker.errors import StoreError, Unavailable
 from worker.identity import ProcessIdentity
-from worker.losses import count_oom_kills, loss_of
+from worker.losses import count_oom_kills, loss_of, loss_of_evaluation
 from worker.processes import die_with_parent
 from worker.settings import Settings
 from worker.store import Store
+from worker.store.evaluations import Pending
 from worker.store.job import Job
+from worker.store.records import JobError
 
-QUEUE = "ringside"
-ALLOWED = frozenset({"worker.jobs.train"})
+QUEUE, EVALUATIONS = "ringside", "ringside-evaluations"
+TRAIN, EVALUATE = "worker.jobs.train", "worker.evaluations.evaluate_job"
+ALLOWED = frozenset({TRAIN, EVALUATE})
 _CLIENT_TIMEOUT_SECONDS = 1.0
 # After a failure Redis is left alone this long, so that not every request waits for it.
 _SILENCE_SECONDS = 2.0
@@ -40,6 +45,7 @@ _FOR_EVER = 10**6
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 Answer = TypeVar("Answer")
+SomeWorker = TypeVar("SomeWorker", bound="TrainWorker")
 
 
 class AllowedJob(RqJob):
@@ -155,6 +161,17 @@ class TrainWorker(Worker):
             super().register_death()  # type: ignore[no-untyped-call]
 
 
+class EvaluationWorker(TrainWorker):
+    """A worker whose evaluations end by themselves, and are killed by RQ if they do not."""
+
+    timeout_seconds = 0.0
+
+    def execute_job(self, job: RqJob, queue: Queue) -> None:
+        """One evaluation. RQ kills what outlasts this by a minute, which only a frozen one does."""
+        job.timeout = math.ceil(self.timeout_seconds)
+        super().execute_job(job, queue)
+
+
 class Dispatcher:
     """Puts job ids into the queue; the API's and the reconciler's side, with short time limits."""
 
@@ -177,10 +194,28 @@ class Dispatcher:
         # RQ's time limit would raise an exception in the middle of a step, so there is none.
         self._ask(
             lambda: _queue(self._client).enqueue(
-                "worker.jobs.train",
+                TRAIN,
                 args=(job.id,),
                 job_id=f"{job.id}-{ULID()}",
                 at_front=first,
+                job_timeout=-1,
+                result_ttl=0,
+                failure_ttl=60,
+            )
+        )
+
+    def enqueue_evaluation(self, pending: Pending) -> None:
+        """Hand an evaluation to whoever evaluates; handing it over twice is harmless.
+
+        Raises:
+            Unavailable: as above; then too it is found on disk.
+        """
+        self._ask(
+            lambda: _queue(self._client, EVALUATIONS).enqueue(
+                EVALUATE,
+                args=pending,
+                job_id=f"{pending.job_id}-{pending.id}-{ULID()}",
+                # The worker's own limit counts.
                 job_timeout=-1,
                 result_ttl=0,
                 failure_ttl=60,
@@ -196,13 +231,24 @@ class Dispatcher:
         listed = self._ask(lambda: _queue(self._client).get_job_ids())
         return {queued.partition("-")[0] for queued in listed}
 
-    def workers(self) -> int:
-        """How many workers listen.
+    def waiting_evaluations(self) -> set[Pending]:
+        """Those that lie in the queue.
 
         Raises:
             Unavailable: when Redis does not answer.
         """
-        return self._ask(lambda: int(Worker.count(connection=self._client)))
+        listed = self._ask(lambda: _queue(self._client, EVALUATIONS).get_job_ids())
+        # An id of RQ's is those of job and evaluation, and one that is new each time.
+        names = (queued.rpartition("-")[0].partition("-") for queued in listed)
+        return {Pending(job_id, evaluation_id) for job_id, _, evaluation_id in names}
+
+    def workers(self) -> int:
+        """How many workers train.
+
+        Raises:
+            Unavailable: when Redis does not answer.
+        """
+        return self._ask(lambda: int(Worker.count(queue=_queue(self._client))))
 
     def forget_dead_workers(self) -> None:
         """Strike out the workers of this machine that died without saying so.
@@ -234,7 +280,7 @@ def work(settings: Settings, url: str) -> None:
 
     A training process that dies has its job put back at once.
     """
-    patience, store, dispatcher = Patience(), Store(settings.home), Dispatcher(url)
+    store, dispatcher = Store(settings.home), Dispatcher(url)
 
     def killed(job: RqJob, process: int, status: int, usage: object) -> None:
         # Whatever goes wrong here, a full disk or Redis away, the reconciler does it later.
@@ -244,9 +290,49 @@ def work(settings: Settings, url: str) -> None:
             if lost.put_back(loss, settings.max_attempts):
                 dispatcher.enqueue(lost, first=True)
 
+    worker = _worker(TrainWorker, QUEUE, url, killed)
+    worker.work(logging_level="WARNING")
+
+
+def work_on_evaluations(settings: Settings, url: str) -> None:
+    """Evaluate, one checkpoint after the other, until SIGTERM, which hands back the one at hand."""
+    store, dispatcher = Store(settings.home), Dispatcher(url)
+
+    def killed(job: RqJob, process: int, status: int | None, usage: object) -> None:
+        # Whatever goes wrong here, the reconciler does it later.
+        with suppress(StoreError, OSError):
+            pending = Pending(*job.args)
+            evaluation = store.evaluations.at(pending)
+            if status is not None and os.WTERMSIG(status) == signal.SIGTERM:
+                store.evaluations.hand_back(evaluation)
+                return
+            if status is None or os.WTERMSIG(status) == signal.SIGALRM:
+                store.evaluations.end(evaluation, None, _timed_out(worker.timeout_seconds))
+            else:
+                loss = loss_of_evaluation(status, worker.oom_kills)
+                store.evaluations.put_back(evaluation, loss, settings.max_attempts)
+            conclude(store, pending)
+            if evaluation.record().is_pending:
+                dispatcher.enqueue_evaluation(pending)
+
+    worker = _worker(EvaluationWorker, EVALUATIONS, url, killed)
+    worker.timeout_seconds = settings.evaluation_timeout_seconds
+    worker.work(logging_level="WARNING")
+
+
+def _timed_out(seconds: float) -> JobError:
+    detail = f"it took longer than {seconds:g} seconds; ask for fewer samples or measures, or set "
+    detail += "RINGSIDE_EVALUATION_TIMEOUT_SECONDS"
+    return JobError(code="evaluation-timeout", detail=detail)
+
+
+def _worker(
+    kind: type[SomeWorker], queue: str, url: str, killed: Callable[..., None]
+) -> SomeWorker:
+    patience = Patience()
     client = redis.Redis.from_url(url, retry=Retry(patience, _FOR_EVER))
-    worker = TrainWorker(
-        [_queue(client)],
+    worker = kind(
+        [_queue(client, queue)],
         name=str(ProcessIdentity.own()),
         connection=client,
         serializer=JSONSerializer,
@@ -256,8 +342,8 @@ def work(settings: Settings, url: str) -> None:
         work_horse_killed_handler=killed,
     )
     worker.patience = patience
-    worker.work(logging_level="WARNING")
+    return worker
 
 
-def _queue(client: redis.Redis) -> Queue:
-    return Queue(QUEUE, connection=client, serializer=JSONSerializer, job_class=AllowedJob)
+def _queue(client: redis.Redis, name: str = QUEUE) -> Queue:
+    return Queue(name, connection=client, serializer=JSONSerializer, job_class=AllowedJob)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from worker.errors import Unavailable
 from worker.losses import loss_unseen
+from worker.pending import PendingEvaluations
 from worker.queue import Dispatcher
 from worker.settings import Settings
 from worker.storage import has_room
@@ -59,6 +60,7 @@ class Reconciler:
     def __init__(self, settings: Settings, url: str) -> None:
         self._settings, self._store = settings, Store(settings.home)
         self._dispatcher = Dispatcher(url)
+        self._evaluations = PendingEvaluations(settings, self._store, self._dispatcher)
         self._watch = Watch(settings.lease_seconds)
         self._sweep_due = 0.0
         # None at the start: then what the queue does not know is queued at once.
@@ -78,6 +80,12 @@ class Reconciler:
         with suppress(Unavailable):
             self._enqueue(put_back, queued)
             self._dispatcher.forget_dead_workers()
+        self._evaluations.scan()
+
+    @property
+    def evaluations_wait(self) -> bool:
+        """Whether there was an evaluation to do in the last round."""
+        return self._evaluations.any_pending
 
     def _revived(self, job: Job, record: JobRecord) -> bool:
         try:

@@ -1,5 +1,8 @@
 """The referee at a job: its panel on disk, and what its warnings and stop rules lead to."""
 
+import time
+from collections.abc import Iterator
+
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as parse_tensors
@@ -8,31 +11,24 @@ from ganmodels.config import TrainConfig
 from ganmodels.data.packed import PackedDataset
 from ganmodels.games.gan import Match
 from ganmodels.labels import Clusters
-from ganmodels.referee.config import Failure
+from ganmodels.referee.config import Failure, StopRules
+from ganmodels.referee.config import Referee as RefereeSettings
+from ganmodels.referee.findings import Figure
 from ganmodels.referee.health import Diagnosis
 from ganmodels.referee.panel import Panel
-from ganmodels.referee.referee import Referee
+from ganmodels.referee.referee import Reading, Referee
+from ganmodels.referee.stopping import equilibrium_reached, plateau_reached
 from ganmodels.referee.watcher import Watcher
+from worker.best import competing
 from worker.endings import Ending
+from worker.store import Store
 from worker.store.files import replace_file
 from worker.store.job import Job
 from worker.store.records import StoppedBy
 from worker.store.tensorfile import safetensors_parts
 
 PANEL = "panel.safetensors"
-
-
-def open_referee(
-    job: Job,
-    config: TrainConfig,
-    dataset: PackedDataset,
-    clusters: Clusters | None,
-    device: torch.device,
-) -> Referee:
-    """The referee of a job whose attempt has begun: it remembers the readings that count."""
-    panel = open_panel(job, config, dataset)
-    watcher = Watcher(panel, dataset, clusters, device)
-    return Referee(config, watcher, job.metrics())
+_LOOK_SECONDS = 2.0
 
 
 def open_panel(job: Job, config: TrainConfig, dataset: PackedDataset) -> Panel:
@@ -49,31 +45,88 @@ def open_panel(job: Job, config: TrainConfig, dataset: PackedDataset) -> Panel:
         return panel
 
 
-def act(config: TrainConfig, begun: tuple[Diagnosis, ...], rollbacks: int) -> Ending | None:
-    """What the gravest new warning leads to, if anything; ``rollbacks`` were made before."""
-    for diagnosis in begun:
-        action = getattr(config.referee.on_warning, diagnosis.code)
-        if action == "continue":
-            continue
-        if action == "rollback" and rollbacks < config.referee.max_rollbacks:
-            return Ending("rollback", diagnosis)
-        return Ending("pause" if action == "pause" else "fail", diagnosis)
-    return None
+class StopRulesAtJob:
+    """Whether there is nothing more to gain: by images seen, and by the job's evaluations."""
+
+    def __init__(self, store: Store, job: Job, rules: StopRules) -> None:
+        self._store, self._job, self._rules = store, job, rules
+        self._next_look = 0.0
+
+    def reason(self, match: Match) -> StoppedBy | None:
+        """The first rule that is met, if any."""
+        most = self._rules.max_images
+        if most is not None and match.images_seen >= most:
+            detail = f"{match.images_seen} images were seen; max_images is {most}"
+            return StoppedBy(rule="max_images", detail=detail, step=match.step)
+        for rule, reason in self._met_by_evaluations():
+            return StoppedBy(rule=rule, detail=reason, step=match.step)
+        return None
+
+    def _met_by_evaluations(self) -> Iterator[tuple[str, str]]:
+        """Rules that are met, and why; files are read for it, so not at every reading."""
+        plateau, equilibrium = self._rules.plateau, self._rules.equilibrium
+        if not (plateau or equilibrium) or time.monotonic() < self._next_look:
+            return
+        self._next_look = time.monotonic() + _LOOK_SECONDS
+        if plateau and (why := plateau_reached(plateau, self._figures(plateau.measure))):
+            yield "plateau", why
+        accuracies = self._figures("critic_accuracy")
+        if equilibrium and (why := equilibrium_reached(equilibrium, accuracies)):
+            yield "equilibrium", why
+
+    def _figures(self, name: str) -> list[Figure]:
+        """One figure of all evaluations whose figures mean the same, by step."""
+        found = sorted(competing(self._store, self._job).items())
+        findings = [record.findings for _, record in found if record.findings]
+        return [one.figures[name] for one in findings if name in one.figures]
 
 
-def may_roll_back(job: Job, failure: Failure) -> bool:
-    """Whether the job wants to be rolled back after a failure, and was not too often yet."""
-    wanted = job.config().referee
+class JobReferee:
+    """Reads a job's match, and says what its warnings and its stop rules lead to."""
+
+    def __init__(self, referee: Referee, rules: StopRulesAtJob, job: Job) -> None:
+        self._referee, self._rules = referee, rules
+        self._wanted, self._rollbacks = job.config().referee, job.record().rollbacks
+        self.health = referee.health
+
+    @classmethod
+    def open(
+        cls,
+        store: Store,
+        job: Job,
+        dataset: PackedDataset,
+        clusters: Clusters | None,
+        device: torch.device,
+    ) -> "JobReferee":
+        """For a job whose attempt has begun: it remembers the readings that count."""
+        config = job.config()
+        watcher = Watcher(open_panel(job, config, dataset), dataset, clusters, device)
+        referee = Referee(config, watcher, job.metrics())
+        return cls(referee, StopRulesAtJob(store, job, config.stop), job)
+
+    def read(self, match: Match, means: dict[str, float]) -> tuple[Reading, Ending | None]:
+        """What is seen now, and why the training is to end, if it is."""
+        reading = self._referee.read(match, means)
+        self.health = reading.health
+        if ending := self._act(reading.begun):
+            return reading, ending
+        stopped_by = self._rules.reason(match)
+        return reading, Ending("finished", None, stopped_by) if stopped_by else None
+
+    def _act(self, begun: tuple[Diagnosis, ...]) -> Ending | None:
+        """What the gravest new warning leads to."""
+        for diagnosis in begun:
+            action = getattr(self._wanted.on_warning, diagnosis.code)
+            if action == "rollback" and may_roll_back(
+                self._wanted, diagnosis.code, self._rollbacks
+            ):
+                return Ending("rollback", diagnosis)
+            if action != "continue":
+                return Ending("pause" if action == "pause" else "fail", diagnosis)
+        return None
+
+
+def may_roll_back(wanted: RefereeSettings, failure: Failure, rollbacks: int) -> bool:
+    """Whether a job is to be rolled back after a failure, having been so some times before."""
     is_wanted = getattr(wanted.on_warning, failure) == "rollback"
-    return is_wanted and job.record().rollbacks < wanted.max_rollbacks
-
-
-def stop_by_rule(config: TrainConfig, match: Match) -> Ending | None:
-    """Why there is nothing more to gain, if a stop rule says so."""
-    most = config.stop.max_images
-    if most is not None and match.images_seen >= most:
-        detail = f"{match.images_seen} images were seen; max_images is {most}"
-        return Ending(
-            "finished", None, StoppedBy(rule="max_images", detail=detail, step=match.step)
-        )
-    return None
+    return is_wanted and rollbacks < wanted.max_rollbacks

@@ -8,6 +8,7 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 2**20
+DEVICE_PATTERN = r"^(auto|cpu|cuda(:\d{1,2})?)$"
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -40,7 +41,7 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=0, le=65535)
     api_keys: SecretStr = SecretStr("")
     redis_url: str | None = None
-    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d{1,2})?)$")
+    device: str = Field(default="auto", pattern=DEVICE_PATTERN)
     train_threads: int = Field(default_factory=half_of_the_cores, ge=1, le=256)
     sample_threads: int = Field(default=1, ge=1, le=256)
     max_upload_bytes: int = Field(default=1024 * MIB, ge=1)
@@ -59,6 +60,11 @@ class Settings(BaseSettings):
     request_timeout_seconds: float = Field(default=30, gt=0)
     import_timeout_seconds: float = Field(default=300, gt=0)
     tensorboard: bool = False
+    evaluation_device: str = Field(default="cpu", pattern=DEVICE_PATTERN)
+    evaluation_timeout_seconds: float = Field(default=600, gt=0)
+    max_evaluation_samples: int = Field(default=20_000, ge=20)
+    max_pending_evaluations: int = Field(default=100, ge=1)
+    inception_weights: Path | None = None
 
     @cached_property
     def keys(self) -> tuple[str, ...]:

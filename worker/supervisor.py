@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING
 
 from worker.processes import Kept, start
 from worker.settings import Settings
+from worker.slot import EVALUATIONS
 
 if TYPE_CHECKING:
     from worker.reconciler import Reconciler
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _TICK_SECONDS, _SCAN_SECONDS = 0.5, 2.0
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 _GPU_FILES = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
 
 log = logging.getLogger("ringside.supervisor")
@@ -31,13 +33,14 @@ def supervise(settings: Settings, url: str) -> None:
     signals: SimpleQueue[int] = SimpleQueue()
     for number in (*_STOP_SIGNALS, signal.SIGCHLD):
         signal.signal(number, lambda number, frame: signals.put(number))
-    slots = [Slot(index, plan, url) for index, plan in enumerate(plan_slots(settings))]
+    plans = enumerate(plan_slots(settings))
+    slots = [Slot(f"slot {index}", plan, url) for index, plan in plans]
     log.info("%d slots", len(slots))
     # Imports PyTorch, as the slots do at the same time.
     from worker.reconciler import Reconciler
 
     reconciler = Reconciler(settings, url)
-    _keep(slots, reconciler, signals)
+    _keep(slots, reconciler, signals, lambda: Slot("evaluations", ONE_THREAD, url, EVALUATIONS))
     _stop(slots, signals)
 
 
@@ -53,21 +56,29 @@ def plan_slots(settings: Settings) -> list[dict[str, str]]:
 
 
 class Slot:
-    """A place where one training at a time can run."""
+    """A place where one training, or one evaluation, at a time can run."""
 
-    def __init__(self, index: int, variables: Mapping[str, str], url: str) -> None:
+    def __init__(self, name: str, variables: Mapping[str, str], url: str, *arguments: str) -> None:
         environment = {**variables, "RINGSIDE_REDIS_URL": url}
-        self.index = index
-        self.kept = Kept(partial(start, [sys.executable, "-m", "worker.slot"], environment))
+        command = [sys.executable, "-m", "worker.slot", *arguments]
+        self.name, self.kept = name, Kept(partial(start, command, environment))
 
 
-def _keep(slots: list[Slot], reconciler: "Reconciler", signals: "SimpleQueue[int]") -> None:
-    """Until a signal to stop: start again what died, at once put back what it was training."""
-    due = 0.0
+def _keep(
+    slots: list[Slot],
+    reconciler: "Reconciler",
+    signals: "SimpleQueue[int]",
+    new_evaluator: Callable[[], Slot],
+) -> None:
+    """Until a signal to stop: start again what died, at once put back what it was training.
+
+    The slot of evaluations is added when there is the first one: most homes never need it.
+    """
+    due, has_evaluator = 0.0, False
     while True:
         for slot in slots:
             if slot.kept.keep():
-                log.warning("slot %d died (%s)", slot.index, slot.kept.process.returncode)
+                log.warning("%s died (%s)", slot.name, slot.kept.process.returncode)
                 due = 0.0
         if time.monotonic() >= due:
             try:
@@ -76,6 +87,9 @@ def _keep(slots: list[Slot], reconciler: "Reconciler", signals: "SimpleQueue[int
                 # Whatever it is, trainings are not to die of it.
                 log.exception("the jobs cannot be looked after; the next round tries again")
             due = time.monotonic() + _SCAN_SECONDS
+            if reconciler.evaluations_wait and not has_evaluator:
+                slots.append(new_evaluator())
+                has_evaluator = True
         try:
             if signals.get(timeout=_TICK_SECONDS) in _STOP_SIGNALS:
                 return

@@ -45,5 +45,11 @@ class Contest:
 
     @cached_property
     def fake_features(self) -> NDArray[np.float32]:
-        """Features [n, d] of the fakes."""
-        return self.features.of(self.fakes)
+        """Features [n, d] of the fakes.
+
+        Raises: NotMeasuredError where one is not finite.
+        """
+        found = self.features.of(self.fakes)
+        if not np.isfinite(found).all():
+            raise NotMeasuredError("The generator draws values too large to compute with.")
+        return found

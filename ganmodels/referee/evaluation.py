@@ -5,10 +5,13 @@ machine.
 """
 
 from dataclasses import replace
+from math import isfinite
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from ganmodels.data.batches import to_network
 from ganmodels.data.packed import PackedDataset
 from ganmodels.referee.config import Measure, Protocol
 from ganmodels.referee.contest import Contest, NotMeasuredError
@@ -18,7 +21,9 @@ from ganmodels.referee.nearest import nearest_among
 from ganmodels.referee.split import RealSplit, split_reals
 from ganmodels.referee.taking import BETTER, TAKERS, Taken
 from ganmodels.sampling import Sampler
+from ganmodels.spaces import Space
 
+_CPU = torch.device("cpu")
 _FEWEST_ITEMS = 10
 _MOST_COPIES = 2_000
 _MOST_TRAINING = 100_000
@@ -40,10 +45,14 @@ def evaluate(
         return _nothing(used, reason)
     latents = sampler.latents(protocol.seed, 0, count)
     fakes = sampler.draw(latents, sampler.labels(protocol.seed, 0, count))
-    if not np.isfinite(np.asarray(fakes, dtype=np.float32)).all():
+    if not _is_finite(fakes, dataset.manifest.space):
         return _nothing(used, "The generator draws values that are not finite.")
     given = _given(fakes, dataset, split, protocol, features)
     return _findings(given, _floor(given, split), used)
+
+
+def _is_finite(fakes: NDArray[np.generic], space: Space) -> bool:
+    return space.bounded or bool(to_network(fakes, space, _CPU).isfinite().all())
 
 
 def _given(
@@ -54,7 +63,7 @@ def _given(
     features: Features,
 ) -> Contest:
     reals = dataset.items[split.reference]
-    copies, unseen = _to_training(fakes, dataset, protocol)
+    copies, unseen = _to_training(fakes, dataset, split, protocol)
     critic_reals = (dataset.items[split.critic_training], dataset.items[split.critic_unseen])
     return Contest(
         dataset=dataset,
@@ -71,18 +80,18 @@ def _given(
 
 
 def _to_training(
-    fakes: NDArray[np.generic], dataset: PackedDataset, protocol: Protocol
+    fakes: NDArray[np.generic], dataset: PackedDataset, split: RealSplit, protocol: Protocol
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Distances to the nearest training item, of fakes and of held-out items.
 
     Of at most 2,000 fakes, to at most 100,000 training items; none where nobody asks.
     """
-    if "neighbours" not in protocol.measures or not len(dataset.held_out):
+    if "neighbours" not in protocol.measures or not len(split.unseen):
         return np.empty(0), np.empty(0)
     stride = -(-len(dataset.training_indices) // _MOST_TRAINING)
     training = dataset.training_indices[::stride]
     copies, _ = nearest_among(fakes[:_MOST_COPIES], dataset, training)
-    unseen, _ = nearest_among(dataset.items[dataset.held_out], dataset, training)
+    unseen, _ = nearest_among(dataset.items[split.unseen], dataset, training)
     return copies, unseen
 
 
@@ -110,16 +119,22 @@ def _findings(given: Contest, floor: Contest, used: UsedProtocol) -> Findings:
 
 
 def _figures(taken: Taken, floor: Taken) -> dict[str, Figure]:
+    if not all(isfinite(found.value) for found in taken.values()):
+        raise NotMeasuredError("The generator draws values too large to compute with.")
     return {
         name: Figure(
             value=found.value,
-            standard_error=found.standard_error,
+            standard_error=_finite(found.standard_error),
             floor=floor[name].value,
             better=BETTER[name],
             at_least=found.at_least,
         )
         for name, found in taken.items()
     }
+
+
+def _finite(error: float | None) -> float | None:
+    return error if error is not None and isfinite(error) else None
 
 
 def _nothing(used: UsedProtocol, reason: str) -> Findings:

@@ -10,6 +10,7 @@ from ganmodels.latents import philox
 from ganmodels.referee.config import Protocol
 
 _ENOUGH_HELD_OUT = 500
+_FEWEST_UNSEEN = 100
 _SPLIT_STREAM = 2
 
 Indices = NDArray[np.int64]
@@ -20,7 +21,8 @@ class RealSplit(NamedTuple):
 
     ``floor`` shares no item with ``reference`` and stands for a perfect generator. A critic is
     trained on ``critic_training`` and judged on ``critic_unseen``; neither holds an item of
-    ``floor``, and they share none.
+    ``floor``, and they share none. ``unseen`` are held-out items, as many where there are, which
+    show how near to the training split new items come.
     """
 
     kind: Literal["held_out", "training"]
@@ -28,6 +30,7 @@ class RealSplit(NamedTuple):
     floor: Indices
     critic_training: Indices
     critic_unseen: Indices
+    unseen: Indices
 
 
 def split_reals(dataset: PackedDataset, protocol: Protocol) -> RealSplit:
@@ -43,12 +46,14 @@ def split_reals(dataset: PackedDataset, protocol: Protocol) -> RealSplit:
     if _uses_held_out(dataset, protocol):
         count = min(protocol.samples, len(held_out), len(training) * 2 // 3)
         reference, half = held_out[:count], count // 2
+        unseen = held_out[: max(count, _FEWEST_UNSEEN)]
         spare = training[count : count + half]
-        return RealSplit("held_out", reference, training[:count], spare, reference[half:])
+        return RealSplit("held_out", reference, training[:count], spare, reference[half:], unseen)
     count = min(protocol.samples, len(training) // 2)
     reference, half = training[:count], count // 2
     floor = training[count : 2 * count]
-    return RealSplit("training", reference, floor, reference[:half], reference[half:])
+    unseen = held_out[: max(count, _FEWEST_UNSEEN)]
+    return RealSplit("training", reference, floor, reference[:half], reference[half:], unseen)
 
 
 def _uses_held_out(dataset: PackedDataset, protocol: Protocol) -> bool:

@@ -2,7 +2,7 @@
 
 import typer
 
-from service.cli import datasets, inference, jobs, run, train
+from service.cli import datasets, evaluate, inference, jobs, run, train
 
 app = typer.Typer(
     name="ringside",
@@ -24,6 +24,7 @@ app.add_typer(jobs.app, name="jobs")
 app.command()(inference.models)
 app.command()(inference.sample)
 app.command()(inference.score)
+app.command()(evaluate.evaluate)
 
 
 def main() -> None:

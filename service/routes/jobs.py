@@ -13,9 +13,10 @@ from ganmodels.referee.config import StopRules
 from service.deps import DispatcherDep, JobDep, StoreDep, enqueue
 from service.pages import Cursor, Limit, listing, page
 from service.problems import Problem, body_problem, parameter_problem
-from service.schemas import CheckpointView, JobView, Listing, ResumeRequest
+from service.schemas import CheckpointContext, CheckpointView, JobView, Listing, ResumeRequest
 from worker.errors import NotFound, StoreError
 from worker.store import Store
+from worker.store.best import read_best
 from worker.store.checkpoints import Checkpoint, CheckpointCorrupt
 from worker.store.job import Job
 from worker.store.records import LIVE, SETTLED_BY, UNFINISHED, JobRecord, Status, Stop
@@ -188,14 +189,22 @@ def metrics(
 
 
 @router.get("/{job_id}/checkpoints")
-def checkpoints(job: JobDep) -> Listing:
-    """The checkpoints that are kept, by step."""
-    return listing([view for view in map(_checkpoint_view, job.checkpoints()) if view])
+def checkpoints(job: JobDep, store: StoreDep) -> Listing:
+    """The checkpoints that are kept, by step, with what was measured of each."""
+    best = read_best(job)
+    context = CheckpointContext(
+        job.id,
+        store.evaluations.by_own_protocol(job),
+        best.digest if best else None,
+        job.previews(),
+    )
+    views = (_checkpoint_view(checkpoint, context) for checkpoint in job.checkpoints())
+    return listing([view for view in views if view])
 
 
-def _checkpoint_view(checkpoint: Checkpoint) -> CheckpointView | None:
+def _checkpoint_view(checkpoint: Checkpoint, context: CheckpointContext) -> CheckpointView | None:
     try:
-        return CheckpointView.of(checkpoint)
+        return CheckpointView.of(checkpoint, context)
     except CheckpointCorrupt:
         # Damaged, or pruned just now; the others are still worth listing.
         return None

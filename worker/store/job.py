@@ -9,7 +9,7 @@ jobs/<id>/config.json       what to train (TrainConfig)
 """
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
@@ -225,8 +225,12 @@ class Job:
         error: JobError | None,
         reason: str | None = None,
         stopped_by: StoppedBy | None = None,
+        publish: Callable[[], None] = lambda: None,
     ) -> None:
         """Record how an attempt ended, and let go of the job.
+
+        ``publish`` is called inside the lock before a success is recorded: who sees the job
+        succeeded sees what it made, and what it raises leaves the job as it is.
 
         Raises:
             Fenced: when the attempt was taken over; then nothing is recorded.
@@ -242,6 +246,8 @@ class Job:
             if status in UNFINISHED:
                 self.change(record, reason, status=status, error=error)
             else:
+                if status == "succeeded":
+                    publish()
                 self.end(record, status, error, stopped_by)
             # Last: a wish that was granted may stay behind, but never the other way round.
             self.want_stop(None)

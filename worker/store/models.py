@@ -82,9 +82,13 @@ class Models:
                 self._save(model.model_copy(update={"jobs": (*model.jobs, job_id)}))
 
     def add_version(self, name: str, job_id: str, step: int, checkpoint: str) -> Version:
-        """A new version that points at a checkpoint, named by its digest, or the one that does."""
+        """A new version that points at a checkpoint, named by its digest.
+
+        Where the job's newest version points at it already, that one is returned.
+        """
         with self._locked(name) as model:
-            for version in model.versions:
+            newest = [version for version in model.versions if version.job == job_id][-1:]
+            for version in newest:
                 if version.checkpoint == checkpoint:
                     # Who added it may have died before it was on disk.
                     disk.sync_directory(self._directory)

@@ -32,8 +32,8 @@ _LEARNING_RATE = 4e-3
 # Three passes over 60,000 images of 28x28, and what small sets get to converge.
 _MOST_VALUES = 3 * 60_000 * 28 * 28
 _MOST_ITEMS = 180_000
-_MOST_PASSES = 20
-_FEWEST_STEPS = 200
+_MOST_PASSES = 15
+_FEWEST_STEPS = 300
 
 _log = logging.getLogger(__name__)
 
@@ -99,7 +99,7 @@ def load_classifier(dataset: PackedDataset, cache: Path | None, device: torch.de
 def train_classifier(dataset: PackedDataset, device: torch.device) -> Classifier:
     """Train on the training split: equal data give equal weights on one kind of machine.
 
-    At most as much work as three passes over MNIST, at most 20 passes; Adam with a learning
+    At most as much work as three passes over MNIST, at most 15 passes; Adam with a learning
     rate that falls linearly to nothing.
     """
     random = torch.Generator().manual_seed(_SEED)

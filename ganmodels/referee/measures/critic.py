@@ -18,10 +18,12 @@ _BATCH = 64
 _LEARNING_RATE = 1e-3
 _VALIDATION_SHARE = 0.2
 _MOST_ITEMS = 8_000
-_MOST_PASSES = 20
-_FEWEST_PASSES = 2
+_MOST_ROUNDS = 20
+_FEWEST_ROUNDS = 2
+_FEWEST_STEPS = 32
 _PATIENCE = 4
 _SURE_LOSS = 0.01
+_FAR = 100.0
 # Twenty passes over 2,000 images of 28x28.
 _MOST_VALUES = 40_000 * 28 * 28
 
@@ -47,8 +49,8 @@ class Examples(NamedTuple):
         return self._replace(items=self.items[chosen.numpy()], labels=self.labels[chosen])
 
     def seen(self) -> Tensor:
-        """The items as a critic sees them."""
-        return shrunken(self.items, self.space, LONGEST_EDGE, _CPU)
+        """The items as a critic sees them; points beyond 100 scales are far enough as they are."""
+        return shrunken(self.items, self.space, LONGEST_EDGE, _CPU).clamp(-_FAR, _FAR)
 
 
 def critic_accuracy(training: Examples, unseen: Examples, seed: int) -> Estimate:
@@ -56,9 +58,9 @@ def critic_accuracy(training: Examples, unseen: Examples, seed: int) -> Estimate
 
     The classifier two-sample test: under the null it is N(1/2, 1 / (4 n)). The critic is the
     referee's small network on images of at most 64 pixels, trained on at most 8,000 items for at
-    most 20 passes; of its passes the one with the least loss on a fifth of its items is kept.
-    At least 4 training items. The error is sqrt(p (1 - p) / n). Source: Lopez-Paz and Oquab 2017
-    (arXiv:1610.06545, section 3).
+    most 20 rounds of a pass, or of the passes that make 32 steps. It is kept as it was after the
+    round with the least loss on a fifth of its items. At least 8 training items. The error is
+    sqrt(p (1 - p) / n). Source: Lopez-Paz and Oquab 2017 (arXiv:1610.06545, section 3).
     """
     random = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(training.labels), generator=random)[:_MOST_ITEMS]
@@ -68,12 +70,15 @@ def critic_accuracy(training: Examples, unseen: Examples, seed: int) -> Estimate
 
 
 def _train(training: Examples, validation: Examples, random: torch.Generator) -> Judge:
-    """The critic after the pass with the least validation loss."""
+    """The critic after the round with the least validation loss."""
     critic = new_judge(training.space, 2, random)
     optimiser = torch.optim.Adam(critic.parameters(), _LEARNING_RATE)
     least, kept, waited = torch.inf, critic, 0
-    for _ in range(_passes(training)):
-        _pass(critic, optimiser, training, random)
+    # A pass over few items is too little to learn from before patience ends.
+    passes = -(-_FEWEST_STEPS // -(-len(training.labels) // _BATCH))
+    for _ in range(_rounds(training, passes)):
+        for _ in range(passes):
+            _pass(critic, optimiser, training, random)
         loss = _loss(critic, validation)
         waited += 1
         if loss < least:
@@ -83,9 +88,9 @@ def _train(training: Examples, validation: Examples, random: torch.Generator) ->
     return kept
 
 
-def _passes(training: Examples) -> int:
-    affordable = _MOST_VALUES // (values_per_item(training.space) * len(training.labels))
-    return max(_FEWEST_PASSES, min(_MOST_PASSES, affordable))
+def _rounds(training: Examples, passes: int) -> int:
+    values_per_round = values_per_item(training.space) * len(training.labels) * passes
+    return max(_FEWEST_ROUNDS, min(_MOST_ROUNDS, _MOST_VALUES // values_per_round))
 
 
 def _pass(
@@ -93,8 +98,10 @@ def _pass(
 ) -> None:
     critic.train()
     for chosen in torch.randperm(len(training.labels), generator=random).split(_BATCH):
-        batch = training.at(chosen)
-        step(critic, optimiser, batch.seen(), batch.labels)
+        # One image of a few pixels has no variance to normalise by.
+        if len(chosen) > 1:
+            batch = training.at(chosen)
+            step(critic, optimiser, batch.seen(), batch.labels)
 
 
 def _loss(critic: Judge, examples: Examples) -> float:
@@ -103,6 +110,4 @@ def _loss(critic: Judge, examples: Examples) -> float:
 
 def _logits(critic: Judge, examples: Examples) -> NDArray[np.float32]:
     critic.eval()
-    return in_batches(
-        examples.items, lambda some: critic(shrunken(some, examples.space, LONGEST_EDGE, _CPU))
-    )
+    return in_batches(examples.items, lambda some: critic(examples._replace(items=some).seen()))

@@ -71,7 +71,7 @@ def history(*rows: dict[str, Any]) -> History:
 
 @pytest.mark.parametrize("failure", SIGNATURES)
 def test_a_failure_is_the_verdict_when_its_signature_lasts(failure):
-    ill = [HEALTHY | SIGNATURES[failure]] * 8
+    ill = [HEALTHY | SIGNATURES[failure]] * 12
     found = diagnose(CONFIG, history(UNTRAINED, *ill), has_variety=True)
     assert found.verdict == failure
     named = found.diagnoses[0]

@@ -1,0 +1,141 @@
+"""What an evaluation shows beside its figures: nearest training images and logits' histograms."""
+
+import io
+import json
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from ganmodels.data.batches import to_network
+from ganmodels.data.packed import PackedDataset
+from ganmodels.labels import Clusters, labels_of
+from ganmodels.referee.nearest import nearest_training
+from ganmodels.rendering import grid, image
+from ganmodels.sampling import Sampler
+from ganmodels.scoring import judge
+from ganmodels.spaces import ImageSpace
+from worker.checkpointing import BATCH_SIZE
+from worker.store.checkpoints import Checkpoint
+
+SHOWN = 10
+_JUDGED, _BINS, _TILE_PIXELS = 1_000, 60, 64
+
+Items = NDArray[np.generic]
+
+
+class Players(NamedTuple):
+    """Both networks of a checkpoint, ready to draw and to judge."""
+
+    sampler: Sampler
+    discriminator: torch.nn.Module
+    clusters: Clusters | None
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint, weights: str, device: torch.device) -> "Players":
+        """The averages that are served, or the weights that train at the moment.
+
+        Raises:
+            CheckpointCorrupt: when a file is not as it was committed.
+        """
+        config = checkpoint.config()
+        game, space = config.game, config.space
+        if weights == "average":
+            networks = [checkpoint.tensors(name) for name in ("generator", "discriminator")]
+        else:
+            training = checkpoint.tensors("training")
+            networks = [_part(training, name) for name in ("generator/", "discriminator/")]
+        generator, discriminator = game.restore(space, *networks)
+        clusters = None if game.labels.given else Clusters(**checkpoint.tensors("clusters"))
+        sampler = Sampler(game, space, generator, clusters, device, BATCH_SIZE)
+        return cls(sampler, discriminator.to(device), clusters)
+
+
+def neighbours(players: Players, dataset: PackedDataset, seed: int) -> bytes | None:
+    """A PNG of three rows: real images, generated ones, and the training image nearest to each.
+
+    The real ones are held out where the dataset holds some out. None for points.
+    """
+    if not isinstance(dataset.manifest.space, ImageSpace):
+        return None
+    fakes = players.sampler.draw(
+        players.sampler.latents(seed, 0, SHOWN), players.sampler.labels(seed, 0, SHOWN)
+    )
+    held_out = dataset.held_out if len(dataset.held_out) else dataset.training_indices
+    reals = dataset.items[_evenly(held_out, SHOWN)]
+    nearest = dataset.items[nearest_training(fakes, dataset)]
+    tiles = [_tile(item) for items in (_filled(reals), fakes, nearest) for item in items]
+    buffer = io.BytesIO()
+    grid(tiles, SHOWN, padding=2).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def scores(players: Players, dataset: PackedDataset, seed: int) -> bytes | None:
+    """JSON: counts of the discriminator's logits in common bins, by the kind of item.
+
+    At most 1,000 items of each kind. ``edges`` has one value more than there are counts. None
+    where a logit is not finite.
+    """
+    sampler = players.sampler
+    labels = sampler.labels(seed, 0, _JUDGED)
+    fakes = sampler.draw(sampler.latents(seed, 0, _JUDGED), labels)
+    logits = {
+        "training": _of_reals(players, dataset, dataset.training_indices),
+        "held_out": _of_reals(players, dataset, dataset.held_out),
+        "fake": _logits(players, fakes, labels),
+    }
+    together = np.concatenate(list(logits.values()))
+    if not np.isfinite(together).all():
+        return None
+    edges = np.histogram_bin_edges(together, _BINS)
+    counted: dict[str, Any] = {"edges": edges.tolist()}
+    for name, values in logits.items():
+        counted[name] = np.histogram(values, edges)[0].tolist()
+    return json.dumps(counted, allow_nan=False).encode()
+
+
+def _of_reals(
+    players: Players, dataset: PackedDataset, indices: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    chosen = _evenly(indices, _JUDGED)
+    if not len(chosen):
+        return np.empty(0, dtype=np.float32)
+    return _logits(players, dataset.items[chosen], labels_of(dataset, chosen, players.clusters))
+
+
+def _logits(
+    players: Players, items: Items, labels: NDArray[np.int64] | None
+) -> NDArray[np.float32]:
+    sampler = players.sampler
+    with torch.inference_mode():
+        seen = to_network(items, sampler.space, sampler.device)
+        asked = None if labels is None else torch.from_numpy(labels)
+        return judge(players.discriminator, seen, asked, sampler.batch_size)
+
+
+def _tile(item: Items) -> Image.Image:
+    """An image large enough to be looked at, of whole multiples of its pixels."""
+    drawn = image(item)
+    factor = max(1, _TILE_PIXELS // max(drawn.size))
+    return drawn.resize((drawn.width * factor, drawn.height * factor), Image.Resampling.NEAREST)
+
+
+def _evenly(indices: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """At most so many, from the first to the last: datasets are often sorted by class."""
+    count = min(most, len(indices))
+    return indices[np.linspace(0, len(indices) - 1, count).round().astype(np.int64)]
+
+
+def _filled(items: Items) -> Items:
+    """A whole row, however few there are."""
+    return np.resize(items, (SHOWN, *items.shape[1:]))
+
+
+def _part(tensors: dict[str, torch.Tensor], owner: str) -> dict[str, torch.Tensor]:
+    return {
+        name.removeprefix(owner): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(owner)
+    }

@@ -1,0 +1,130 @@
+"""One attempt at a training: everything is set up from the job's directory, then played."""
+
+import threading
+
+import torch
+
+from ganmodels.config import TrainConfig
+from ganmodels.data.batches import Batches
+from ganmodels.data.packed import PackedDataset
+from ganmodels.games.gan import Match
+from ganmodels.labels import Clusters, labels_of
+from ganmodels.referee.diagnoses import broken_down
+from worker.attempt import Attempt
+from worker.checkpointing import CheckpointWriter, DatasetGuard, join_state
+from worker.endings import Ending, Outcome
+from worker.engine import autocast_dtype, changes, choose_device, describe
+from worker.loop import TrainingDiverged, run
+from worker.refereeing import JobReferee
+from worker.settings import Settings
+from worker.store import Store
+from worker.store.checkpoints import Checkpoint, Environment
+from worker.store.claims import Claim
+from worker.store.job import Job
+from worker.tensorboard import Board
+
+
+def play(
+    settings: Settings, store: Store, job: Job, claim: Claim, interrupted: threading.Event
+) -> Ending:
+    """Train from the newest checkpoint that counts to an end.
+
+    Raises:
+        TrainingDiverged: when a value is not finite.
+        Fenced: when another attempt has taken over.
+    """
+    torch.set_num_threads(settings.train_threads)
+    config, record = job.config(), job.record()
+    if record.model:
+        # Whoever accepted the job may have died before this.
+        store.models.add_job(record.model, job.id)
+    dataset = store.datasets.get(config.dataset)
+    guard = DatasetGuard(dataset)
+    device = choose_device(settings.device)
+    checkpoint = job.newest_sound_checkpoint(record.return_to)
+    environment = describe(config, device, checkpoint.manifest.environment if checkpoint else None)
+    match = _match(config, device, environment, checkpoint)
+    clusters = _clusters(config, dataset, checkpoint)
+    claim.begin(match.step)
+    job.note_return()
+    if checkpoint:
+        _note_environment(job, environment, checkpoint.manifest.environment)
+    writer = CheckpointWriter(store, job, claim, guard, environment, clusters, device)
+    referee = JobReferee.open(store, job, dataset, clusters, device)
+    attempt = Attempt(job, claim, writer, referee, clusters, Board.open(settings, job))
+    batches = _batches(config, dataset, clusters, device)
+    try:
+        return _run(match, batches, attempt, interrupted)
+    finally:
+        attempt.close()
+
+
+def _run(match: Match, batches: Batches, attempt: Attempt, interrupted: threading.Event) -> Ending:
+    def stop_wanted() -> Outcome | None:
+        attempt.check()
+        return "interrupt" if interrupted.is_set() else attempt.job.stop_wanted()
+
+    attempt.write_progress(match)
+    try:
+        ending = run(match, batches, attempt, stop_wanted)
+    except TrainingDiverged as error:
+        attempt.write_health(match, broken_down(attempt.config, error.step, str(error)))
+        raise
+    if ending.outcome == "finished":
+        attempt.finish(match)
+    return ending
+
+
+def _match(
+    config: TrainConfig,
+    device: torch.device,
+    environment: Environment,
+    checkpoint: Checkpoint | None,
+) -> Match:
+    match = Match(
+        config.game,
+        config.space,
+        config.optimisation,
+        config.schedule.steps,
+        config.seed,
+        device,
+        autocast_dtype(environment),
+    )
+    if checkpoint:
+        match.load(join_state(checkpoint))
+    return match
+
+
+def _note_environment(job: Job, now: Environment, before: Environment) -> None:
+    """The bits depend on these things, so where one has changed the job is not exact any more."""
+    found = changes(now, before)
+    if not found:
+        return
+    with job.locked() as record:
+        job.change(record, exact=False)
+    job.events.append("job.inexact", {"changes": found})
+
+
+def _clusters(
+    config: TrainConfig, dataset: PackedDataset, checkpoint: Checkpoint | None
+) -> Clusters | None:
+    """The clusters of a checkpoint, so that a resumed training keeps its labels, or new ones."""
+    labels = config.game.labels
+    if checkpoint and not labels.given:
+        return Clusters(**checkpoint.tensors("clusters"))
+    return labels.fit(dataset.items[dataset.training_indices], config.seed)
+
+
+def _batches(
+    config: TrainConfig, dataset: PackedDataset, clusters: Clusters | None, device: torch.device
+) -> Batches:
+    chosen = dataset.training_indices
+    labels = labels_of(dataset, chosen, clusters)
+    return Batches(
+        dataset.items[chosen],
+        labels,
+        config.space,
+        config.optimisation.batch_size,
+        config.seed,
+        device,
+    )
