@@ -1,6 +1,8 @@
 """Which checkpoints of a training are put up for evaluation, without anybody asking."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from worker.errors import StoreError, Unavailable
 from worker.store import Store
@@ -26,27 +28,33 @@ class Cadence:
         every = self._referee.evaluate_every
         if not every:
             return
-        if self._last_step is None:
-            self._last_step = max(self._store.evaluations.by_own_protocol(self._job), default=0)
-        if checkpoint.step // every > self._last_step // every:
-            self._last_step = checkpoint.step
-            self._put_up(checkpoint)
+        with self._beside_training(checkpoint.step):
+            if self._last_step is None:
+                self._last_step = max(self._store.evaluations.by_own_protocol(self._job), default=0)
+            if checkpoint.step // every > self._last_step // every:
+                self._last_step = checkpoint.step
+                self._put_up(checkpoint)
 
     def finish(self) -> None:
         """Put the last checkpoint of a finished training up, where any was."""
         newest = self._job.checkpoint()
         if not self._referee.evaluate_every or newest is None:
             return
-        if self._store.evaluations.by_own_protocol(self._job):
-            self._put_up(newest)
+        with self._beside_training(newest.step):
+            if self._store.evaluations.by_own_protocol(self._job):
+                self._put_up(newest)
 
     def _put_up(self, checkpoint: Checkpoint) -> None:
         room = Room(of_all=None, of_job=MOST_PENDING)
+        self._store.evaluations.ask(self._job, checkpoint, self._referee.protocol, room)
+
+    @contextmanager
+    def _beside_training(self, step: int) -> Iterator[None]:
+        """What goes wrong is told, and the training goes on: a disk that is full says so itself."""
         try:
-            self._store.evaluations.ask(self._job, checkpoint, self._referee.protocol, room)
+            yield
         except Unavailable as error:
-            told = {"step": checkpoint.step, "code": error.code, "detail": error.detail}
+            told = {"step": step, "code": error.code, "detail": error.detail}
             self._job.events.append("evaluation.skipped", told)
         except (OSError, StoreError, CheckpointCorrupt) as error:
-            # The training goes on: where the disk is full the next checkpoint will say so.
-            log.warning("%s: step %d is not evaluated: %s", self._job.id, checkpoint.step, error)
+            log.warning("%s: step %d is not evaluated: %s", self._job.id, step, error)

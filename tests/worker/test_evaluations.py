@@ -590,3 +590,13 @@ def test_the_classifier_is_kept_with_the_dataset(store, home, judge, monkeypatch
 def test_ids_that_are_none_of_ours_name_no_file(store, home, ids):
     with pytest.raises(NotFound):
         run(settings_for(home), store, Pending(*ids))
+
+
+def test_a_training_does_not_fail_of_a_checkpoint_that_cannot_be_put_up(store, home, monkeypatch):
+    full = OSError(28, "no room")
+    monkeypatch.setattr(
+        "worker.store.evaluations.Evaluations.ask", lambda *_: (_ for _ in ()).throw(full)
+    )
+    job = points_job(store, home, referee={"evaluate_every": 4})
+    assert job.checkpoint().step == 8
+    assert not store.evaluations.of(job)
