@@ -42,7 +42,7 @@ NO_REDIS = "unix:///tmp/no-such-redis.sock"
 
 def points_job(store: Store, home: Path, model: str | None = None, **changes) -> Job:
     """A job on points with checkpoints at 4 and 8, which nobody evaluates by himself."""
-    referee = {"protocol": PROTOCOL, "evaluate_every": None, **changes.pop("referee", {})}
+    referee = {"protocol": PROTOCOL, "evaluate_every": 0, **changes.pop("referee", {})}
     job = make_job(store, "points", model, referee=referee, **changes)
     train(job, home)
     assert job.record().status == "succeeded"
@@ -346,7 +346,7 @@ def test_a_full_disk_while_a_version_is_added_lets_the_job_wait(store, home, mon
     job = make_job(store, "points", "m")
     with monkeypatch.context() as patch:
         patch.setattr(
-            "worker.jobs.publish", lambda *_: (_ for _ in ()).throw(OSError(28, "no room"))
+            "worker.outcomes.publish", lambda *_: (_ for _ in ()).throw(OSError(28, "no room"))
         )
         train(job, home)
     assert (job.record().status, job.record().error.code) == ("paused", "storage-full")

@@ -32,7 +32,7 @@ class Inception:
     def __init__(self, space: Space, weights: Path | None, device: torch.device) -> None:
         """Load the weights, a file that the caller's settings name; nothing is downloaded.
 
-        torch-fidelity 0.4 reads it by ``torch.load(..., weights_only=False)``, which would run
+        torch-fidelity 0.4 reads it by ``torch.load`` with ``weights_only=False``, which would run
         code in the file. PyTorch's own switch ``TORCH_FORCE_WEIGHTS_ONLY_LOAD`` overrules that
         argument, and is set for this process: a file that holds more than tensors is refused.
 

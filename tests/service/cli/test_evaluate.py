@@ -6,7 +6,7 @@ PROTOCOL = {"measures": ["frechet", "manifold"], "samples": 60, "features": "ran
 
 
 def test_a_model_is_measured_by_the_real_worker(invoke, ringside):
-    referee = {"protocol": PROTOCOL, "evaluate_every": None}
+    referee = {"protocol": PROTOCOL, "evaluate_every": 0}
     body = {"dataset": "digits", "recipe": "cgan", "model": "judged", "referee": referee}
     job = ringside.train(steps=6, **body)
     answer = invoke("evaluate", "judged", "--samples", 60)
