@@ -49,14 +49,23 @@ def matches(console: Console, seeds: Sequence[int], processes: int) -> bool:
     for missing in {p.dataset for p in (*HEALTHY, *FAILING)} - {p.dataset for p in planted}:
         console.print(f"left out: the dataset {missing} is not on this machine")
     tasks = [(p, seed) for p in planted for seed in seeds]
+    played: list[Played] = []
     with ProcessPoolExecutor(processes) as pool:
-        courses = list(pool.map(course, *zip(*tasks, strict=True)))
-    played = [
-        Played(p, seed, found) for (p, seed), found in zip(tasks, courses, strict=True) if found
-    ]
+        courses = pool.map(course, *zip(*tasks, strict=True))
+        for (match, seed), found in zip(tasks, courses, strict=True):
+            if found:
+                played.append(Played(match, seed, found))
+                console.print(_line(played[-1]), highlight=False)
     console.print(_table(played))
     console.print(_confusion(played))
     return _totals(console, played)
+
+
+def _line(match: Played) -> str:
+    planted, found = match.planted, match.course
+    said = ", ".join(f"{name} at {step}" for name, step in found.named.items()) or "healthy"
+    wanted = planted.failure or "healthy"
+    return f"{planted.name} ({planted.dataset}, seed {match.seed}), {wanted}: {said}"
 
 
 def _table(played: Sequence[Played]) -> Table:
