@@ -14,7 +14,9 @@ import os
 import torch
 from rich.console import Console
 
+from benchmarks.referee_lab.best import best
 from benchmarks.referee_lab.cost import cost
+from benchmarks.referee_lab.equilibrium import equilibrium
 from benchmarks.referee_lab.matches import matches
 
 SECTIONS = ("matches", "cost", "best", "equilibrium")
@@ -32,8 +34,10 @@ def main() -> None:
     run = {
         "matches": lambda: matches(console, seeds, arguments.processes),
         "cost": lambda: cost(console),
+        "best": lambda: best(console),
+        "equilibrium": lambda: equilibrium(console),
     }
-    holds = [run[name]() for name in arguments.sections or SECTIONS if name in run]
+    holds = [run[name]() for name in arguments.sections or SECTIONS]
     raise SystemExit(not all(holds))
 
 
