@@ -38,11 +38,12 @@ Action = Literal["continue", "pause", "stop", "rollback"]
 class Protocol(Spec):
     """How an evaluation measures. The protocol is part of every number it gives.
 
-    ``samples`` generated items are compared with as many real ones of ``reference``, where there
-    are that many. ``auto`` features are a classifier's where the dataset has labels, else random
-    convolutions for images and the values themselves for points. ``auto`` reference is the
-    held-out split where it holds 500 items or more, else the training split. ``weights``:
-    ``average`` is what ``/sample`` serves.
+    At most ``samples`` generated items are compared with as many real ones of ``reference``; of
+    the training split it is at most half, so that the other half gives a floor. ``auto``
+    features are a classifier's where the dataset has labels, else random convolutions for
+    images and the values themselves for points. ``auto`` reference is the held-out split where
+    it holds 500 items or more, else the training split. ``weights``: ``average`` is what
+    ``/sample`` serves.
     """
 
     measures: tuple[Measure, ...] = Field(default=MEASURES, min_length=1, max_length=len(MEASURES))

@@ -36,6 +36,16 @@ class Judge(nn.Module):
         logits: Tensor = self.head(self.body(items))
         return logits
 
+    @torch.no_grad()
+    def rescale(self, factor: float) -> None:
+        """Multiply the body's output by a positive factor, and leave the logits as they are."""
+        last = self.body[-2]
+        assert isinstance(last, nn.Linear)
+        # The ReLU behind it lets a positive factor through.
+        last.weight.mul_(factor)
+        last.bias.mul_(factor)
+        self.head.weight.div_(factor)
+
 
 def new_judge(space: Space, classes: int, random: torch.Generator) -> Judge:
     """A judge with He's weights from ``random`` alone; PyTorch's global stream is left as it is."""

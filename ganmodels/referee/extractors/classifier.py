@@ -34,6 +34,7 @@ _MOST_VALUES = 3 * 60_000 * 28 * 28
 _MOST_ITEMS = 180_000
 _MOST_PASSES = 15
 _FEWEST_STEPS = 300
+_SCALED_BY = 2_000
 
 _log = logging.getLogger(__name__)
 
@@ -56,7 +57,10 @@ class Classifier:
         self.sha256 = _hash(self.state())
 
     def of(self, items: NDArray[np.generic]) -> NDArray[np.float32]:
-        """Features [n, 128] of stored items: the last hidden layer after its ReLU."""
+        """Features [n, 128] of stored items: the last hidden layer after its ReLU.
+
+        Their mean square over training items is 1.
+        """
         return in_batches(items, lambda some: self._judge.body(self._seen(some)))
 
     def labels(self, items: NDArray[np.generic]) -> NDArray[np.int64]:
@@ -113,6 +117,7 @@ def train_classifier(dataset: PackedDataset, device: torch.device) -> Classifier
         labels = torch.from_numpy(_labels(dataset)[indices]).to(device)
         step(judge, optimiser, items, labels)
         falling.step()
+    judge.rescale(_factor(Classifier(space, judge, None, device), dataset))
     return _with_accuracy(Classifier(space, judge, None, device), dataset)
 
 
@@ -133,6 +138,13 @@ def _batches(
         # In ascending order, in which a disk reads fastest.
         yield np.sort(waiting[:_BATCH])
         waiting = waiting[_BATCH:]
+
+
+def _factor(classifier: Classifier, dataset: PackedDataset) -> float:
+    """What brings the mean square of features to 1, where the cubic kernel tells most."""
+    stride = -(-len(dataset.training_indices) // _SCALED_BY)
+    features = classifier.of(dataset.items[dataset.training_indices[::stride]])
+    return float(np.mean(features.astype(np.float64) ** 2)) ** -0.5 if features.any() else 1.0
 
 
 def _with_accuracy(classifier: Classifier, dataset: PackedDataset) -> Classifier:

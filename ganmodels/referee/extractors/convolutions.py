@@ -24,7 +24,7 @@ class RandomConvolutions:
     Mean and standard deviation of each map of the first two layers, means over quarters of the
     maps of the third. Weights are He normal from PyTorch's CPU generator with a fixed seed.
     Random networks keep texture and coarse layout and know no meaning: Naeem et al. 2020
-    (arXiv:2002.09797, section 5) use them where pretrained ones are out of their domain.
+    (arXiv:2002.09797) use them where pretrained ones are out of their domain.
     """
 
     kind: ClassVar[Literal["random"]] = "random"

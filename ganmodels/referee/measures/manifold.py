@@ -28,7 +28,7 @@ def manifold(fakes: FeatureArray, reals: FeatureArray) -> Manifold:
     recall: the same with the roles changed. Source: Kynkaanniemi et al. 2019 (arXiv:1904.06991,
     equations 1 and 2). density: how many 5-neighbour balls of reals a fake lies in, over 5;
     coverage: share of reals whose ball holds a fake. Source: Naeem et al. 2020
-    (arXiv:2002.09797, equations 6 and 7). Distances on the border count for precision and
+    (arXiv:2002.09797). Distances on the border count for precision and
     recall only, as in the papers' code. Time O(n m d), memory bounded.
     """
     fake, real = torch.from_numpy(fakes).double(), torch.from_numpy(reals).double()

@@ -65,7 +65,9 @@ def test_a_classifier_knows_digits_and_says_how_well(digits, classifier):
     assert classifier.accuracy > 0.97
     found = classifier.labels(digits.items[digits.held_out])
     assert (found == digits.labels[digits.held_out]).mean() == classifier.accuracy
-    assert classifier.of(digits.items[:7]).shape == (7, 128)
+    features = classifier.of(digits.items[digits.training_indices])
+    assert features.shape == (len(digits.training_indices), 128)
+    assert (features.astype(float) ** 2).mean() == pytest.approx(1, abs=1e-4)
 
 
 def test_training_a_classifier_twice_gives_the_same_and_leaves_the_global_stream(packed):

@@ -76,9 +76,9 @@ def test_other_reals_pass_for_reals(digits, random_features, halves):
 
 
 def test_a_critic_finds_noise_that_hardly_shows(digits, halves):
-    """A deviation of ten grey levels in 255."""
+    """A deviation of twenty grey levels in 255."""
     reals, others = (digits.items[half] for half in halves)
-    fakes, space = noisy(others, 10), digits.manifest.space
+    fakes, space = noisy(others, 20), digits.manifest.space
     training = Examples.of(space, fakes[:445], reals[:445])
     assert critic_accuracy(training, Examples.of(space, fakes[445:], reals[445:]), 0).value > 0.95
 
