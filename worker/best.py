@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import NamedTuple
 
-from ganmodels.referee.choice import Best as Choice
-from ganmodels.referee.choice import best as choose
+from ganmodels.referee.evaluation.choice import Best as Choice
+from ganmodels.referee.evaluation.choice import best as choose
 from ganmodels.referee.findings import Findings
 from worker.errors import NotFound
 from worker.store import Store

@@ -7,8 +7,8 @@ from contextlib import suppress
 import torch
 
 from ganmodels.data.errors import DataError
-from ganmodels.referee.evaluation import evaluate
-from ganmodels.referee.features import FeaturesUnavailable, load_features
+from ganmodels.referee.evaluation.evaluate import evaluate
+from ganmodels.referee.features.loading import FeaturesUnavailable, load_features
 from ganmodels.referee.findings import Findings
 from worker.best import conclude
 from worker.engine import DeviceUnavailable, choose_device

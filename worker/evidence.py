@@ -12,7 +12,7 @@ from PIL import Image
 from ganmodels.data.batches import to_network
 from ganmodels.data.packed import PackedDataset
 from ganmodels.labels import Clusters, labels_of
-from ganmodels.referee.nearest import nearest_training
+from ganmodels.referee.evaluation.nearest import nearest_training
 from ganmodels.rendering import grid, image
 from ganmodels.sampling import Sampler
 from ganmodels.scoring import judge

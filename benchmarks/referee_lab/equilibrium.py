@@ -9,8 +9,8 @@ from benchmarks.referee_lab.planted import FAILING, HEALTHY, Planted
 from benchmarks.referee_lab.play import CPU, READ_EVERY, Setting, setting_of
 from ganmodels.data.packed import PackedDataset
 from ganmodels.referee.config import Protocol
-from ganmodels.referee.evaluation import evaluate
-from ganmodels.referee.features import load_features
+from ganmodels.referee.evaluation.evaluate import evaluate
+from ganmodels.referee.features.loading import load_features
 from ganmodels.sampling import Sampler
 
 _SHOWN = (

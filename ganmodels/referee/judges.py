@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from ganmodels.referee.extractors.batching import shrunken_size
+from ganmodels.referee.features.batching import shrunken_size
 from ganmodels.spaces import ImageSpace, Space
 from ganmodels.types import Items, Labels
 

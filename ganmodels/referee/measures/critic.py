@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from ganmodels.referee.extractors.batching import in_batches, shrunken
+from ganmodels.referee.features.batching import in_batches, shrunken
 from ganmodels.referee.judges import LONGEST_EDGE, Judge, new_judge, step, values_per_item
 from ganmodels.referee.measures.estimate import Estimate, share
 from ganmodels.spaces import Space

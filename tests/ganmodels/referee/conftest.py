@@ -4,7 +4,7 @@ import pytest
 
 from ganmodels.data.builtin import BUILTIN
 from ganmodels.data.packed import PackedDataset, open_packed, pack
-from ganmodels.referee.features import Features, load_features
+from ganmodels.referee.features.loading import Features, load_features
 from tests.ganmodels.builders import CPU
 
 

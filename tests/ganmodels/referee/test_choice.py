@@ -2,7 +2,7 @@
 
 import pytest
 
-from ganmodels.referee.choice import best
+from ganmodels.referee.evaluation.choice import best
 from ganmodels.referee.findings import Figure
 
 

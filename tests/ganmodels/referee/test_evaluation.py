@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from ganmodels.referee.config import MEASURES, Protocol
-from ganmodels.referee.evaluation import evaluate
-from ganmodels.referee.features import load_features
+from ganmodels.referee.evaluation.evaluate import evaluate
+from ganmodels.referee.evaluation.nearest import nearest_training
+from ganmodels.referee.evaluation.split import split_reals
+from ganmodels.referee.features.loading import load_features
 from ganmodels.referee.findings import Findings
-from ganmodels.referee.nearest import nearest_training
-from ganmodels.referee.split import split_reals
 from ganmodels.sampling import Sampler
 from tests.ganmodels.builders import CPU, config_for, match_for
 from tests.ganmodels.referee.streams import Replay, images, noise, noisy, of_training, points
@@ -173,7 +173,7 @@ def test_the_nearest_training_item_of_a_copy_is_its_original(digits):
 
 def test_the_nearest_training_item_is_found_across_blocks(ring, monkeypatch):
     whole = nearest_training(ring.items[:50], ring)
-    monkeypatch.setattr("ganmodels.referee.nearest._BLOCK_ITEMS", 997)
+    monkeypatch.setattr("ganmodels.referee.evaluation.nearest._BLOCK_ITEMS", 997)
     assert np.array_equal(nearest_training(ring.items[:50], ring), whole)
     brute = np.linalg.norm(
         ring.items[ring.training_indices][None].astype(float) - ring.items[:50, None], axis=2

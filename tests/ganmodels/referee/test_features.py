@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from ganmodels.referee.extractors.classifier import Classifier
-from ganmodels.referee.features import FeaturesUnavailable, load_features
+from ganmodels.referee.features.classifier import Classifier
+from ganmodels.referee.features.loading import FeaturesUnavailable, load_features
 from tests.ganmodels.builders import CPU
 from tests.ganmodels.referee.streams import images, noise, points, two_blobs
 
@@ -86,7 +86,7 @@ def test_training_a_classifier_twice_gives_the_same_and_leaves_the_global_stream
 @pytest.fixture
 def trainings(monkeypatch) -> list[str]:
     """The ids of datasets whose classifiers were trained since."""
-    from ganmodels.referee.extractors import classifier
+    from ganmodels.referee.features import classifier
 
     train, trained = classifier.train_classifier, []
 

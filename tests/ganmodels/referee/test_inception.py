@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from ganmodels.referee.extractors.inception import rgb
-from ganmodels.referee.features import FeaturesUnavailable, load_features
+from ganmodels.referee.features.inception import rgb
+from ganmodels.referee.features.loading import FeaturesUnavailable, load_features
 from tests.ganmodels.builders import CPU
 from tests.ganmodels.referee.references import reference
 from tests.ganmodels.referee.streams import images, noise

@@ -11,11 +11,11 @@ import torch
 
 from ganmodels.data.packed import PackedDataset
 from ganmodels.referee.config import FeatureKind
-from ganmodels.referee.extractors.classifier import Classifier, load_classifier
-from ganmodels.referee.extractors.convolutions import RandomConvolutions
-from ganmodels.referee.extractors.errors import FeaturesUnavailable
-from ganmodels.referee.extractors.inception import Inception
-from ganmodels.referee.extractors.pixels import Pixels
+from ganmodels.referee.features.classifier import Classifier, load_classifier
+from ganmodels.referee.features.convolutions import RandomConvolutions
+from ganmodels.referee.features.errors import FeaturesUnavailable
+from ganmodels.referee.features.inception import Inception
+from ganmodels.referee.features.pixels import Pixels
 from ganmodels.spaces import ImageSpace
 
 __all__ = ["Features", "FeaturesUnavailable", "load_features"]

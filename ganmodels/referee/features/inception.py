@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ganmodels.referee.extractors.batching import in_batches
-from ganmodels.referee.extractors.errors import FeaturesUnavailable
+from ganmodels.referee.features.batching import in_batches
+from ganmodels.referee.features.errors import FeaturesUnavailable
 from ganmodels.spaces import ImageSpace, Space
 
 _LAYER = "2048"

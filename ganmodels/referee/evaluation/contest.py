@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ganmodels.data.packed import PackedDataset
-from ganmodels.referee.features import Features
+from ganmodels.referee.features.loading import Features
 from ganmodels.spaces import Space
 
 Items = NDArray[np.generic]

@@ -5,7 +5,7 @@ import torch
 from numpy.typing import NDArray
 
 from ganmodels.data.packed import PackedDataset
-from ganmodels.referee.extractors.pixels import Pixels
+from ganmodels.referee.features.pixels import Pixels
 from ganmodels.referee.measures.distances import nearest
 
 _BLOCK_ITEMS = 5_000

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from ganmodels.data.batches import to_network
 from ganmodels.data.packed import PackedDataset
 from ganmodels.referee.config import Measure, Protocol
-from ganmodels.referee.contest import Contest, NotMeasuredError
-from ganmodels.referee.features import Features
+from ganmodels.referee.evaluation.contest import Contest, NotMeasuredError
+from ganmodels.referee.evaluation.nearest import nearest_among
+from ganmodels.referee.evaluation.split import RealSplit, split_reals
+from ganmodels.referee.evaluation.taking import BETTER, TAKERS, Taken
+from ganmodels.referee.features.loading import Features
 from ganmodels.referee.findings import Figure, Findings, UsedProtocol
-from ganmodels.referee.nearest import nearest_among
-from ganmodels.referee.split import RealSplit, split_reals
-from ganmodels.referee.taking import BETTER, TAKERS, Taken
 from ganmodels.sampling import Sampler
 from ganmodels.spaces import Space
 

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from ganmodels.referee.config import Measure
-from ganmodels.referee.contest import Contest, NotMeasuredError
-from ganmodels.referee.extractors.batching import shrunken
-from ganmodels.referee.extractors.pixels import Pixels
+from ganmodels.referee.evaluation.contest import Contest, NotMeasuredError
+from ganmodels.referee.features.batching import shrunken
+from ganmodels.referee.features.pixels import Pixels
 from ganmodels.referee.measures.critic import Examples, critic_accuracy
 from ganmodels.referee.measures.estimate import Estimate
 from ganmodels.referee.measures.frechet import frechet

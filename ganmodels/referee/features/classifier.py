@@ -20,8 +20,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from ganmodels.data.packed import PackedDataset
-from ganmodels.referee.extractors.batching import in_batches, shrunken
-from ganmodels.referee.extractors.errors import FeaturesUnavailable
+from ganmodels.referee.features.batching import in_batches, shrunken
+from ganmodels.referee.features.errors import FeaturesUnavailable
 from ganmodels.referee.judges import LONGEST_EDGE, Judge, new_judge, step, values_per_item
 from ganmodels.spaces import Space
 

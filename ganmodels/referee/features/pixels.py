@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ganmodels.referee.extractors.batching import in_batches, shrunken
+from ganmodels.referee.features.batching import in_batches, shrunken
 from ganmodels.spaces import Space
 
 LONGEST_EDGE = 32

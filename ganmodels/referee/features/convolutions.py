@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, conv2d, relu
 
-from ganmodels.referee.extractors.batching import in_batches, shrunken
-from ganmodels.referee.extractors.errors import FeaturesUnavailable
+from ganmodels.referee.features.batching import in_batches, shrunken
+from ganmodels.referee.features.errors import FeaturesUnavailable
 from ganmodels.spaces import ImageSpace, Space
 
 LONGEST_EDGE = 64

@@ -1,0 +1,1 @@
+"""Evaluations: from a generator and a dataset to figures with errors and floors."""
