@@ -1,6 +1,5 @@
 """From what is raised anywhere below to the problem document that clients see."""
 
-import errno
 import logging
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ from starlette.exceptions import HTTPException
 
 from ganmodels.config import TrainConfig
 from ganmodels.data.errors import DataError, printable
+from ganmodels.diskerrors import FAILING, FULL
 from ganmodels.validity import InvalidConfig
 from service.methods import allowed
 from service.problems import KINDS, STATUS_CODES, FieldError, Problem, did_you_mean, respond
@@ -23,8 +23,6 @@ from worker.store.checkpoints import CheckpointCorrupt
 
 log = logging.getLogger("ringside.api")
 
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-_UNAVAILABLE = frozenset({errno.EROFS, errno.EIO})
 _DETAILS = {
     404: "there is nothing at this address; GET / lists what there is",
     405: "the Allow header lists the methods of this address",
@@ -120,10 +118,10 @@ def vanished_problem(error: FileNotFoundError) -> Problem:
 
 def storage_problem(error: OSError) -> Problem:
     """A disk that is full, or cannot be written or read just now; anything else is a bug."""
-    if error.errno in _FULL:
+    if error.errno in FULL:
         log.error("the disk is full", exc_info=error)
         return _storage_full()
-    if error.errno in _UNAVAILABLE:
+    if error.errno in FAILING:
         log.error("the disk fails", exc_info=error)
         return _storage_unavailable()
     return unexpected_problem(error)

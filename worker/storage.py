@@ -1,29 +1,26 @@
 """A disk that is full or fails: what a training does about it, and when it can go on."""
 
-import errno
 import os
 from contextlib import suppress
 from pathlib import Path
 
+from ganmodels.diskerrors import FAILING, FULL
 from ganmodels.estimate import estimate
 from worker.store.checkpoints import CheckpointCorrupt
 from worker.store.epochs import Loss
 from worker.store.files import temporary_file
 from worker.store.job import Job
 
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-_FAILING = frozenset({errno.EIO, errno.EROFS})
-
 
 def is_storage_trouble(error: OSError) -> bool:
     """Whether the disk is to blame, which passes, and not the training."""
-    return error.errno in _FULL | _FAILING
+    return error.errno in FULL | FAILING
 
 
 def loss_of_storage(job: Job, error: OSError) -> Loss:
     """What is wrong, and how much room the job needs to go on."""
     needed = _needed_bytes(job)
-    if error.errno in _FULL:
+    if error.errno in FULL:
         code = "storage-full"
         detail = f"the disk is full; the job goes on by itself when {needed} bytes are free"
     else:

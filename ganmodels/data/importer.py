@@ -5,7 +5,6 @@ answers with one JSON object on stdout. A child that dies takes nothing with it.
 """
 
 import argparse
-import errno
 import logging
 import math
 import os
@@ -25,6 +24,7 @@ from ganmodels.data.errors import DataError
 from ganmodels.data.limits import DEFAULT_LIMITS, GIB, MIB, Limits
 from ganmodels.data.packed import Manifest, discard, pack
 from ganmodels.data.readers import detect_kind, read_file
+from ganmodels.diskerrors import FAILING, FULL
 from ganmodels.spec import Spec
 
 # Not 1, with which Python itself ends after an unexpected exception.
@@ -34,8 +34,8 @@ _LOGGED_BYTES = 4000
 _OPEN_FILES = 64
 _KEPT_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TMPDIR")
 _STORAGE_REFUSALS = {
-    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "import_storage_full"),
-    **dict.fromkeys((errno.EROFS, errno.EIO), "import_storage_unavailable"),
+    **dict.fromkeys(FULL, "import_storage_full"),
+    **dict.fromkeys(FAILING, "import_storage_unavailable"),
 }
 
 _log = logging.getLogger(__name__)

@@ -19,12 +19,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from worker.errors import JobCorrupt
 from worker.identity import ProcessIdentity
 from worker.store.checkpoints import Checkpoint, directory_name
-from worker.store.files import parse_line, read_json, replace_file, replace_json
+from worker.store.files import parse_line, read_json, read_model, replace_file, replace_json
 
 
 class Loss(BaseModel):
@@ -139,12 +139,8 @@ class Epoch:
         Raises:
             JobCorrupt: when it cannot be understood.
         """
-        try:
-            return Loss.model_validate_json((self.path / "loss.json").read_bytes())
-        except FileNotFoundError:
-            return None
-        except ValidationError as error:
-            raise JobCorrupt from error
+        path = self.path / "loss.json"
+        return read_model(path, Loss) if path.exists() else None
 
     def note_loss(self, loss: Loss) -> None:
         """Record how the attempt ended."""

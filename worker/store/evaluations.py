@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from ganmodels.referee.config import MEASURES, Protocol
 from ganmodels.referee.findings import Findings
@@ -33,6 +33,7 @@ from worker.store.files import (
     ensure_directory,
     new_directory,
     now,
+    read_model,
     replace_file,
     replace_json,
     write_durably,
@@ -108,10 +109,7 @@ class Evaluation:
             FileNotFoundError: when there is no such evaluation.
             JobCorrupt: when it cannot be understood.
         """
-        try:
-            return EvaluationRecord.model_validate_json((self.path / RECORD).read_bytes())
-        except ValidationError as error:
-            raise JobCorrupt from error
+        return read_model(self.path / RECORD, EvaluationRecord)
 
     @contextmanager
     def claimed(self) -> Iterator[bool]:

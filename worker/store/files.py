@@ -13,12 +13,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
+from pydantic import BaseModel, ValidationError
 from ulid import ULID
 
+from worker.errors import JobCorrupt
 from worker.identity import ProcessIdentity
 from worker.store import disk
+
+Record = TypeVar("Record", bound=BaseModel)
 
 _TEMPORARY = re.compile(r"\..+\.tmp_[0-9a-z]{26}~(?P<maker>[^~]+)")
 
@@ -86,6 +90,19 @@ def replace_json(path: Path, value: Any, durable: bool = True) -> None:
 def read_json(path: Path) -> Any:
     """The value in a JSON file."""
     return json.loads(path.read_bytes())
+
+
+def read_model(path: Path, model: type[Record]) -> Record:
+    """The record in a JSON file.
+
+    Raises:
+        JobCorrupt: when it cannot be understood.
+        FileNotFoundError: when there is none.
+    """
+    try:
+        return model.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise JobCorrupt from error
 
 
 def parse_line(line: bytes) -> dict[str, Any] | None:

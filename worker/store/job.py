@@ -15,10 +15,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from ganmodels.config import TrainConfig
-from worker.errors import Conflict, JobCorrupt, Unavailable
+from worker.errors import Conflict, Unavailable
 from worker.store import disk
 from worker.store.checkpoints import Checkpoint, CheckpointCorrupt, directory_name
 from worker.store.claims import Claim
@@ -27,6 +25,7 @@ from worker.store.events import EventLog
 from worker.store.files import (
     new_id,
     now,
+    read_model,
     replace_file,
     replace_json,
 )
@@ -62,10 +61,7 @@ class Job:
         Raises:
             JobCorrupt: when it cannot be understood.
         """
-        try:
-            return JobRecord.model_validate_json((self.path / "job.json").read_bytes())
-        except ValidationError as error:
-            raise JobCorrupt from error
+        return read_model(self.path / "job.json", JobRecord)
 
     def config(self) -> TrainConfig:
         """What to train.
@@ -73,10 +69,7 @@ class Job:
         Raises:
             JobCorrupt: when it cannot be understood.
         """
-        try:
-            return TrainConfig.model_validate_json((self.path / "config.json").read_bytes())
-        except ValidationError as error:
-            raise JobCorrupt from error
+        return read_model(self.path / "config.json", TrainConfig)
 
     def held(self) -> AbstractContextManager[None]:
         """Nobody else changes the job inside the block, also one whose state cannot be read.
