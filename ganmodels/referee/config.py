@@ -5,6 +5,7 @@ from typing import Literal, get_args
 from pydantic import Field
 
 from ganmodels.latents import MAX_SEED
+from ganmodels.spaces import ImageSpace, Space
 from ganmodels.spec import Spec
 
 Measure = Literal[
@@ -52,6 +53,14 @@ class Protocol(Spec):
     features: FeatureKind = "auto"
     weights: Literal["average", "current"] = "average"
     seed: int = Field(default=0, ge=0, le=MAX_SEED)
+
+    def impossible_on(self, space: Space) -> str | None:
+        """Why the features cannot be taken of this space, if they cannot."""
+        if self.features == "classifier" and len(space.classes) < 2:
+            return "classifier features need a dataset with labels of two classes or more"
+        if self.features in ("inception", "random") and not isinstance(space, ImageSpace):
+            return f"{self.features} features are of images; for points ask for pixels"
+        return None
 
 
 class Actions(Spec):

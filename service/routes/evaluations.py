@@ -11,7 +11,6 @@ from pydantic import ValidationError
 from ganmodels.config import TrainConfig
 from ganmodels.recipes import merge_patch
 from ganmodels.referee.config import FeatureKind, Protocol
-from ganmodels.spaces import ImageSpace, Space
 from service.deps import DispatcherDep, JobDep, SettingsDep, StoreDep
 from service.pages import listing
 from service.problems import Problem, body_problem
@@ -157,17 +156,15 @@ def _check_size(protocol: Protocol, settings: Settings) -> None:
 
 def _check_features(protocol: Protocol, config: TrainConfig, settings: Settings) -> None:
     """Refuse before any work what could not be measured."""
-    if detail := _impossible(protocol.features, config.space, settings):
+    detail = protocol.impossible_on(config.space) or without_weights(protocol, settings)
+    if detail:
         detail += "; auto features are always there"
         raise body_problem("evaluation-impossible", "/protocol/features", detail)
 
 
-def _impossible(features: FeatureKind, space: Space, settings: Settings) -> str | None:
-    if features == "classifier" and len(space.classes) < 2:
-        return "classifier features need a dataset with labels of two classes or more"
-    if features in _OF_IMAGES and not isinstance(space, ImageSpace):
-        return f"{features} features are of images; for points ask for pixels"
-    if features == "inception" and settings.inception_weights is None:
+def without_weights(protocol: Protocol, settings: Settings) -> str | None:
+    """Why this installation cannot take the features, if it cannot."""
+    if protocol.features == "inception" and settings.inception_weights is None:
         return "inception features need a weights file: RINGSIDE_INCEPTION_WEIGHTS"
     return None
 

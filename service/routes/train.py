@@ -17,6 +17,7 @@ from ganmodels.validity import check
 from service.deps import DispatcherDep, SettingsDep, StoreDep, enqueue
 from service.problems import Problem, body_problem
 from service.refusals import settings_problem
+from service.routes.evaluations import without_weights
 from service.schemas import JobView, Plan, TrainRequest
 from worker.errors import NotFound
 from worker.queue import Dispatcher
@@ -89,6 +90,7 @@ def make_plan(body: TrainRequest, store: Store, configuration: Settings) -> Plan
     warnings = tuple(
         {"code": w.code, "pointer": w.pointer, "detail": w.detail} for w in check(config)
     )
+    _check_protocol(config, configuration)
     _check_items(config, dataset)
     _check_clusters(config, dataset)
     cost = estimate(config)
@@ -107,6 +109,19 @@ def _dataset(store: Store, reference: str) -> PackedDataset:
         return store.datasets.get(reference)
     except NotFound as error:
         raise body_problem("dataset-not-found", "/dataset", error.detail) from None
+
+
+def _check_protocol(config: TrainConfig, configuration: Settings) -> None:
+    """Evaluations come hours later; what they lack is said now."""
+    referee, most = config.referee, configuration.max_evaluation_samples
+    if not referee.evaluate_every:
+        return
+    if detail := without_weights(referee.protocol, configuration):
+        raise body_problem("evaluation-impossible", "/referee/protocol/features", detail)
+    if referee.protocol.samples > most:
+        detail = f"an evaluation may draw {most} samples here; ask for fewer"
+        pointer = "/referee/protocol/samples"
+        raise body_problem("evaluation-too-large", pointer, detail, limit=most)
 
 
 def _check_items(config: TrainConfig, dataset: PackedDataset) -> None:

@@ -127,3 +127,34 @@ def test_a_doubtful_combination_is_warned_about(code, recipe, changes):
 def test_all_reasons_are_given_at_once():
     codes = refusals("cgan", UNLABELLED, game={"penalties": [{"kind": "r1"}]})
     assert codes == {"dataset-unlabelled", "batch-norm-in-discriminator"}
+
+
+MEASURED = {"evaluate_every": 5, "protocol": {"measures": ["frechet"]}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"referee": {"protocol": {"features": "classifier"}}}, "evaluation-impossible"),
+        ({"referee": {"evaluate_every": 0}, "stop": {"plateau": {}}}, "stop-without-evaluations"),
+        ({"referee": MEASURED, "stop": {"equilibrium": {}}}, "stop-not-measured"),
+        ({"referee": MEASURED, "stop": {"plateau": {"measure": "kernel"}}}, "stop-not-measured"),
+    ],
+)
+def test_what_the_referee_cannot_do_is_refused(changes, code):
+    config = config_for("dcgan", image_space(classes=0), **changes)
+    with pytest.raises(InvalidConfig) as refused:
+        check(config)
+    assert [finding.code for finding in refused.value.findings] == [code]
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"referee": {"best_by": "kernel", **MEASURED}}, "best-not-measured"),
+        ({"referee": MEASURED, "stop": {"plateau": {"patience": 99}}}, "stop-never-reached"),
+    ],
+)
+def test_what_the_referee_will_not_come_to_is_warned_about(changes, code):
+    config = config_for("dcgan", image_space(classes=0), steps=100, **changes)
+    assert code in [finding.code for finding in check(config)]
