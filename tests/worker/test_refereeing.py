@@ -9,10 +9,13 @@ from ganmodels.config import TrainConfig
 from ganmodels.data.arrays import read_npz
 from ganmodels.data.packed import pack
 from ganmodels.recipes import settings
+from ganmodels.referee.config import Equilibrium, StopRules
 from ganmodels.referee.signals import Judgement, Variety
-from tests.ganmodels.builders import SMALL
-from tests.worker.builders import make_job, train
+from tests.ganmodels.builders import SMALL, match_for
+from tests.worker.builders import make_job, settings_for, train
 from tests.worker.test_jobs import StopAt, rows
+from worker.evaluations import run
+from worker.refereeing import StopRulesAtJob
 from worker.store.records import JobRecord
 
 SCHEDULE = {"steps": 8, "metrics_every": 2, "previews_every": 8, "checkpoints_every": 4}
@@ -170,3 +173,44 @@ def test_enough_images_end_the_training_early_and_say_so(store, home):
         4,
     )
     assert job.checkpoint().step == 4
+
+
+def evaluated(store, home, stop: dict):
+    """A trained job on points whose checkpoints at 4 and 8 were both evaluated."""
+    protocol = {"measures": ["frechet", "critic"], "samples": 40, "features": "pixels"}
+    referee = {"evaluate_every": 4, "protocol": protocol}
+    job = make_job(store, "points", schedule=SCHEDULE, referee=referee, stop=stop)
+    train(job, home)
+    for pending in store.evaluations.pending():
+        run(settings_for(home), store, pending)
+    assert len(store.evaluations.by_own_protocol(job)) == 2
+    return job
+
+
+def test_a_plateau_of_real_evaluations_is_a_reason_to_stop(store, home):
+    rule = {"plateau": {"patience": 1, "min_improvement": 0.99}}
+    job = evaluated(store, home, rule)
+    reason = StopRulesAtJob(store, job, job.config().stop).reason(match_for(job.config()))
+    assert (reason.rule, reason.step) == ("plateau", 0)
+    assert "frechet" in reason.detail
+
+
+def test_a_critic_that_tells_untrained_fakes_is_no_equilibrium(store, home):
+    job = evaluated(store, home, {"equilibrium": {"patience": 1}})
+    match = match_for(job.config())
+    assert StopRulesAtJob(store, job, job.config().stop).reason(match) is None
+    generous = StopRules(equilibrium=Equilibrium(patience=1, errors=10))
+    assert StopRulesAtJob(store, job, generous).reason(match).rule == "equilibrium"
+
+
+def test_a_plateau_ends_a_running_training_as_a_success(store, home):
+    rule = {"plateau": {"patience": 1, "min_improvement": 0.99}}
+    job = evaluated(store, home, rule)
+    with job.locked() as record:
+        schedule = job.config().schedule.model_copy(update={"steps": 100})
+        job.replace_config(job.config().model_copy(update={"schedule": schedule}))
+        job.resume(record)
+    train(job, home)
+    record = job.record()
+    assert (record.status, record.stopped_by.rule) == ("succeeded", "plateau")
+    assert job.checkpoint().step == record.stopped_by.step < 100
