@@ -26,7 +26,7 @@ def main() -> None:
     """Run the sections asked for; the status is 1 unless all that is wanted is reached."""
     arguments = _arguments()
     console = Console(width=180)
-    seeds = range(1, 1 + arguments.seeds)
+    seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
     console.print(
         f"torch {torch.__version__}, {os.cpu_count()} cores, one thread a match; "
         f"seeds {seeds[0]} to {seeds[-1]}; a reading every 50 steps"
@@ -47,6 +47,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("sections", nargs="*", metavar="SECTION", choices=[[], *SECTIONS])
     parser.add_argument("--seeds", type=int, default=3, help="of each planted match")
+    parser.add_argument("--first-seed", type=int, default=1, help="0 is what was tuned on")
     parser.add_argument("--processes", type=int, default=2, help="matches at a time")
     return parser.parse_args()
 
