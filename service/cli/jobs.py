@@ -12,6 +12,15 @@ app = typer.Typer(help="List, follow, stop and resume jobs.", no_args_is_help=Tr
 
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="Id of a job; see jobs list.")]
 
+# The rest is in GET /jobs/{id}/metrics.
+_TELLING = (
+    "discriminator_loss",
+    "generator_loss",
+    "pair_accuracy",
+    "diversity",
+    "energy_distance",
+)
+
 
 @app.command("list")
 def show_all(
@@ -104,10 +113,24 @@ def _show(job: dict[str, Any], as_json: bool) -> None:
         note(f"it saves a checkpoint, then the {job['stopping']} is done")
     fields = ("id", "status", "dataset", "recipe", "model", "seed", "attempt", "created_at")
     rows = [(field, job[field]) for field in fields]
-    rows += [*job["progress"].items(), *job["metrics"].items(), ("checkpoints", job["checkpoints"])]
+    rows += [*job["progress"].items(), ("checkpoints", job["checkpoints"])]
+    rows += [(name, job["metrics"][name]) for name in _TELLING if name in job["metrics"]]
+    rows += _health(job["health"])
+    if job["stopped_by"]:
+        rows.append(("stopped by", job["stopped_by"]["detail"]))
     if job["error"]:
         rows.append(("error", f"{job['error']['code']}: {job['error']['detail']}"))
     show_table(("field", "value"), rows)
+
+
+def _health(health: dict[str, Any] | None) -> list[tuple[str, object]]:
+    if health is None:
+        return [("health", "too early to tell")]
+    rows: list[tuple[str, object]] = [("health", health["verdict"])]
+    for diagnosis in health["diagnoses"]:
+        said = f"since step {diagnosis['since_step']}: {diagnosis['detail']}"
+        rows.append((diagnosis["code"], f"{said}. Remedy: {diagnosis['remedy']['detail']}"))
+    return rows
 
 
 def _row(job: dict[str, Any]) -> tuple[object, ...]:
