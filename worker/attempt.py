@@ -18,7 +18,7 @@ from ganmodels.sampling import Sampler
 from ganmodels.spaces import ImageSpace
 from worker.checkpointing import BATCH_SIZE, CheckpointWriter, Snapshot
 from worker.endings import Ending
-from worker.refereeing import JobReferee
+from worker.refereeing import JobReferee, check_signals
 from worker.saving import Saver
 from worker.store.claims import Claim
 from worker.store.files import now, replace_file, replace_json
@@ -73,17 +73,22 @@ class Attempt:
         """
         self.claim.check()
         reading, ending = self._referee.read(match, means)
+        check_signals(match.step, reading.columns)
         row: dict[str, Any] = {"step": match.step, "images_seen": match.images_seen, **means}
-        row |= reading.signals
+        row |= reading.columns
         row |= {"images_per_second": round(rate, 1), "at": now()}
         _write_line(self._metrics, row)
-        self._rate, self._means = rate, {**means, **_numbers(reading)}
+        self._rate, self._means = rate, {**self._means, **means, **_numbers(reading)}
         self.write_progress(match)
         self.job.events.append("job.metrics", row)
         self._warn(reading, match.step)
         if self._board:
             self._board.row(row)
         return ending
+
+    def left_over(self, match: Match) -> Ending | None:
+        """What the attempt before was about to do at this step when it was lost, if anything."""
+        return self._referee.left_over(match)
 
     def write_health(self, match: Match, health: Health) -> None:
         """What the referee says of a match that has broken down, in place of a reading."""
@@ -171,7 +176,7 @@ class Attempt:
 
 
 def _numbers(reading: Reading) -> dict[str, float]:
-    return {name: value for name, value in reading.signals.items() if isinstance(value, float)}
+    return {name: value for name, value in reading.columns.items() if isinstance(value, float)}
 
 
 def _write_line(file: io.FileIO, row: Mapping[str, Any]) -> None:

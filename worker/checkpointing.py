@@ -24,6 +24,8 @@ from worker.store.job import Job
 
 # Larger than in serving, where a lone request is what counts; here it is the time taken.
 BATCH_SIZE = 100
+# Readings until a failure is named, from its first sign.
+_LONGEST_WINDOW = 12
 # What is served, and under which name: the averages of both networks.
 _SERVED = {"average": "generator", "average_discriminator": "discriminator"}
 
@@ -170,9 +172,20 @@ class CheckpointWriter:
         """Digests of those that must stay, asked for in the order in which they change."""
         store, job = self._store, self._job
         pending, best = store.evaluations.pinned(job.id), read_best(job)
-        return (
-            pending | ({best.digest} if best else set()) | store.models.checkpoints_in_use(job.id)
-        )
+        kept = {best.digest} if best else set()
+        if point := self._return_point():
+            kept.add(point.digest)
+        return pending | kept | store.models.checkpoints_in_use(job.id)
+
+    def _return_point(self) -> Checkpoint | None:
+        """The newest checkpoint from before anything that the referee may still find out."""
+        referee, schedule = self._config.referee, self._config.schedule
+        if "rollback" not in referee.on_warning.model_dump().values():
+            return None
+        checkpoints = self._job.checkpoints()
+        span = _LONGEST_WINDOW * max(referee.read_every, schedule.metrics_every)
+        old = [c for c in checkpoints if c.step < checkpoints[-1].step - span]
+        return old[-1] if old else next(iter(checkpoints), None)
 
 
 def split_state(state: State) -> dict[str, dict[str, Tensor]]:

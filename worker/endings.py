@@ -1,4 +1,4 @@
-"""How the loop may end, and why."""
+"""How a training may end, and why."""
 
 from typing import Literal, NamedTuple
 
@@ -6,6 +6,17 @@ from ganmodels.referee.health import Diagnosis
 from worker.store.records import StoppedBy
 
 Outcome = Literal["finished", "pause", "cancel", "interrupt", "rollback", "fail"]
+
+
+class TrainingDiverged(Exception):  # noqa: N818 - named for what it says
+    """A value became NaN or infinite; nothing of it was saved."""
+
+    def __init__(self, step: int, cause: str) -> None:
+        super().__init__(
+            f"{cause} was not finite at step {step}; lower learning_rate, or use an objective "
+            "with a penalty"
+        )
+        self.step = step
 
 
 class Ending(NamedTuple):

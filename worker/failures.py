@@ -6,9 +6,9 @@ from contextlib import suppress
 import torch
 
 from ganmodels.data.errors import DataError
+from worker.endings import TrainingDiverged
 from worker.engine import DeviceUnavailable
 from worker.errors import NotFound
-from worker.loop import TrainingDiverged
 from worker.storage import is_storage_trouble, loss_of_storage
 from worker.store.checkpoints import CheckpointCorrupt
 from worker.store.claims import Claim

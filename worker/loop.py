@@ -8,22 +8,11 @@ import torch
 from ganmodels.data.batches import Batches
 from ganmodels.games.gan import Match
 from worker.attempt import Attempt
-from worker.endings import Ending, Outcome
+from worker.endings import Ending, Outcome, TrainingDiverged
 
 StopWanted = Callable[[], Outcome | None]
 
 _STOP_CHECK_SECONDS = 0.1
-
-
-class TrainingDiverged(Exception):  # noqa: N818 - named for what it says
-    """A loss or gradient became NaN or infinite; nothing of it was saved."""
-
-    def __init__(self, step: int, cause: str) -> None:
-        super().__init__(
-            f"{cause} was not finite at step {step}; lower learning_rate, or use an objective "
-            "with a penalty"
-        )
-        self.step = step
 
 
 class Pace:
@@ -64,24 +53,28 @@ def run(match: Match, batches: Batches, attempt: Attempt, stop_wanted: StopWante
         Fenced: when another attempt has taken over.
     """
     schedule, pace, stop = attempt.config.schedule, Pace(match.images_seen), StopCheck(stop_wanted)
-    start, ending = match.step, None
+    start, ending = match.step, attempt.left_over(match)
     while match.step < match.total_steps and ending is None:
         match.play(batches.at)
         if match.step % schedule.metrics_every == 0 or match.step == match.total_steps:
             ending = _read(match, attempt, pace)
         if match.step % schedule.previews_every == 0:
             attempt.write_preview(match)
-        if match.step % schedule.checkpoints_every == 0:
+        if match.step % schedule.checkpoints_every == 0 and not _is_rollback(ending):
             check_finite(match)
             attempt.save(match)
         ending = ending or stop()
     # A stop that is wanted during the last step has nothing left to stop.
     if ending is None or (match.step >= match.total_steps and ending.diagnosis is None):
         ending = Ending("finished")
-    if match.step > start and ending.outcome != "rollback":
+    if match.step > start and not _is_rollback(ending):
         check_finite(match)
         attempt.save_last(match)
     return ending
+
+
+def _is_rollback(ending: Ending | None) -> bool:
+    return ending is not None and ending.outcome == "rollback"
 
 
 def _read(match: Match, attempt: Attempt, pace: Pace) -> Ending | None:

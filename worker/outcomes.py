@@ -3,16 +3,16 @@
 from collections.abc import Mapping
 from functools import partial
 
-from ganmodels.referee.remedies import with_rates
+from ganmodels.referee.config import Failure
+from ganmodels.referee.health import Diagnosis
 from worker.best import publish
-from worker.endings import Ending, Outcome
+from worker.endings import Ending, Outcome, TrainingDiverged
 from worker.failures import conclude
-from worker.loop import TrainingDiverged
 from worker.refereeing import may_roll_back
 from worker.store import Store
 from worker.store.claims import Claim
 from worker.store.job import Job
-from worker.store.records import JobError, Status
+from worker.store.records import JobError, Status, StoppedBy
 
 _STATUS_AFTER: Mapping[Outcome, Status] = {
     "finished": "succeeded",
@@ -21,8 +21,6 @@ _STATUS_AFTER: Mapping[Outcome, Status] = {
     "interrupt": "queued",
     "fail": "failed",
 }
-# A match that is rolled back as it was would fail again in the same way, step by step.
-_ROLLBACK_FACTOR = 0.5
 
 
 def record_ending(store: Store, job: Job, claim: Claim, ending: Ending) -> None:
@@ -34,16 +32,15 @@ def record_ending(store: Store, job: Job, claim: Claim, ending: Ending) -> None:
     """
     outcome, diagnosis = ending.outcome, ending.diagnosis
     if outcome == "rollback" and diagnosis:
-        _roll_back(job, claim, diagnosis.since_step, diagnosis.code)
+        _roll_back(job, claim, diagnosis.code, _failure(diagnosis, diagnosis.since_step))
         return
     error, reason = None, "interrupted" if outcome == "interrupt" else None
     if diagnosis and outcome == "fail":
-        code = diagnosis.code.replace("_", "-")
-        error = JobError(code=code, detail=diagnosis.detail, step=diagnosis.step)
+        error = _failure(diagnosis, diagnosis.step)
     elif diagnosis:
         reason = diagnosis.code
     publishing = partial(publish, store, job)
-    job.settle(claim, _STATUS_AFTER[outcome], error, reason, ending.stopped_by, publishing)
+    job.settle(claim, _STATUS_AFTER[outcome], error, reason, _stopped_by(ending), publishing)
 
 
 def record_failure(job: Job, claim: Claim, error: Exception, max_attempts: int) -> None:
@@ -55,11 +52,34 @@ def record_failure(job: Job, claim: Claim, error: Exception, max_attempts: int) 
     if isinstance(error, TrainingDiverged) and may_roll_back(
         job.config().referee, "divergence", job.record().rollbacks
     ):
-        _roll_back(job, claim, error.step, "divergence")
+        failure = JobError(code="divergence", detail=str(error), step=error.step)
+        _roll_back(job, claim, "divergence", failure)
     else:
         job.settle(claim, *conclude(error, job, claim, max_attempts))
 
 
-def _roll_back(job: Job, claim: Claim, since_step: int, reason: str) -> None:
-    config = with_rates(job.config(), _ROLLBACK_FACTOR)
-    job.roll_back(claim, since_step, config, reason)
+def _stopped_by(ending: Ending) -> StoppedBy | None:
+    """The rule, or the warning, that ended the training."""
+    diagnosis = ending.diagnosis
+    if diagnosis is None:
+        return ending.stopped_by
+    return StoppedBy(rule=diagnosis.code, detail=diagnosis.detail, step=diagnosis.step)
+
+
+def _failure(diagnosis: Diagnosis, step: int) -> JobError:
+    detail = f"{diagnosis.detail}; referee.on_warning ends the training for it"
+    return JobError(code=diagnosis.code.replace("_", "-"), detail=detail, step=step)
+
+
+def _roll_back(job: Job, claim: Claim, reason: Failure, failure: JobError) -> None:
+    """Go back to the last checkpoint from before a failure; ``failure.step`` is where it began.
+
+    Where there were checkpoints and none is old enough, nothing is begun again: the job fails.
+    """
+    steps = [checkpoint.step for checkpoint in job.checkpoints()]
+    before = [step for step in steps if step < (failure.step or 0)]
+    if steps and not before:
+        detail = f"{failure.detail}; no checkpoint from before it is kept to roll back to"
+        job.settle(claim, "failed", failure.model_copy(update={"detail": detail}))
+    else:
+        job.roll_back(claim, before[-1] if before else 0, reason)

@@ -10,11 +10,12 @@ from ganmodels.data.packed import PackedDataset
 from ganmodels.games.gan import Match
 from ganmodels.labels import Clusters, labels_of
 from ganmodels.referee.diagnoses import broken_down
+from ganmodels.referee.remedies import with_rates
 from worker.attempt import Attempt
 from worker.checkpointing import CheckpointWriter, DatasetGuard, join_state
-from worker.endings import Ending, Outcome
+from worker.endings import Ending, Outcome, TrainingDiverged
 from worker.engine import autocast_dtype, changes, choose_device, describe
-from worker.loop import TrainingDiverged, run
+from worker.loop import run
 from worker.refereeing import JobReferee
 from worker.settings import Settings
 from worker.store import Store
@@ -22,6 +23,9 @@ from worker.store.checkpoints import Checkpoint, Environment
 from worker.store.claims import Claim
 from worker.store.job import Job
 from worker.tensorboard import Board
+
+# A match that is rolled back as it was would fail again in the same way, step by step.
+ROLLBACK_FACTOR = 0.5
 
 
 def play(
@@ -34,7 +38,8 @@ def play(
         Fenced: when another attempt has taken over.
     """
     torch.set_num_threads(settings.train_threads)
-    config, record = job.config(), job.record()
+    record = job.record()
+    config = with_rates(job.config(), ROLLBACK_FACTOR**record.rollbacks)
     if record.model:
         # Whoever accepted the job may have died before this.
         store.models.add_job(record.model, job.id)
@@ -50,7 +55,7 @@ def play(
     if checkpoint:
         _note_environment(job, environment, checkpoint.manifest.environment)
     writer = CheckpointWriter(store, job, claim, guard, environment, clusters, device)
-    referee = JobReferee.open(store, job, dataset, clusters, device)
+    referee = JobReferee.open(store, job, config, dataset, clusters, device)
     attempt = Attempt(job, claim, writer, referee, clusters, Board.open(settings, job))
     batches = _batches(config, dataset, clusters, device)
     try:

@@ -49,7 +49,7 @@ def _follow(planted: Planted, data: PackedDataset, table: Table) -> bool:
             setting.match.play(setting.batches.at)
             if setting.match.step % READ_EVERY == 0:
                 means = setting.match.read_metrics().means
-                seen = setting.referee.read(setting.match, means).signals
+                seen = setting.referee.read(setting.match, means).columns
         fresh = _fresh_critic(setting, data)
         half = abs(seen["pair_accuracy"] - 0.5) < 0.1
         misled = misled or bool(half and planted.failure and fresh[0] > 0.9)

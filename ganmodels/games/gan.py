@@ -223,11 +223,10 @@ class Match:
         return items.float()
 
     @torch.no_grad()
-    def judge(self, items: Items, labels: Labels | None) -> Logits:
-        """What the discriminator thinks of items now, without augmentation."""
-        with untraced(self.discriminator), self._precision():
-            logits: Tensor = self.discriminator(items, labels)
-        return logits.float()
+    def judge(self, items: Items, labels: Labels | None, random: torch.Generator) -> Logits:
+        """What the discriminator thinks of items now, augmented as those that it learns from."""
+        with untraced(self.discriminator):
+            return self._judge(items, labels, random)
 
     def read_metrics(self) -> Measured:
         """Means since the last reading. This is the only place that waits for the device."""

@@ -83,11 +83,14 @@ class Actions(Spec):
 class Referee(Spec):
     """Warnings, evaluations on a cadence, and what the best checkpoint is.
 
+    The match is looked at with the first metrics at or after every ``read_every``-th step; the
+    thresholds of the diagnoses hold for 50 steps or more between two readings.
     The first checkpoint at or after every ``evaluate_every``-th step is evaluated beside the
     training, and the last one where any was; 0 means only when asked for. The best checkpoint
     is the one with the least ``best_by``.
     """
 
+    read_every: int = Field(default=50, ge=1, le=10**6)
     on_warning: Actions = Actions()
     max_rollbacks: int = Field(default=2, ge=0, le=10)
     evaluate_every: int = Field(default=5_000, ge=0, le=10**8)

@@ -6,8 +6,9 @@ prints what they name and miss). What misleads is left out: a discriminator that
 time, or half of the time, and a classifier that is sure of its class, go with good and bad matches.
 """
 
+import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from ganmodels.config import TrainConfig
 from ganmodels.referee.config import Failure
@@ -18,15 +19,17 @@ from ganmodels.referee.remedies import remedy
 # Readings before which nothing is called healthy.
 _EARLY = 4
 _POOR, _BAD = 0.15, 0.3
+_COMPLETE = 0.2
 
 
 class Before(NamedTuple):
     """What a reading is compared with: the least energy distance so far, as it was known ``of``
-    readings ago, and the first reading.
+    readings ago, the first reading, and the size beyond which losses and logits are not sound.
     """
 
     best: float | None
     first: Row
+    limit: float
 
 
 Shows = Callable[[Row, Before], bool]
@@ -50,7 +53,7 @@ class Rule(NamedTuple):
 def diverges(row: Row, before: Before) -> bool:
     """Numbers without bounds: losses, logits, or fakes far outside of the data."""
     sizes = (row["discriminator_loss"], row["generator_loss"], row["largest_logit"])
-    return max(map(abs, sizes)) > 100 or _at_least(row["energy_distance"], 20)
+    return max(map(abs, sizes)) > before.limit or _at_least(row["energy_distance"], 20)
 
 
 def overpowers(row: Row, before: Before) -> bool:
@@ -67,6 +70,9 @@ def collapses(row: Row, before: Before) -> bool:
         return False
     if _at_most(row["diversity"], 0.2):
         return _is_stuck(row, before, _BAD, 0.3)
+    # The whole may look varied while each label has become one picture.
+    if _at_most(row["diversity_within_labels"], 0.25) and _at_least(row["diversity"], 0.5):
+        return True
     narrow = _at_most(row["diversity"], 0.5) or row["groups_covered"] < 0.35
     return narrow and _is_stuck(row, before, _POOR, 0.7)
 
@@ -116,8 +122,8 @@ RULES = (
         collapses,
         4,
         4,
-        ("diversity", "groups_covered", "energy_distance"),
-        "the generator makes few kinds of items: complete below a diversity of 0.25",
+        ("diversity", "diversity_within_labels", "groups_covered", "energy_distance"),
+        "the generator makes few kinds of items",
     ),
     Rule(
         "discriminator_overpowering",
@@ -172,12 +178,11 @@ RULES = (
 
 def diagnose(config: TrainConfig, history: History, has_variety: bool) -> Health | None:
     """The health of a match at its last reading; None while it is too early to tell."""
-    rows = [row for row in history.latest if "energy_distance" in row]
-    if not rows:
+    rows, first = history.latest, history.first
+    if not rows or first is None:
         return None
     if not has_variety:
         return _nothing_to_learn(rows[-1])
-    first = next((row for row in history.first if "energy_distance" in row), rows[0])
     named = [found for rule in RULES if (found := _apply(rule, rows, first, config))]
     # What learns nothing is best told by why it does not.
     diagnoses = [d for d in named if d.code != "not_learning" or len(named) == 1]
@@ -202,9 +207,11 @@ def broken_down(config: TrainConfig, step: int, detail: str) -> Health:
 
 
 def _apply(rule: Rule, rows: Sequence[Row], first: Row, config: TrainConfig) -> Diagnosis | None:
+    limit = _largest_sound_size(config)
+
     def shows(index: int) -> bool:
         best = _best(rows[: max(1, index - rule.of + 1)])
-        return rule.shows(rows[index], Before(best, first))
+        return rule.shows(rows[index], Before(best, first, limit))
 
     last = len(rows) - 1
     if not shows(last):
@@ -218,13 +225,28 @@ def _apply(rule: Rule, rows: Sequence[Row], first: Row, config: TrainConfig) -> 
     recent = range(max(0, last - 2 * rule.of + 1), last + 1)
     return Diagnosis(
         code=rule.failure,
+        extent=_extent(rows[last]) if rule.failure == "mode_collapse" else None,
         step=rows[last]["step"],
         since_step=since,
-        confidence=round(sum(map(shows, recent)) / (2 * rule.of), 2),
+        confidence=round(sum(map(shows, recent)) / len(recent), 2),
         detail=rule.detail,
         evidence={name: rows[last][name] for name in rule.evidence},
         remedy=remedy(rule.failure, config, since),
     )
+
+
+def _extent(row: Row) -> Literal["partial", "complete"]:
+    least = min(_or(row["diversity"], 1.0), _or(row["diversity_within_labels"], 1.0))
+    return "complete" if least <= _COMPLETE else "partial"
+
+
+def _largest_sound_size(config: TrainConfig) -> float:
+    """A critic with bounded slope tells items apart by their distance, which grows with their
+    size; any other objective has no use for logits beyond 100.
+    """
+    if not config.game.objective.needs_lipschitz:
+        return 100.0
+    return max(100.0, 10 * math.sqrt(math.prod(config.space.shape)))
 
 
 def _best(rows: Sequence[Row]) -> float | None:

@@ -18,12 +18,13 @@ class Remedy(Spec):
 class Diagnosis(Spec):
     """A failure that is going on.
 
-    ``confidence``: the share of the readings looked at that show it, from 0.5 to 1.
+    ``extent`` of a collapse. ``confidence``: the share of the readings looked at that show it.
     ``since_step``: the first of the readings in a row that show it. ``evidence``: the signals it
     rests on, at ``step``.
     """
 
     code: Failure
+    extent: Literal["partial", "complete"] | None = None
     step: int = Field(ge=0)
     since_step: int = Field(ge=0)
     confidence: float = Field(ge=0, le=1)

@@ -20,6 +20,8 @@ _MOST_NEIGHBOURS, _MOST_CLUSTERED = 2_000, 5_000
 _IMAGE_GROUPS, _POINT_GROUPS, _ITEMS_PER_GROUP = 20, 8, 20
 _STARTS, _ITERATIONS = 3, 20
 _EDGE = 16
+# Whole images are large: so many are in memory at a time.
+_BLOCK = 250
 # A stream that no sample is drawn from.
 _SEED = 0
 
@@ -57,8 +59,9 @@ class Panel(NamedTuple):
 
 def thumbnails_of(dataset: PackedDataset, indices: NDArray[np.int64]) -> Vectors:
     """Thumbnails of stored items."""
-    items = to_network(dataset.items[indices], dataset.manifest.space, torch.device("cpu"))
-    return thumbnails(items)
+    space, cpu = dataset.manifest.space, torch.device("cpu")
+    blocks = np.array_split(indices, max(1, -(-len(indices) // _BLOCK)))
+    return torch.cat([thumbnails(to_network(dataset.items[b], space, cpu)) for b in blocks])
 
 
 def thumbnails(items: Items) -> Vectors:

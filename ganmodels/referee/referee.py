@@ -7,20 +7,20 @@ from ganmodels.config import TrainConfig
 from ganmodels.games.gan import Match
 from ganmodels.referee.diagnoses import diagnose
 from ganmodels.referee.health import Diagnosis, Health
-from ganmodels.referee.history import History, Row, derived
+from ganmodels.referee.history import History, Row, drift, smoothed
 from ganmodels.referee.watcher import Watcher
 
 
 class Reading(NamedTuple):
-    """What was seen at one step: signals for the metrics, the health, and what is new in it.
+    """What was seen at one step: columns of the metrics, the health, and what is new in it.
 
     ``health`` is None while it is too early to tell.
     """
 
-    signals: Row
+    columns: Row
     health: Health | None
-    begun: tuple[Diagnosis, ...]
-    ended: tuple[Diagnosis, ...]
+    begun: tuple[Diagnosis, ...] = ()
+    ended: tuple[Diagnosis, ...] = ()
 
 
 class Referee:
@@ -32,20 +32,54 @@ class Referee:
         self.health = self._diagnose()
 
     def read(self, match: Match, means: dict[str, float]) -> Reading:
-        """Look at the match; ``means`` are its metrics since the last reading."""
+        """What there is to say at a row of metrics; the match is looked at if a reading is due."""
+        columns = smoothed(means, self._history.newest)
+        if not self._is_due(match):
+            self._history.add({"step": match.step, **means, **columns})
+            return Reading(columns, self.health)
         signals = self._watcher.look(match)
-        signals |= derived(signals, means, self._history.last)
-        row = {"step": match.step, **means, **signals}
+        columns |= {**signals, "histogram_drift": drift(signals, self._last())}
+        row = {"step": match.step, **means, **columns}
         self._history.add(row)
         before, self.health = self.health, self._diagnose()
         # In the row too, so that whoever reads the rows again comes to the same verdict.
-        named = {d.code: d.since_step for d in self.health.diagnoses} if self.health else None
-        row["diagnoses"] = signals["diagnoses"] = named
-        known = before.diagnoses if before else ()
-        now = self.health.diagnoses if self.health else ()
-        begun = tuple(d for d in now if d.code not in {other.code for other in known})
-        ended = tuple(d for d in known if d.code not in {other.code for other in now})
-        return Reading(signals, self.health, begun, ended)
+        row["diagnoses"] = columns["diagnoses"] = _named(self.health)
+        return Reading(columns, self.health, *_changes(before, self.health))
+
+    def begun_last(self) -> tuple[Diagnosis, ...]:
+        """What the last reading named that the one before it did not."""
+        readings = self._history.latest
+        if self.health is None or not readings:
+            return ()
+        known = (readings[-2].get("diagnoses") if len(readings) > 1 else None) or {}
+        return tuple(d for d in self.health.diagnoses if d.code not in known)
+
+    @property
+    def last_step(self) -> int:
+        """The step of the last reading; 0 before the first."""
+        return self._history.last_step
+
+    def _is_due(self, match: Match) -> bool:
+        every = self._config.referee.read_every
+        is_last = match.step >= match.total_steps
+        return is_last or match.step // every > self._history.last_step // every
+
+    def _last(self) -> Row | None:
+        return self._history.latest[-1] if self._history.latest else None
 
     def _diagnose(self) -> Health | None:
         return diagnose(self._config, self._history, self._watcher.has_variety)
+
+
+def _named(health: Health | None) -> dict[str, int] | None:
+    return {d.code: d.since_step for d in health.diagnoses} if health else None
+
+
+def _changes(
+    before: Health | None, now: Health | None
+) -> tuple[tuple[Diagnosis, ...], tuple[Diagnosis, ...]]:
+    """Diagnoses that have begun, and those that have ended."""
+    old, new = (health.diagnoses if health else () for health in (before, now))
+    old_codes, new_codes = {d.code for d in old}, {d.code for d in new}
+    begun = tuple(d for d in new if d.code not in old_codes)
+    return begun, tuple(d for d in old if d.code not in new_codes)

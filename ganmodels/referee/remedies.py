@@ -16,14 +16,19 @@ Candidates = Callable[[TrainConfig, int], Iterator[Remedy]]
 
 _SAFE_RATE = 2e-4
 _LEAST_RATE = 1e-6
+_NOTHING_LEFT = Remedy(
+    detail="no single setting is known to help: try another recipe, or look at the dataset",
+    patch={},
+)
 
 
 def remedy(failure: Failure, config: TrainConfig, since_step: int) -> Remedy:
-    """What to change; the patch applies to the configuration and leaves it valid."""
-    for candidate in _CANDIDATES[failure](config, since_step):
-        if not candidate.patch or _is_possible(config, candidate):
-            return candidate
-    raise AssertionError("the last candidate of each failure changes nothing")
+    """What to change; the patch applies to the configuration and leaves it valid.
+
+    It is empty where nothing is left that could be tried.
+    """
+    candidates = _CANDIDATES[failure](config, since_step)
+    return next((one for one in candidates if _is_possible(config, one)), _NOTHING_LEFT)
 
 
 def with_rates(config: TrainConfig, factor: float) -> TrainConfig:
@@ -55,9 +60,9 @@ def _rates(
     given = {"generator": generator, "discriminator": discriminator}
     # Two digits are as exact as such advice gets.
     rates = {
-        name: {"learning_rate": float(f"{max(rate, _LEAST_RATE):.2g}")}
+        name: {"learning_rate": float(f"{rate:.2g}")}
         for name, rate in given.items()
-        if rate is not None
+        if rate is not None and rate >= _LEAST_RATE
     }
     return Remedy(detail=detail, patch={"optimisation": rates})  # type: ignore[dict-item]
 
@@ -116,6 +121,8 @@ def _balanced(config: TrainConfig, since_step: int) -> Iterator[Remedy]:
     """For a discriminator that is too weak, or a generator that is too quick."""
     optimisation = config.optimisation
     g, d = optimisation.generator.learning_rate, optimisation.discriminator.learning_rate
+    if min(g, d) > 10 * _SAFE_RATE:
+        yield _rates("lower both learning rates", _SAFE_RATE, _SAFE_RATE)
     if g > d:
         rate = max(d, _SAFE_RATE)
         yield _rates("let both learn equally fast: the generator outruns its judge", rate, rate)

@@ -4,11 +4,11 @@ from typing import Any
 
 import torch
 
-from ganmodels.data.batches import to_network
+from ganmodels.data.batches import stream, to_network
 from ganmodels.data.packed import PackedDataset
 from ganmodels.games.gan import Match
 from ganmodels.labels import Clusters, labels_of
-from ganmodels.referee.panel import Panel, thumbnails
+from ganmodels.referee.panel import Panel, thumbnails, thumbnails_of
 from ganmodels.referee.signals import Judgement, Yardstick
 from ganmodels.types import Items, Labels, Logits
 
@@ -34,11 +34,10 @@ class Watcher:
         self._held_out, self._held_out_labels = real(panel.held_out)
         self._latents, self._bounded = panel.latents.to(device), space.bounded
         self._saturated_reals = self._saturated(self._reals)
-        training, _ = real(panel.neighbours)
         self._yardstick = Yardstick(
             thumbnails(self._reals),
             self._labels,
-            thumbnails(training),
+            thumbnails_of(dataset, panel.neighbours.numpy()).to(device),
             thumbnails(self._held_out),
             panel.centres.to(device),
         )
@@ -51,20 +50,23 @@ class Watcher:
     def look(self, match: Match) -> dict[str, Any]:
         """The signals now, by the names of ``Judgement`` and ``Variety``, and ``saturated``."""
         fakes = match.show(self._latents, self._labels)
+        random = stream(match.seed, "look", match.step, torch.Generator(match.device))
+
+        def judge(items: Items, labels: Labels | None) -> Logits:
+            if not len(items):
+                return items.new_empty(0)
+            some = None if labels is None else labels[:_JUDGED]
+            return match.judge(items[:_JUDGED], some, random)
+
         judged = Judgement.of(
-            self._judge(match, self._reals, self._labels),
-            self._judge(match, self._held_out, self._held_out_labels),
-            self._judge(match, fakes, self._labels),
+            judge(self._reals, self._labels),
+            judge(self._held_out, self._held_out_labels),
+            judge(fakes, self._labels),
             match.game.objective.boundary,
         )
         variety = self._yardstick.measure(thumbnails(fakes))
         saturated = self._saturated(fakes) - self._saturated_reals
         return {**judged._asdict(), **variety._asdict(), "saturated": saturated}
-
-    def _judge(self, match: Match, items: Items, labels: Labels | None) -> Logits:
-        if not len(items):
-            return items.new_empty(0)
-        return match.judge(items[:_JUDGED], None if labels is None else labels[:_JUDGED])
 
     def _saturated(self, items: Items) -> float:
         return float((items.abs() > _LIMIT).float().mean()) if self._bounded else 0.0

@@ -125,8 +125,8 @@ def resume(
     with job.locked() as record:
         _check_resumable(job, record)
         # This reads whole checkpoints, so the datasets are not kept meanwhile.
-        config = _extended(job, body.steps if body else None)
-        if record.stopped_by:
+        config = _extended(job, record, body.steps if body else None)
+        if record.stopped_by and record.stopped_by.rule in StopRules.model_fields:
             # Whoever goes on after a stop rule has overruled it.
             config = config.model_copy(update={"stop": StopRules()})
         # No dataset is deleted meanwhile.
@@ -147,12 +147,13 @@ def _check_resumable(job: Job, record: JobRecord) -> None:
         raise Problem("nothing-to-resume", "the job has no checkpoint; send POST /train again")
 
 
-def _extended(job: Job, steps: int | None) -> TrainConfig:
+def _extended(job: Job, record: JobRecord, steps: int | None) -> TrainConfig:
     """What to train from now on: as many steps as were asked for, or as were planned."""
-    config, newest = job.config(), job.newest_sound_checkpoint()
+    config, newest = job.config(), job.newest_sound_checkpoint(record.return_to)
     done = newest.step if newest else 0
     wanted = steps or config.schedule.steps
-    if wanted <= done:
+    # One that was paused at its last step has not finished yet.
+    if wanted < done or (wanted == done and record.status != "paused"):
         raise body_problem(
             "nothing-to-resume",
             "/steps",

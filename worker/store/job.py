@@ -235,9 +235,9 @@ class Job:
             # A stop that was accepted while the last checkpoint was saved counts.
             wanted = self.stop_wanted()
             if status in ("queued", "paused") and wanted:
-                status, error, reason = SETTLED_BY[wanted], None, None
+                status, error, reason, stopped_by = SETTLED_BY[wanted], None, None, None
             if status in UNFINISHED:
-                self.change(record, reason, status=status, error=error)
+                self.change(record, reason, status=status, error=error, stopped_by=stopped_by)
             else:
                 if status == "succeeded":
                     publish()
@@ -247,8 +247,8 @@ class Job:
             # Inside the lock, so that whoever finds the job queued finds it free.
             claim.release()
 
-    def roll_back(self, claim: Claim, since_step: int, config: TrainConfig, reason: str) -> None:
-        """Put the job back, to go on with ``config`` from the last checkpoint before a step.
+    def roll_back(self, claim: Claim, to_step: int, reason: str) -> None:
+        """Put the job back, to go on from the checkpoint of a step, with lower learning rates.
 
         Raises:
             Fenced: when the attempt was taken over; then nothing is changed.
@@ -256,21 +256,14 @@ class Job:
         claim.check()
         with self.locked() as record:
             claim.check()
-            before = [c.step for c in self.checkpoints() if c.step < since_step]
-            step = before[-1] if before else 0
-            self.replace_config(config)
-            self.events.append("job.rolled_back", {"to_step": step, "reason": reason})
-            if wanted := self.stop_wanted():
-                self.change(record, rollbacks=record.rollbacks + 1, return_to=step)
-                self.stop(self.record(), wanted)
+            self.events.append("job.rolled_back", {"to_step": to_step, "reason": reason})
+            # One write: the count of rollbacks is what the learning rates follow from.
+            wanted, count = self.stop_wanted(), record.rollbacks + 1
+            if wanted:
+                self.stop(self.change(record, rollbacks=count, return_to=to_step), wanted)
             else:
-                self.change(
-                    record,
-                    reason="rolled-back",
-                    status="queued",
-                    rollbacks=record.rollbacks + 1,
-                    return_to=step,
-                )
+                reason = "rolled-back"
+                self.change(record, reason, status="queued", rollbacks=count, return_to=to_step)
             claim.release()
 
     def note_return(self) -> None:

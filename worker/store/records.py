@@ -27,7 +27,7 @@ class JobError(BaseModel):
 
 
 class StoppedBy(BaseModel):
-    """The rule that ended a training before its last step, and why."""
+    """The stop rule, or the warning, that ended a training early, and why."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -44,4 +44,6 @@ def safetensors_parts(tensors: Mapping[str, Tensor]) -> Iterator[bytes | memoryv
     yield len(text).to_bytes(8, "little") + text
     for name in names:
         flat = tensors[name].detach().cpu().contiguous().reshape(-1)
-        yield flat.view(torch.uint8).numpy().data
+        # PyTorch has no bytes of nothing.
+        if len(flat):
+            yield flat.view(torch.uint8).numpy().data

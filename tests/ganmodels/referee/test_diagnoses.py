@@ -6,7 +6,7 @@ import pytest
 
 from ganmodels.referee.diagnoses import RULES, broken_down, diagnose
 from ganmodels.referee.history import History
-from tests.ganmodels.builders import config_for
+from tests.ganmodels.builders import config_for, image_space
 
 CONFIG = config_for("dcgan")
 HEALTHY: dict[str, Any] = {
@@ -22,6 +22,7 @@ HEALTHY: dict[str, Any] = {
     "recognition": 0.52,
     "largest_logit": 3.0,
     "diversity": 0.95,
+    "diversity_within_labels": 0.8,
     "energy_distance": 0.02,
     "neighbour_ratio": 1.1,
     "neighbour_accuracy": 0.65,
@@ -108,6 +109,27 @@ def test_every_failure_has_a_rule_and_a_signature_here():
 def test_what_goes_with_good_matches_too_raises_no_alarm(looks_bad):
     found = diagnose(CONFIG, history(*[HEALTHY | looks_bad] * 20), has_variety=True)
     assert found.verdict == "healthy"
+
+
+def test_one_picture_for_each_label_is_a_collapse_though_the_whole_is_varied():
+    hidden = HEALTHY | {"diversity_within_labels": 0.02}
+    found = diagnose(CONFIG, history(UNTRAINED, *[hidden] * 6), has_variety=True)
+    assert (found.verdict, found.diagnoses[0].extent) == ("mode_collapse", "complete")
+
+
+def test_a_collapse_is_partial_while_some_variety_is_left():
+    some = HEALTHY | {"diversity": 0.4, "energy_distance": 0.5}
+    found = diagnose(CONFIG, history(UNTRAINED, *[some] * 8), has_variety=True)
+    assert (found.verdict, found.diagnoses[0].extent) == ("mode_collapse", "partial")
+
+
+def test_a_critic_of_large_images_may_have_large_logits():
+    space = image_space(64, 64, 3)
+    large = HEALTHY | {"discriminator_loss": -250.0, "largest_logit": 350.0}
+    critic = diagnose(config_for("wgan-gp", space), history(*[large] * 4), has_variety=True)
+    assert critic.verdict == "healthy"
+    other = diagnose(config_for("dcgan", space), history(*[large] * 4), has_variety=True)
+    assert other.verdict == "divergence"
 
 
 def test_an_untrained_generator_that_gets_better_is_not_stuck():
