@@ -6,6 +6,7 @@ import pytest
 from tests.worker.builders import make_job, train
 from tests.worker.test_jobs import StopAt, resume
 from worker.store.datasets import Datasets
+from worker.store.epochs import Loss
 from worker.store.references import resolve
 
 
@@ -112,3 +113,12 @@ def test_a_job_does_not_train_on_items_that_were_changed(store, home):
     items.write_bytes(bytes(content))
     train(job, home)
     assert (job.record().status, job.record().error.code) == ("failed", "dataset-corrupt")
+
+
+def test_a_job_that_runs_without_a_trace_of_an_attempt_is_queued_again(store, home):
+    job = make_job(store)
+    with job.locked() as record:
+        job.change(record, status="running")
+    assert job.put_back(Loss(code="process-lost", detail="gone"), max_attempts=3)
+    train(job, home)
+    assert job.record().status == "succeeded"

@@ -280,7 +280,12 @@ class Job:
         with self.locked() as record:
             if record.status != "running" or self.is_training():
                 return False
-            epoch = self.epochs()[-1]
+            epochs = self.epochs()
+            if not epochs:
+                # Nothing of an attempt is there, so nothing was lost with it.
+                self.change(record, reason=loss.code, status="queued")
+                return True
+            epoch = epochs[-1]
             epoch.note_loss(loss)
             told = {
                 "attempt": epoch.number,
