@@ -11,7 +11,7 @@ up: $(VENV)/installed
 	@exec $(BIN)/ringside up
 
 test: $(VENV)/installed-dev
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 test-slow: $(VENV)/installed-dev
 	$(BIN)/pytest -m slow --timeout 1800
