@@ -48,13 +48,17 @@ class History:
         return int(self._latest[-1]["step"]) if self._latest else 0
 
 
-def smoothed(means: dict[str, float], before: Row | None) -> Row:
-    """Losses smoothed over about five rows, the ratio of both networks' gradients."""
+def smoothed(means: dict[str, float], before: Row | None, number: int) -> Row:
+    """Losses smoothed over about five rows, the ratio of both networks' gradients.
+
+    ``number`` of the row, from 1: the first few are averaged, so that the first has no more weight.
+    """
     row: Row = {}
+    retention = min(_RETENTION, 1 - 1 / number)
     for name in _SMOOTHED:
         old = (before or {}).get(f"{name}_smooth")
         new = means[name]
-        row[f"{name}_smooth"] = new if old is None else _RETENTION * old + (1 - _RETENTION) * new
+        row[f"{name}_smooth"] = new if old is None else retention * old + (1 - retention) * new
     against = means["discriminator_gradient_norm"]
     ratio = means["generator_gradient_norm"] / against if against > 0 else None
     return {**row, "gradient_ratio": ratio}

@@ -33,7 +33,8 @@ class Referee:
 
     def read(self, match: Match, means: dict[str, float]) -> Reading:
         """What there is to say at a row of metrics; the match is looked at if a reading is due."""
-        columns = smoothed(means, self._history.newest)
+        number = max(1, match.step // self._config.schedule.metrics_every)
+        columns = smoothed(means, self._history.newest, number)
         if not self._is_due(match):
             self._history.add({"step": match.step, **means, **columns})
             return Reading(columns, self.health)
