@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from ganmodels.data.packed import choose_held_out
 from ganmodels.referee.config import MEASURES, Protocol
 from ganmodels.referee.evaluation.evaluate import evaluate
 from ganmodels.referee.evaluation.nearest import nearest_training
@@ -119,6 +120,19 @@ def test_floor_and_critic_share_no_item_with_what_they_are_measured_by(ring, ask
     assert parts[1].isdisjoint(held_out) and parts[2].isdisjoint(held_out & parts[1])
     for one, other in ((0, 1), (1, 2), (1, 3), (2, 3)):
         assert parts[one].isdisjoint(parts[other])
+
+
+def test_held_out_items_half_of_which_are_copies_are_a_reason_and_no_error(packed):
+    values = noise(120, 8, 8, 1)
+    held_out, training = choose_held_out(120), np.setdiff1d(np.arange(120), choose_held_out(120))
+    for copies in range(len(held_out) + 1):
+        values[held_out[:copies]] = values[training[:copies]]
+        dataset = packed(images(values))
+        protocol = Protocol(samples=20, measures=("neighbours",))
+        findings = evaluate(of_training(dataset), dataset, protocol, features_of(dataset))
+        assert "neighbour_accuracy" in findings.figures
+        if 2 * copies >= len(held_out):
+            assert "in the training split" in findings.left_out["neighbours"]
 
 
 def test_too_few_items_are_a_reason_and_no_error(packed):
