@@ -77,7 +77,7 @@ def test_a_plot_is_a_picture_with_something_on_it(
         ("losses", ["discriminator", "generator", "gradient norm", "training step", "images seen"]),
         ("balance", ["held-out items", "generated items", "as good as a coin", "mean logit"]),
         ("diversity", ["as diverse as reals", "reals in groups with fakes", "share of fakes"]),
-        ("quality", ["generated to held-out items", "frechet", "0.5 is perfect", "500 items"]),
+        ("quality", ["generated to training items", "frechet", "0.5 is perfect", "500 items"]),
         ("scores", ["training items", "held-out items", "generated items", "median"]),
     ],
 )
