@@ -113,12 +113,12 @@ def _ask(
     _check_size(protocol, settings)
     _check_features(protocol, config, settings)
     _check_dataset(store, config)
-    room = Room(of_all=settings.max_pending_evaluations, of_job=None)
+    room = Room(of_all=settings.max_pending_evaluations, of_job=None, on_demand=True)
     record, is_new = store.evaluations.ask(job, checkpoint, protocol, room)
     if is_new:
         # Where Redis is away it is found on disk.
         with suppress(Unavailable):
-            dispatcher.enqueue_evaluation(Pending(job.id, record.id))
+            dispatcher.enqueue_evaluation(Pending(job.id, record.id), on_demand=True)
     return record
 
 
