@@ -98,7 +98,7 @@ def scores(players: Players, dataset: PackedDataset, seed: int) -> bytes | None:
 
 
 def _edges(low: float, high: float) -> NDArray[np.float64]:
-    """Edges of bins from ``low`` to ``high``, wide enough to be told apart where those are alike."""
+    """Edges of bins from ``low`` to ``high``, further apart where those are nearly equal."""
     middle = (low + high) / 2
     reach = _LEAST_REACH * max(1.0, abs(middle))
     return np.linspace(min(low, middle - reach), max(high, middle + reach), _BINS + 1)

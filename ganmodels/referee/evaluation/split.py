@@ -20,9 +20,10 @@ class RealSplit(NamedTuple):
     """Indices into the dataset, in random order; ``reference`` and ``floor`` are equally many.
 
     ``floor`` shares no item with ``reference`` and stands for a perfect generator. A critic is
-    trained on ``critic_training`` and judged on ``critic_unseen``; neither holds an item of
-    ``floor``, and they share none. ``unseen`` are held-out items, as many where there are, which
-    show how near to the training split new items come.
+    trained on ``critic_training``, which are training items, and judged on ``critic_unseen``,
+    which are held out: half as many as ``reference`` where there are; neither holds an item of
+    ``floor``. ``unseen`` are held-out items, as many where there are, which show how near to the
+    training split new items come.
     """
 
     kind: Literal["held_out", "training"]
@@ -36,9 +37,9 @@ class RealSplit(NamedTuple):
 def split_reals(dataset: PackedDataset, protocol: Protocol) -> RealSplit:
     """The split of a dataset, a function of both.
 
-    Held-out reference: at most all held-out items; floor and the critic's reals are training
-    items. Training reference: at most half of the training split, so that the other half gives
-    a floor of the same count.
+    Held-out reference: at most all held-out items; floor and what the critic learns from are
+    training items. Training reference: at most half of the training split, so that the other
+    half gives a floor of the same count.
     """
     random = philox(protocol.seed, 0, _SPLIT_STREAM)
     training = random.permutation(dataset.training_indices)
@@ -53,7 +54,8 @@ def split_reals(dataset: PackedDataset, protocol: Protocol) -> RealSplit:
     reference, half = training[:count], count // 2
     floor = training[count : 2 * count]
     unseen = held_out[: max(count, _FEWEST_UNSEEN)]
-    return RealSplit("training", reference, floor, reference[:half], reference[half:], unseen)
+    judged = held_out[: count - half]
+    return RealSplit("training", reference, floor, reference[:half], judged, unseen)
 
 
 def _uses_held_out(dataset: PackedDataset, protocol: Protocol) -> bool:
