@@ -44,21 +44,30 @@ def split_reals(dataset: PackedDataset, protocol: Protocol) -> RealSplit:
     random = philox(protocol.seed, 0, _SPLIT_STREAM)
     training = random.permutation(dataset.training_indices)
     held_out = random.permutation(dataset.held_out)
+    count = reference_count(dataset, protocol)
+    half = count // 2
     if _uses_held_out(dataset, protocol):
-        count = min(protocol.samples, len(held_out), len(training) * 2 // 3)
-        reference, half = held_out[:count], count // 2
+        reference = held_out[:count]
         unseen = held_out[: max(count, _FEWEST_UNSEEN)]
         spare = training[count : count + half]
         return RealSplit("held_out", reference, training[:count], spare, reference[half:], unseen)
-    count = min(protocol.samples, len(training) // 2)
-    reference, half = training[:count], count // 2
+    reference = training[:count]
     floor = training[count : 2 * count]
     unseen = held_out[: max(count, _FEWEST_UNSEEN)]
     judged = held_out[: count - half]
     return RealSplit("training", reference, floor, reference[:half], judged, unseen)
 
 
+def reference_count(dataset: PackedDataset, protocol: Protocol) -> int:
+    """How many reals, and as many fakes, an evaluation compares; nothing is drawn for it."""
+    held_out = dataset.manifest.held_out_count
+    training = dataset.manifest.count - held_out
+    if _uses_held_out(dataset, protocol):
+        return min(protocol.samples, held_out, training * 2 // 3)
+    return min(protocol.samples, training // 2)
+
+
 def _uses_held_out(dataset: PackedDataset, protocol: Protocol) -> bool:
     if protocol.reference == "auto":
-        return len(dataset.held_out) >= _ENOUGH_HELD_OUT
+        return dataset.manifest.held_out_count >= _ENOUGH_HELD_OUT
     return protocol.reference == "held_out"
