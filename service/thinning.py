@@ -8,10 +8,10 @@ Row = Mapping[str, Any]
 
 
 class Thinned(NamedTuple):
-    """Some of ``count`` rows, and the names that any of all the rows knows, as they came."""
+    """Some of ``total`` rows, and the names that any of all the rows knows, as they came."""
 
     rows: tuple[Row, ...]
-    count: int
+    total: int
     names: tuple[str, ...]
 
 

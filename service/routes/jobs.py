@@ -176,7 +176,7 @@ def metrics(
     thinned = thin(job.metrics(), max_points)
     wanted = names.split(",") if names else thinned.names
     unknown = [name for name in wanted if name not in thinned.names]
-    if thinned.count and unknown:
+    if thinned.total and unknown:
         detail = f"names may be any of {', '.join(thinned.names)}"
         raise parameter_problem("validation", "names", detail)
     shown = dict.fromkeys(["step", *wanted])
@@ -184,7 +184,7 @@ def metrics(
     return {
         "object": "metrics",
         "job": job.id,
-        "raw_points": thinned.count,
+        "raw_points": thinned.total,
         "points": len(thinned.rows),
         "columns": columns,
     }

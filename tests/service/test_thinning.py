@@ -22,7 +22,7 @@ def steps(rows: Any) -> list[int]:
 def test_rows_are_thinned_evenly_and_the_last_is_kept(count: int, most: int) -> None:
     thinned = thin(({"step": step} for step in range(count)), most)
     kept = steps(thinned.rows)
-    assert thinned.count == count
+    assert thinned.total == count
     assert kept[-1:] == list(range(count))[-1:]
     assert len(set(b - a for a, b in pairwise(kept[:-1]))) <= 1
     assert kept == list(range(count)) if count <= most else most / 2 <= len(kept) <= most
