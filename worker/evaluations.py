@@ -95,7 +95,8 @@ def _measure(
     dataset.verify()
     protocol, device = record.protocol, choose_device(settings.evaluation_device)
     cache = dataset.directory / _CLASSIFIER
-    features = load_features(protocol.features, dataset, cache, settings.inception_weights, device)
+    weights = settings.inception_weights
+    features = load_features(protocol.features, dataset, cache, weights, device, replace_file)
     players = Players.of(checkpoint, protocol.weights, device)
     findings = evaluate(players.sampler, dataset, protocol, features)
     for name, make in ((NEIGHBOURS, neighbours), (SCORES, scores)):

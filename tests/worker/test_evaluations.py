@@ -20,7 +20,7 @@ from ganmodels.data.packed import open_packed
 from ganmodels.referee.config import Protocol
 from ganmodels.referee.findings import Figure, Findings, UsedProtocol
 from tests.worker.builders import make_job, settings_for, train
-from worker.best import conclude
+from worker.best import competing, conclude, find_best
 from worker.cadence import Cadence
 from worker.errors import NotFound, Unavailable
 from worker.evaluations import run
@@ -282,6 +282,18 @@ def test_the_standard_does_not_slip_from_one_checkpoint_to_the_next(store, home)
     shutil.rmtree(job.checkpoint(4).path)
     judge.judge(12, 12.0, error=1.0)
     assert (read_best(job).step, read_best(job).among) == (8, 3)
+
+
+def test_among_counts_those_that_the_confidence_speaks_of(store, home):
+    """The least of all is gone, and with it the comparison that it won."""
+    job = points_job(store, home, schedule={"steps": 12, "keep_every": 4})
+    judge = Judge(store, job)
+    for step, value in ((4, 1.0), (8, 10.0), (12, 20.0)):
+        judge.judge(step, value)
+    shutil.rmtree(job.checkpoint(4).path)
+    best = find_best(job, competing(store, job))
+    assert (best.step, best.among) == (8, 2)
+    assert "the least of 2 values" in best.confidence
 
 
 def test_a_checkpoint_that_a_later_attempt_made_void_does_not_count(store, job, judge):
@@ -559,6 +571,7 @@ def test_what_a_killed_process_left_half_done_is_swept(store, home, judge):
     gone.wait()
     left = temporary_name("x").replace(f"-{os.getpid()}-", f"-{gone.pid}-")
     places = [evaluation.path, evaluation.path.parent, home / "pending-evaluations"]
+    places.append(store.datasets.get("ring").directory)
     for place in places:
         replace_file(place / left, b"", durable=False)
     assert sweep(home) == len(places)
@@ -701,13 +714,15 @@ def test_the_classifier_is_kept_with_the_dataset(store, home, judge, monkeypatch
     load, given = worker.evaluations.load_features, []
 
     def remember(kind, dataset, cache, *others):
-        given.append((dataset, cache))
+        given.append((dataset, cache, others[-1]))
         return load(kind, dataset, cache, *others)
 
     monkeypatch.setattr(worker.evaluations, "load_features", remember)
     run(settings_for(home), store, judge.ask(8))
-    ((dataset, cache),) = given
+    ((dataset, cache, write),) = given
     assert cache.parent == dataset.directory
+    # What a process that is killed leaves of it is swept.
+    assert write is replace_file
     cache.write_bytes(b"kept")
     assert open_packed(dataset.directory).manifest == dataset.manifest
 
