@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 from ganmodels.config import TrainConfig
 from ganmodels.networks.blocks import LARGEST_EDGE, SMALLEST_EDGE
 from ganmodels.penalties import OneCentred
+from ganmodels.referee.stopping import FEWEST_JUDGED
 from ganmodels.spaces import ImageSpace
 
 
@@ -220,6 +221,13 @@ def referee_can_measure(config: TrainConfig) -> Iterator[Finding]:
         yield _not_measured("plateau/measure", stop.plateau.measure)
     if stop.equilibrium and "critic" not in measures:
         yield _not_measured("equilibrium", "critic")
+    if stop.equilibrium and referee.protocol.samples < FEWEST_JUDGED:
+        yield Finding(
+            "warning",
+            "stop-never-reached",
+            "/referee/protocol/samples",
+            f"equilibrium needs critics that judge {FEWEST_JUDGED} items; ask for as many samples",
+        )
 
 
 def stop_rules_have_evaluations(config: TrainConfig) -> Iterator[Finding]:

@@ -65,7 +65,8 @@ def find_best(job: Job, records: Mapping[int, EvaluationRecord]) -> Best | None:
     """The best of competing evaluations; None where the measure was taken of none.
 
     All are compared, those whose checkpoint is gone too, so that the standard does not slip from
-    one checkpoint to the next; but only one that is there can be the best.
+    one checkpoint to the next; but only one that is there can be the best. Where the one so
+    chosen is gone, those that are there are compared among themselves.
     """
     measure = job.config().referee.best_by
     measured = {step: r for step, r in records.items() if measure in _findings(r).figures}
@@ -76,9 +77,9 @@ def find_best(job: Job, records: Mapping[int, EvaluationRecord]) -> Best | None:
     }
     if not kept:
         return None
-    chosen = _choose(measured, measure)
+    compared, chosen = measured, _choose(measured, measure)
     if chosen.step not in kept:
-        chosen = _choose(kept, measure)
+        compared, chosen = kept, _choose(kept, measure)
     figure = _findings(kept[chosen.step]).figures[measure]
     return Best(
         step=chosen.step,
@@ -87,7 +88,7 @@ def find_best(job: Job, records: Mapping[int, EvaluationRecord]) -> Best | None:
         value=figure.value,
         standard_error=figure.standard_error,
         confidence=chosen.confidence,
-        among=len(measured),
+        among=len(compared),
     )
 
 

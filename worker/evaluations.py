@@ -12,7 +12,7 @@ from ganmodels.referee.features.loading import FeaturesUnavailable, load_feature
 from ganmodels.referee.findings import Findings
 from worker.best import conclude
 from worker.engine import DeviceUnavailable, choose_device
-from worker.errors import NotFound
+from worker.errors import NotFound, StoreError
 from worker.evidence import Players, neighbours, scores
 from worker.failures import is_out_of_memory
 from worker.queue import STOP_SIGNALS
@@ -46,10 +46,26 @@ def evaluate_job(job_id: str, evaluation_id: str) -> None:
 
 
 def run(settings: Settings, store: Store, pending: Pending) -> None:
-    """Evaluate unless it is over or another process is at it; record what came of it."""
+    """Evaluate unless it is over or another process is at it; record what came of it.
+
+    What the disk has no room for is handed back, and is done again when it has.
+    """
     evaluation = store.evaluations.at(pending)
     # The job may be deleted at any time; then nobody wants to know.
-    with suppress(FileNotFoundError), evaluation.claimed() as is_mine:
+    with suppress(FileNotFoundError):
+        try:
+            _run(settings, store, pending, evaluation)
+        except OSError as error:
+            if not is_storage_trouble(error):
+                raise
+            log.warning("%s waits for the disk: %s", evaluation.path, error)
+            # Where it cannot even be handed back it is found to have ended unrecorded.
+            with suppress(OSError, StoreError):
+                store.evaluations.hand_back(evaluation)
+
+
+def _run(settings: Settings, store: Store, pending: Pending, evaluation: Evaluation) -> None:
+    with evaluation.claimed() as is_mine:
         record = store.evaluations.begin(evaluation) if is_mine else None
         if record is None:
             return
@@ -79,15 +95,17 @@ def _measure(
     dataset.verify()
     protocol, device = record.protocol, choose_device(settings.evaluation_device)
     cache = dataset.directory / _CLASSIFIER
-    features = load_features(protocol.features, dataset, cache, settings.inception_weights, device)
+    weights = settings.inception_weights
+    features = load_features(protocol.features, dataset, cache, weights, device, replace_file)
     players = Players.of(checkpoint, protocol.weights, device)
     findings = evaluate(players.sampler, dataset, protocol, features)
-    for name, content in (
-        (NEIGHBOURS, neighbours(players, dataset, protocol.seed)),
-        (SCORES, scores(players, dataset, protocol.seed)),
-    ):
-        if content is not None:
-            replace_file(evaluation.path / name, content)
+    for name, make in ((NEIGHBOURS, neighbours), (SCORES, scores)):
+        try:
+            if content := make(players, dataset, protocol.seed):
+                replace_file(evaluation.path / name, content)
+        except Exception:
+            # The figures are worth having without it.
+            log.exception("%s: there is no %s", evaluation.path, name)
     return findings
 
 

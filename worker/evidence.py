@@ -22,6 +22,7 @@ from worker.store.checkpoints import Checkpoint
 
 SHOWN = 10
 _JUDGED, _BINS, _TILE_PIXELS = 1_000, 60, 64
+_LEAST_REACH = 1e-6
 
 Items = NDArray[np.generic]
 
@@ -86,14 +87,21 @@ def scores(players: Players, dataset: PackedDataset, seed: int) -> bytes | None:
         "held_out": _of_reals(players, dataset, dataset.held_out),
         "fake": _logits(players, fakes, labels),
     }
-    together = np.concatenate(list(logits.values()))
+    together = np.concatenate(list(logits.values())).astype(np.float64)
     if not np.isfinite(together).all():
         return None
-    edges = np.histogram_bin_edges(together, _BINS)
+    edges = _edges(float(together.min()), float(together.max()))
     counted: dict[str, Any] = {"edges": edges.tolist()}
     for name, values in logits.items():
         counted[name] = np.histogram(values, edges)[0].tolist()
     return json.dumps(counted, allow_nan=False).encode()
+
+
+def _edges(low: float, high: float) -> NDArray[np.float64]:
+    """Edges of bins from ``low`` to ``high``, further apart where those are nearly equal."""
+    middle = (low + high) / 2
+    reach = _LEAST_REACH * max(1.0, abs(middle))
+    return np.linspace(min(low, middle - reach), max(high, middle + reach), _BINS + 1)
 
 
 def _of_reals(

@@ -4,12 +4,16 @@ import logging
 from contextlib import suppress
 
 from worker.best import conclude
-from worker.errors import StoreError, Unavailable
+from worker.errors import Unavailable
 from worker.losses import loss_of_evaluation_unseen
 from worker.queue import Dispatcher
 from worker.settings import Settings
+from worker.storage import has_room
 from worker.store import Store
 from worker.store.evaluations import Pending
+
+# Beside its record: pictures, and the classifier of a dataset.
+_NEEDED_BYTES = 4 << 20
 
 log = logging.getLogger("ringside.reconciler")
 
@@ -36,8 +40,9 @@ class PendingEvaluations:
     def _is_waiting(self, pending: Pending) -> bool:
         try:
             return self._look_after(pending)
-        except (StoreError, OSError) as error:
-            # Once: this is asked again every few seconds.
+        except Exception as error:
+            # One that is damaged keeps no other from being done. Told once: this is asked again
+            # every few seconds.
             if pending not in self._complained:
                 self._complained.add(pending)
                 log.error("%s cannot be looked after: %s", pending.id, error)
@@ -70,6 +75,11 @@ class PendingEvaluations:
             return
         missing = waiting - self._dispatcher.waiting_evaluations()
         twice = missing if self._missing is None else missing & self._missing
+        # Whoever took one up on a full disk would give it back at once.
+        if twice and not has_room(self._store.home, _NEEDED_BYTES):
+            self._missing = missing
+            return
         for pending in sorted(twice):
-            self._dispatcher.enqueue_evaluation(pending)
+            on_demand = self._store.evaluations.is_on_demand(pending)
+            self._dispatcher.enqueue_evaluation(pending, on_demand)
         self._missing = missing - twice

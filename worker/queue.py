@@ -33,7 +33,9 @@ from worker.store.evaluations import Pending
 from worker.store.job import Job
 from worker.store.records import JobError
 
-QUEUE, EVALUATIONS = "ringside", "ringside-evaluations"
+QUEUE = "ringside"
+# In the order in which they are served: somebody waits for the first.
+ON_DEMAND, EVALUATIONS = "ringside-evaluations-on-demand", "ringside-evaluations"
 TRAIN, EVALUATE = "worker.jobs.train", "worker.evaluations.evaluate_job"
 ALLOWED = frozenset({TRAIN, EVALUATE})
 _CLIENT_TIMEOUT_SECONDS = 1.0
@@ -204,14 +206,16 @@ class Dispatcher:
             )
         )
 
-    def enqueue_evaluation(self, pending: Pending) -> None:
+    def enqueue_evaluation(self, pending: Pending, on_demand: bool = False) -> None:
         """Hand an evaluation to whoever evaluates; handing it over twice is harmless.
+
+        Those ``on_demand`` are done before all others.
 
         Raises:
             Unavailable: as above; then too it is found on disk.
         """
         self._ask(
-            lambda: _queue(self._client, EVALUATIONS).enqueue(
+            lambda: _queue(self._client, ON_DEMAND if on_demand else EVALUATIONS).enqueue(
                 EVALUATE,
                 args=pending,
                 job_id=f"{pending.job_id}-{pending.id}-{ULID()}",
@@ -232,12 +236,13 @@ class Dispatcher:
         return {queued.partition("-")[0] for queued in listed}
 
     def waiting_evaluations(self) -> set[Pending]:
-        """Those that lie in the queue.
+        """Those that lie in a queue.
 
         Raises:
             Unavailable: when Redis does not answer.
         """
-        listed = self._ask(lambda: _queue(self._client, EVALUATIONS).get_job_ids())
+        queues = [_queue(self._client, name) for name in (ON_DEMAND, EVALUATIONS)]
+        listed = self._ask(lambda: [queued for queue in queues for queued in queue.get_job_ids()])
         # An id of RQ's is those of job and evaluation, and one that is new each time.
         names = (queued.rpartition("-")[0].partition("-") for queued in listed)
         return {Pending(job_id, evaluation_id) for job_id, _, evaluation_id in names}
@@ -290,7 +295,7 @@ def work(settings: Settings, url: str) -> None:
             if lost.put_back(loss, settings.max_attempts):
                 dispatcher.enqueue(lost, first=True)
 
-    worker = _worker(TrainWorker, QUEUE, url, killed)
+    worker = _worker(TrainWorker, (QUEUE,), url, killed)
     worker.work(logging_level="WARNING")
 
 
@@ -299,8 +304,8 @@ def work_on_evaluations(settings: Settings, url: str) -> None:
     store, dispatcher = Store(settings.home), Dispatcher(url)
 
     def killed(job: RqJob, process: int, status: int | None, usage: object) -> None:
-        # Whatever goes wrong here, the reconciler does it later.
-        with suppress(StoreError, OSError):
+        # Whatever goes wrong here, also with a damaged file, the reconciler does it later.
+        with suppress(Exception):
             pending = Pending(*job.args)
             evaluation = store.evaluations.at(pending)
             if status is not None and os.WTERMSIG(status) == signal.SIGTERM:
@@ -313,9 +318,10 @@ def work_on_evaluations(settings: Settings, url: str) -> None:
                 store.evaluations.put_back(evaluation, loss, settings.max_attempts)
             conclude(store, pending)
             if evaluation.record().is_pending:
-                dispatcher.enqueue_evaluation(pending)
+                on_demand = store.evaluations.is_on_demand(pending)
+                dispatcher.enqueue_evaluation(pending, on_demand)
 
-    worker = _worker(EvaluationWorker, EVALUATIONS, url, killed)
+    worker = _worker(EvaluationWorker, (ON_DEMAND, EVALUATIONS), url, killed)
     worker.timeout_seconds = settings.evaluation_timeout_seconds
     worker.work(logging_level="WARNING")
 
@@ -327,12 +333,12 @@ def _timed_out(seconds: float) -> JobError:
 
 
 def _worker(
-    kind: type[SomeWorker], queue: str, url: str, killed: Callable[..., None]
+    kind: type[SomeWorker], queues: tuple[str, ...], url: str, killed: Callable[..., None]
 ) -> SomeWorker:
     patience = Patience()
     client = redis.Redis.from_url(url, retry=Retry(patience, _FOR_EVER))
     worker = kind(
-        [_queue(client, queue)],
+        [_queue(client, name) for name in queues],
         name=str(ProcessIdentity.own()),
         connection=client,
         serializer=JSONSerializer,

@@ -6,6 +6,7 @@ library's own writer is not used: its thread dies on a full disk, and its queue 
 adds to it for ever.
 """
 
+import errno
 import logging
 import socket
 import struct
@@ -107,7 +108,10 @@ class Board:
             return
         event = self._event(wall_time=time.time(), **fields)
         try:
-            self._file.write(_record(event.SerializeToString()))
+            data = _record(event.SerializeToString())
+            # What is cut off would spoil all that comes after it.
+            if self._file.write(data) != len(data):
+                raise OSError(errno.ENOSPC, "an event was cut off")
         except OSError as error:
             log.warning("no more event files are written: %s", error)
             self.close()

@@ -1,9 +1,13 @@
 """When there is nothing more to gain, by evaluations in the order of their steps."""
 
 from collections.abc import Sequence
+from math import sqrt
 
 from ganmodels.referee.config import Equilibrium, Plateau
 from ganmodels.referee.findings import Figure
+
+# Half right among fewer proves little: a critic that is right 60 % of the time would pass.
+FEWEST_JUDGED = 200
 
 
 def plateau_reached(rule: Plateau, figures: Sequence[Figure]) -> str | None:
@@ -23,10 +27,25 @@ def plateau_reached(rule: Plateau, figures: Sequence[Figure]) -> str | None:
 
 
 def equilibrium_reached(rule: Equilibrium, accuracies: Sequence[Figure]) -> str | None:
-    """Why an equilibrium is reached, if it is: the figures are accuracies of fresh critics."""
+    """Why an equilibrium is reached, if it is: the figures are accuracies of fresh critics.
+
+    The error is that of a critic that cannot tell, 1 / (2 sqrt(n)); n is at least 200. Source:
+    Lopez-Paz and Oquab 2017 (arXiv:1610.06545, section 3).
+    """
     last = accuracies[-rule.patience :]
-    fooled = [f for f in last if f.value <= 0.5 + rule.errors * (f.standard_error or 0.0)]
+    fooled = [figure for figure in last if _is_chance(rule, figure)]
     if len(fooled) < rule.patience:
         return None
     shown = ", ".join(f"{100 * figure.value:.1f} %" for figure in last)
     return f"freshly trained critics tell fakes from held-out items no better than chance: {shown}"
+
+
+def _is_chance(rule: Equilibrium, accuracy: Figure) -> bool:
+    judged = _judged(accuracy)
+    return judged >= FEWEST_JUDGED and accuracy.value <= 0.5 + rule.errors / (2 * sqrt(judged))
+
+
+def _judged(accuracy: Figure) -> int:
+    """Of how many items it is the share, by its error sqrt(p (1 - p) / n); 0 where that is 0."""
+    error, value = accuracy.standard_error, accuracy.value
+    return round(value * (1 - value) / error**2) if error else 0

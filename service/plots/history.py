@@ -1,7 +1,9 @@
 """All that is drawn of a job, read from its directory once."""
 
 import hashlib
+from functools import lru_cache
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from service.plots.evaluations import (
@@ -13,10 +15,12 @@ from service.plots.evaluations import (
     read_scores,
     versions,
 )
-from service.plots.rows import Rows, thin
+from service.plots.rows import Rows
 from service.plots.spans import Span, read_spans
+from service.thinning import thin
 from worker.store.job import Job
 
+_MOST_POINTS, _MOST_KEPT = 2_000, 4
 _LIBRARIES = ("ringside", "matplotlib", "pillow")
 
 
@@ -52,9 +56,18 @@ class History(NamedTuple):
 
 
 def read_history(job: Job) -> History:
-    """The history of a job as it is now; what a later attempt made void is left out."""
+    """The history of a job as it is now; what a later attempt made void is left out.
+
+    The last four that were asked for are kept: files of a million rows take seconds to read.
+    """
+    return _read(job.path, fingerprint(job))
+
+
+@lru_cache(_MOST_KEPT)
+def _read(path: Path, fingerprint: str) -> History:
+    job = Job(path)
     return History(
-        thin(job.metrics()),
+        Rows(thin(job.metrics(), _MOST_POINTS).rows),
         read_spans(job.events.after(0)),
         read_evaluations(job),
         read_best(job),

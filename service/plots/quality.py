@@ -19,7 +19,7 @@ from service.plots.style import FAKE, GUIDE, OTHERS
 _TRENDS = (
     Lines(
         "energy distance",
-        (Line("energy_distance", "generated to held-out items", FAKE),),
+        (Line("energy_distance", "generated to training items", FAKE),),
         guides=(Guide(0.0, "equal"),),
         wide=True,
         from_zero=True,

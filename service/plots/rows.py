@@ -1,15 +1,14 @@
-"""Rows of metrics, few enough to draw, as columns."""
+"""Rows of metrics as columns."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-MOST_POINTS = 2_000
+from service.thinning import Row
+
 _LARGEST = 1e100
 
-Row = Mapping[str, Any]
 Column = NDArray[np.float64]
 
 
@@ -35,21 +34,6 @@ class Rows(NamedTuple):
         """By step, the lists of numbers of a name; rows without one are left out."""
         found = {float(row["step"]): row.get(name) for row in self.rows}
         return {step: value for step, value in found.items() if isinstance(value, list) and value}
-
-
-def thin(rows: Iterable[Row], most: int = MOST_POINTS) -> Rows:
-    """Every n-th row, evenly, and the last; never more than ``most`` (2 at least) are held."""
-    kept: list[Row] = []
-    stride, last = 1, None
-    for index, row in enumerate(rows):
-        last = row
-        if index % stride == 0:
-            kept.append(row)
-        if len(kept) >= most:
-            kept, stride = kept[::2], 2 * stride
-    if last is not None and kept[-1] is not last:
-        kept.append(last)
-    return Rows(tuple(kept))
 
 
 def _number(value: object) -> float:

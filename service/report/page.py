@@ -9,6 +9,7 @@ from service.plots.evaluations import read_neighbours
 from service.plots.filmstrip import filmstrip_png
 from service.plots.history import read_history
 from service.report import summary, tables
+from service.report.changes import describe_changes
 from service.report.pictures import data_address, inline_plots
 from worker.store import Store
 from worker.store.job import Job
@@ -49,6 +50,7 @@ def _content(job: Job, store: Store) -> dict[str, Any]:
         "checkpoints": tables.checkpoint_rows(checkpoints, history.best),
         "events": tables.told(job.events.after(0)),
         "most_events": tables.MOST_EVENTS,
+        "changes": describe_changes(record, config, checkpoints, job.events.after(0)),
         "command": summary.command(summary.reproduction(record, config)),
     }
 

@@ -34,7 +34,7 @@ _TEXTS: dict[Name, tuple[str, str]] = {
     ),
     "quality": (
         "Quality of generated items",
-        "The distance of generated from held-out items, and the figures of evaluations with their "
+        "The distance of generated from training items, and the figures of evaluations with their "
         "standard errors. Dashed: what real items get in the place of generated ones, which is as "
         "good as it can be. A neighbour ratio well below 1 means copies of training items.",
     ),

@@ -9,9 +9,11 @@ from fastapi.responses import FileResponse
 from pydantic import ValidationError
 
 from ganmodels.config import TrainConfig
+from ganmodels.data.packed import PackedDataset
 from ganmodels.recipes import merge_patch
 from ganmodels.referee.config import FeatureKind, Protocol
 from service.deps import DispatcherDep, JobDep, SettingsDep, StoreDep
+from service.feasibility import too_slow, without_weights
 from service.pages import listing
 from service.problems import Problem, body_problem
 from service.refusals import validation_problem
@@ -112,13 +114,13 @@ def _ask(
     protocol = _protocol(job.config().referee.protocol, asked)
     _check_size(protocol, settings)
     _check_features(protocol, config, settings)
-    _check_dataset(store, config)
-    room = Room(of_all=settings.max_pending_evaluations, of_job=None)
+    _check_dataset(store, config, protocol, settings)
+    room = Room(of_all=settings.max_pending_evaluations, of_job=None, on_demand=True)
     record, is_new = store.evaluations.ask(job, checkpoint, protocol, room)
     if is_new:
         # Where Redis is away it is found on disk.
         with suppress(Unavailable):
-            dispatcher.enqueue_evaluation(Pending(job.id, record.id))
+            dispatcher.enqueue_evaluation(Pending(job.id, record.id), on_demand=True)
     return record
 
 
@@ -162,16 +164,18 @@ def _check_features(protocol: Protocol, config: TrainConfig, settings: Settings)
         raise body_problem("evaluation-impossible", "/protocol/features", detail)
 
 
-def without_weights(protocol: Protocol, settings: Settings) -> str | None:
-    """Why this installation cannot take the features, if it cannot."""
-    if protocol.features == "inception" and settings.inception_weights is None:
-        return "inception features need a weights file: RINGSIDE_INCEPTION_WEIGHTS"
-    return None
-
-
-def _check_dataset(store: Store, config: TrainConfig) -> None:
+def _check_dataset(
+    store: Store, config: TrainConfig, protocol: Protocol, settings: Settings
+) -> None:
     try:
         store.datasets.id_of(config.dataset)
+        if protocol.features == "inception":
+            _check_time(store.datasets.get(config.dataset), protocol, settings)
     except NotFound:
         detail = "the dataset that this was trained on was deleted; import it again"
         raise Problem("dataset-not-found", detail, status=409) from None
+
+
+def _check_time(dataset: PackedDataset, protocol: Protocol, settings: Settings) -> None:
+    if detail := too_slow(protocol, dataset, settings):
+        raise body_problem("evaluation-too-large", "/protocol/samples", detail)

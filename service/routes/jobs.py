@@ -14,6 +14,7 @@ from service.deps import DispatcherDep, JobDep, StoreDep, enqueue
 from service.pages import Cursor, Limit, listing, page
 from service.problems import Problem, body_problem, parameter_problem
 from service.schemas import CheckpointContext, CheckpointView, JobView, Listing, ResumeRequest
+from service.thinning import thin
 from worker.errors import NotFound, StoreError
 from worker.store import Store
 from worker.store.best import read_best
@@ -169,22 +170,23 @@ def metrics(
     names: Annotated[str | None, Query(max_length=500, description="columns, by comma")] = None,
     max_points: MaxPoints = 500,
 ) -> dict[str, Any]:
-    """Metrics as columns, evenly thinned to ``max_points`` rows; the last row is kept."""
-    rows = list(job.metrics())
-    stride = -(-len(rows) // max_points) or 1
-    kept = rows[::-1][::stride][::-1]
-    known = list(rows[-1]) if rows else []
-    wanted = names.split(",") if names else known
-    unknown = [name for name in wanted if name not in known]
-    if rows and unknown:
-        detail = f"names may be any of {', '.join(known)}"
+    """Metrics as columns, evenly thinned to ``max_points`` rows; the last row is kept.
+
+    What a row does not say is null: the referee's columns where it did not look.
+    """
+    thinned = thin(job.metrics(), max_points)
+    wanted = names.split(",") if names else thinned.names
+    unknown = [name for name in wanted if name not in thinned.names]
+    if thinned.total and unknown:
+        detail = f"names may be any of {', '.join(thinned.names)}"
         raise parameter_problem("validation", "names", detail)
-    columns = {name: [row.get(name) for row in kept] for name in dict.fromkeys(["step", *wanted])}
+    shown = dict.fromkeys(["step", *wanted])
+    columns = {name: [row.get(name) for row in thinned.rows] for name in shown}
     return {
         "object": "metrics",
         "job": job.id,
-        "raw_points": len(rows),
-        "points": len(kept),
+        "raw_points": thinned.total,
+        "points": len(thinned.rows),
         "columns": columns,
     }
 

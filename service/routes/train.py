@@ -15,9 +15,9 @@ from ganmodels.estimate import Estimate, estimate
 from ganmodels.recipes import RECIPES, choose, settings
 from ganmodels.validity import check
 from service.deps import DispatcherDep, SettingsDep, StoreDep, enqueue
+from service.feasibility import too_slow, without_weights
 from service.problems import Problem, body_problem
 from service.refusals import settings_problem
-from service.routes.evaluations import without_weights
 from service.schemas import JobView, Plan, TrainRequest
 from worker.errors import NotFound
 from worker.queue import Dispatcher
@@ -90,7 +90,7 @@ def make_plan(body: TrainRequest, store: Store, configuration: Settings) -> Plan
     warnings = tuple(
         {"code": w.code, "pointer": w.pointer, "detail": w.detail} for w in check(config)
     )
-    _check_protocol(config, configuration)
+    _check_protocol(config, dataset, configuration)
     _check_items(config, dataset)
     _check_clusters(config, dataset)
     cost = estimate(config)
@@ -111,7 +111,7 @@ def _dataset(store: Store, reference: str) -> PackedDataset:
         raise body_problem("dataset-not-found", "/dataset", error.detail) from None
 
 
-def _check_protocol(config: TrainConfig, configuration: Settings) -> None:
+def _check_protocol(config: TrainConfig, dataset: PackedDataset, configuration: Settings) -> None:
     """Evaluations come hours later; what they lack is said now."""
     referee, most = config.referee, configuration.max_evaluation_samples
     if not referee.evaluate_every:
@@ -122,6 +122,8 @@ def _check_protocol(config: TrainConfig, configuration: Settings) -> None:
         detail = f"an evaluation may draw {most} samples here; ask for fewer"
         pointer = "/referee/protocol/samples"
         raise body_problem("evaluation-too-large", pointer, detail, limit=most)
+    if detail := too_slow(referee.protocol, dataset, configuration):
+        raise body_problem("evaluation-too-large", "/referee/protocol/samples", detail)
 
 
 def _check_items(config: TrainConfig, dataset: PackedDataset) -> None:

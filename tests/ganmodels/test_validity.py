@@ -130,6 +130,7 @@ def test_all_reasons_are_given_at_once():
 
 
 MEASURED = {"evaluate_every": 5, "protocol": {"measures": ["frechet"]}}
+FEW = {"evaluate_every": 5, "protocol": {"samples": 199}}
 
 
 @pytest.mark.parametrize(
@@ -153,6 +154,7 @@ def test_what_the_referee_cannot_do_is_refused(changes, code):
     [
         ({"referee": {"best_by": "kernel", **MEASURED}}, "best-not-measured"),
         ({"referee": MEASURED, "stop": {"plateau": {"patience": 99}}}, "stop-never-reached"),
+        ({"referee": FEW, "stop": {"equilibrium": {}}}, "stop-never-reached"),
     ],
 )
 def test_what_the_referee_will_not_come_to_is_warned_about(changes, code):

@@ -187,6 +187,36 @@ def test_what_could_not_be_measured_is_refused_before_any_work(
     assert not store.evaluations.pending()
 
 
+@pytest.mark.parametrize(
+    ("changes", "samples", "status"),
+    [
+        ({}, 2000, 422),
+        ({}, 640, 202),
+        ({}, 641, 422),
+        ({"evaluation_timeout_seconds": 1200}, 2000, 202),
+        ({"evaluation_timeout_seconds": 1}, 20, 422),
+        ({"evaluation_device": "cuda"}, 2000, 202),
+    ],
+)
+def test_inception_that_would_not_end_in_time_is_refused_before_any_work(
+    settings: Settings, trained: Trained, changes: dict[str, Any], samples: int, status: int
+) -> None:
+    given = {"inception_weights": Path("weights.pth"), **changes}
+    app = create_app(settings.model_copy(update=given), "unix:///tmp/no-such-redis.sock")
+    protocol = {"features": "inception", "samples": samples}
+    with TestClient(app, base_url=ADDRESS) as client:
+        answer = ask(client, trained.images, protocol)
+        assert answer.status_code == status
+        body = {"dataset": "digits", "referee": {"protocol": protocol}}
+        training = client.post("/train?dry_run=true", json=body)
+        assert (training.status_code == 422) == (status == 422), training.text
+    if status == 422:
+        problem = assert_problem(answer, 422, "evaluation-too-large")
+        assert "RINGSIDE_EVALUATION_TIMEOUT_SECONDS" in problem["detail"]
+        assert ("ask for 640 samples" in problem["detail"]) == (samples > 20)
+        assert_problem(training, 422, "evaluation-too-large")
+
+
 def test_a_classifier_needs_labels(fresh: TestClient, tmp_path: Path) -> None:
 
     job = make_job(Store(tmp_path / "home"), "points")

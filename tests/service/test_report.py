@@ -171,6 +171,32 @@ def test_its_command_asks_for_the_same_training(client: TestClient, page: Page) 
     assert plan.json()["config"] == client.get(f"/jobs/{job[0]}/config").json()
 
 
+def test_the_command_says_what_it_leaves_out(client: TestClient, store: Store) -> None:
+    job = collapsed_job(store)
+    assert "rolled back" not in Page(get(client, job)).text
+    with job.locked() as record:
+        job.change(record, rollbacks=2)
+    text = Page(get(client, job)).text
+    assert "rolled back 2 times, and each time both learning rates were halved" in text
+    assert "were changed when it was resumed" not in text
+
+
+@pytest.mark.parametrize("is_over", [True, False])
+def test_a_resume_that_changed_what_was_asked_for_is_told(
+    client: TestClient, store: Store, is_over: bool
+) -> None:
+    job = make_job(store)
+    epoch = write_epoch(job, 1, 0, [row(100)])
+    checkpoint(job, epoch, 100)
+    with job.locked() as record:
+        job.end(record, "succeeded" if is_over else "failed")
+        job.resume(job.record())
+    assert ("were changed when it was resumed" in Page(get(client, job)).text) == is_over
+    schedule = job.config().schedule.model_copy(update={"steps": 500})
+    job.replace_config(job.config().model_copy(update={"schedule": schedule}))
+    assert "were changed when it was resumed" in Page(get(client, job)).text
+
+
 def test_a_queued_job_has_a_report(client: TestClient, store: Store) -> None:
     text = Page(get(client, make_job(store))).text
     for part in ("waits for a worker", "no metrics yet", "no previews yet", "There are none yet"):

@@ -11,20 +11,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 import redis
+import torch
 from PIL import Image
+from rq import Queue
 
 import worker.evaluations
 from ganmodels.data.packed import open_packed
 from ganmodels.referee.config import Protocol
 from ganmodels.referee.findings import Figure, Findings, UsedProtocol
 from tests.worker.builders import make_job, settings_for, train
-from worker.best import conclude
+from worker.best import competing, conclude, find_best
 from worker.cadence import Cadence
 from worker.errors import NotFound, Unavailable
 from worker.evaluations import run
+from worker.evidence import Players, scores
 from worker.pending import PendingEvaluations
 from worker.processes import start, stop
-from worker.queue import Dispatcher
+from worker.queue import ON_DEMAND, Dispatcher
 from worker.store import Store, disk
 from worker.store.best import read_best
 from worker.store.epochs import Loss
@@ -281,6 +284,18 @@ def test_the_standard_does_not_slip_from_one_checkpoint_to_the_next(store, home)
     assert (read_best(job).step, read_best(job).among) == (8, 3)
 
 
+def test_among_counts_those_that_the_confidence_speaks_of(store, home):
+    """The least of all is gone, and with it the comparison that it won."""
+    job = points_job(store, home, schedule={"steps": 12, "keep_every": 4})
+    judge = Judge(store, job)
+    for step, value in ((4, 1.0), (8, 10.0), (12, 20.0)):
+        judge.judge(step, value)
+    shutil.rmtree(job.checkpoint(4).path)
+    best = find_best(job, competing(store, job))
+    assert (best.step, best.among) == (8, 2)
+    assert "the least of 2 values" in best.confidence
+
+
 def test_a_checkpoint_that_a_later_attempt_made_void_does_not_count(store, job, judge):
     judge.judge(4, 10.0)
     judge.judge(8, 1.0)
@@ -532,8 +547,9 @@ def test_one_that_takes_too_long_is_ended_and_sigterm_hands_one_back(
         "RINGSIDE_REDIS_URL": redis_url,
         "RINGSIDE_EVALUATION_TIMEOUT_SECONDS": "1.5",
     }
-    for one in pending:
-        dispatcher.enqueue_evaluation(one)
+    # What somebody asked for goes first.
+    for one, on_demand in ((pending[1], False), (pending[0], True)):
+        dispatcher.enqueue_evaluation(one, on_demand)
     worker = start([sys.executable, "-c", _SLOT], environment, home / "worker.log")
     first, second = (store.evaluations.at(one) for one in pending)
     try:
@@ -555,9 +571,132 @@ def test_what_a_killed_process_left_half_done_is_swept(store, home, judge):
     gone.wait()
     left = temporary_name("x").replace(f"-{os.getpid()}-", f"-{gone.pid}-")
     places = [evaluation.path, evaluation.path.parent, home / "pending-evaluations"]
+    places.append(store.datasets.get("ring").directory)
     for place in places:
         replace_file(place / left, b"", durable=False)
     assert sweep(home) == len(places)
+
+
+FULL = OSError(28, "no room")
+
+
+def fail(error: BaseException):
+    def failing(*_, **__):
+        raise error
+
+    return failing
+
+
+def test_pictures_that_cannot_be_made_cost_no_figures(store, home, judge, monkeypatch, caplog):
+    pending = judge.ask(8)
+    monkeypatch.setattr(worker.evaluations, "scores", fail(ValueError("too many bins")))
+    monkeypatch.setattr(worker.evaluations, "neighbours", fail(FULL))
+    run(settings_for(home), store, pending)
+    assert store.evaluations.at(pending).record().findings.figures["frechet"].value > 0
+    assert caplog.text.count("there is no") == 2
+
+
+@pytest.mark.parametrize("logits", [
+    [0.0], [1.0, 1.0 + 1e-7], [1e9, 1e9 + 64], [3e38, -3e38], [-2.0, 5.0], [1e-40, 0.0],
+])  # fmt: skip
+def test_any_finite_logits_have_a_histogram(store, home, job, monkeypatch, logits):
+    checkpoint, dataset = job.checkpoint(8), store.datasets.get("ring")
+    players = Players.of(checkpoint, "average", torch.device("cpu"))
+    monkeypatch.setattr(
+        "worker.evidence.judge",
+        lambda _, seen, *__: np.resize(np.array(logits, dtype=np.float32), len(seen)),
+    )
+    counted = json.loads(scores(players, dataset, 0))
+    assert sum(counted["fake"]) == 1000
+    assert np.all(np.diff(counted["edges"]) > 0)
+
+
+def test_a_disk_that_fills_up_costs_neither_the_result_nor_an_attempt(
+    store, home, judge, monkeypatch
+):
+    """The record takes a file that is full before it is: what is reserved for it is let go."""
+    pending = judge.ask(8)
+    evaluation = store.evaluations.at(pending)
+    write = disk.write
+
+    def full(path, parts, durable=True):
+        if evaluation.has_reserve:
+            raise FULL
+        write(path, parts, durable)
+
+    def measured(*_):
+        monkeypatch.setattr(disk, "write", full)
+        raise NotFound("dataset-not-found", "it is gone")
+
+    monkeypatch.setattr(worker.evaluations, "evaluate", measured)
+    run(settings_for(home), store, pending)
+    assert (evaluation.record().status, evaluation.record().attempts) == ("failed", 1)
+
+
+@pytest.mark.parametrize("is_read_only", [False, True])
+def test_an_end_that_cannot_be_recorded_is_no_loss(
+    store, home, judge, monkeypatch, redis_url, is_read_only
+):
+    redis.Redis.from_url(redis_url).flushall()
+    pending, dispatcher = judge.ask(8), Dispatcher(redis_url)
+    evaluation = store.evaluations.at(pending)
+    looking = PendingEvaluations(settings_for(home), store, dispatcher)
+    for _ in range(4):
+        with monkeypatch.context() as patch:
+
+            def full(*_):
+                evaluation.use_reserve()
+                if is_read_only:
+                    patch.setattr(disk, "write", fail(FULL))
+                raise FULL
+
+            patch.setattr(store.evaluations, "end", full)
+            run(settings_for(home), store, pending)
+            patch.setattr("worker.pending.has_room", lambda *_: False)
+            for _ in range(3):
+                looking.scan()
+        assert dispatcher.waiting_evaluations() == set()
+    looking.scan()
+    looking.scan()
+    assert (evaluation.record().status, evaluation.record().attempts) == ("queued", 0)
+    assert dispatcher.waiting_evaluations() == {pending}
+    run(settings_for(home), store, pending)
+    assert (evaluation.record().status, evaluation.record().attempts) == ("succeeded", 1)
+
+
+def test_a_damaged_model_keeps_no_other_evaluation_from_going_on(
+    store, home, judge, redis_url, caplog
+):
+    redis.Redis.from_url(redis_url).flushall()
+    owner = points_job(store, home, "m")
+    Judge(store, owner).judge(8, 10.0)
+    better = Judge(store, owner).ask(4)
+    Judge(store, owner).find(better, 1.0)
+    for path in (home / "models").glob("*.json"):
+        path.write_text("{}")
+    waits, dispatcher = judge.ask(8), Dispatcher(redis_url)
+    looking = PendingEvaluations(settings_for(home), store, dispatcher)
+    for _ in range(3):
+        looking.scan()
+    assert dispatcher.waiting_evaluations() == {waits}
+    assert set(store.evaluations.pending()) == {better, waits}
+    assert caplog.text.count("cannot be looked after") == 1
+
+
+def test_those_on_demand_have_room_of_their_own_and_go_first(store, home, job, judge, redis_url):
+    redis.Redis.from_url(redis_url).flushall()
+    dispatcher, asked = Dispatcher(redis_url), Room(of_all=1, of_job=None, on_demand=True)
+    of_trainings = [judge.ask(8, seed=seed) for seed in (1, 2)]
+    protocol = judge.job.config().referee.protocol
+    record, _ = store.evaluations.ask(job, job.checkpoint(8), protocol, asked)
+    on_demand = Pending(job.id, record.id)
+    assert store.evaluations.pinned(job.id) == {job.checkpoint(8).digest}
+    with pytest.raises(Unavailable):
+        store.evaluations.ask(job, job.checkpoint(4), protocol, asked)
+    PendingEvaluations(settings_for(home), store, dispatcher).scan()
+    assert dispatcher.waiting_evaluations() == {on_demand, *of_trainings}
+    first = Queue(ON_DEMAND, connection=redis.Redis.from_url(redis_url))
+    assert [one.startswith(f"{job.id}-{record.id}") for one in first.get_job_ids()] == [True]
 
 
 def test_figures_are_the_same_twice(store, home, job, judge):
@@ -575,13 +714,15 @@ def test_the_classifier_is_kept_with_the_dataset(store, home, judge, monkeypatch
     load, given = worker.evaluations.load_features, []
 
     def remember(kind, dataset, cache, *others):
-        given.append((dataset, cache))
+        given.append((dataset, cache, others[-1]))
         return load(kind, dataset, cache, *others)
 
     monkeypatch.setattr(worker.evaluations, "load_features", remember)
     run(settings_for(home), store, judge.ask(8))
-    ((dataset, cache),) = given
+    ((dataset, cache, write),) = given
     assert cache.parent == dataset.directory
+    # What a process that is killed leaves of it is swept.
+    assert write is replace_file
     cache.write_bytes(b"kept")
     assert open_packed(dataset.directory).manifest == dataset.manifest
 

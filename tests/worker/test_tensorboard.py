@@ -113,12 +113,13 @@ def test_diagnoses_are_told_when_they_change(settings, home, job):
     ]
 
 
-def test_a_disk_that_fails_ends_the_board_and_nothing_else(settings, home, job, caplog):
+@pytest.mark.parametrize("room_bytes", [0, 10])
+def test_a_disk_that_fails_ends_the_board_and_nothing_else(settings, home, job, caplog, room_bytes):
     begin(job, 1, 0)
     board = Board.open(settings, job)
     (path,) = (home / "tensorboard" / job.id).iterdir()
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size, limits[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + room_bytes, limits[1]))
     try:
         board.row({"step": 10, "loss": 1.0})
     finally:

@@ -12,7 +12,8 @@ _FILE = "best.json"
 class Best(BaseModel):
     """Which checkpoint it is, by what, and how sure that is.
 
-    ``among`` counts the checkpoints that were compared, those since pruned included.
+    ``among`` counts the checkpoints that were compared, those since pruned included, unless one
+    of those would be the best.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

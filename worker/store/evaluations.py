@@ -4,8 +4,10 @@ jobs/<id>/evaluations/<ev>/evaluation.json   what was asked and what was found
                            neighbours.png    real, generated and nearest training images
                            scores.json       what the discriminator makes of each kind
                            lock              locked by the process that measures
+                           reserve           while one measures: room for what it finds
 pending-evaluations/<id>-<ev>                present until all that follows is done; holds the
-                                             digest of the checkpoint, which must not be pruned
+                                             digest of the checkpoint, which must not be pruned,
+                                             and whether somebody asked for it
 
 Markers, records and their locks change inside one lock of the home. Nothing slow is done there.
 """
@@ -47,6 +49,8 @@ PENDING: frozenset[Status] = frozenset({"queued", "running"})
 RECORD = "evaluation.json"
 NEIGHBOURS, SCORES = "neighbours.png", "scores.json"
 _LOOK_SECONDS = 0.2
+_RESERVE, _RESERVE_BYTES = "reserve", 65_536
+_ON_DEMAND = "on-demand"
 
 log = logging.getLogger("ringside.evaluations")
 
@@ -82,10 +86,15 @@ class EvaluationRecord(BaseModel):
 
 
 class Room(NamedTuple):
-    """How many evaluations may be pending: of all jobs, and of one; None is any number."""
+    """How many evaluations may be pending: of all jobs, and of one; None is any number.
+
+    Those ``on_demand``, which somebody asked for and waits for, are counted apart from those of
+    trainings, and are done before them.
+    """
 
     of_all: int | None
     of_job: int | None
+    on_demand: bool = False
 
 
 class Pending(NamedTuple):
@@ -93,6 +102,13 @@ class Pending(NamedTuple):
 
     job_id: str
     id: str
+
+
+class _Note(NamedTuple):
+    """What a marker holds."""
+
+    digest: str
+    on_demand: bool
 
 
 class Evaluation:
@@ -125,6 +141,20 @@ class Evaluation:
         """Whether a process measures it now."""
         with self._lock() as descriptor:
             return not _try_lock(descriptor, fcntl.LOCK_SH)
+
+    @property
+    def has_reserve(self) -> bool:
+        """Whether nobody has begun to record how it ends."""
+        return (self.path / _RESERVE).exists()
+
+    def make_reserve(self) -> None:
+        """Keep a little room, so that what is found can be recorded on a disk that fills up."""
+        replace_file(self.path / _RESERVE, bytes(_RESERVE_BYTES), durable=False)
+
+    def use_reserve(self) -> None:
+        """Let go of that room."""
+        with suppress(OSError):
+            disk.remove_file(self.path / _RESERVE)
 
     @contextmanager
     def _lock(self) -> Iterator[int]:
@@ -206,24 +236,28 @@ class Evaluations:
             if known and known.status == "succeeded":
                 return known, False
             if known and known.is_pending:
-                self._mark(evaluation, known.checkpoint)
+                self._mark(evaluation, _Note(known.checkpoint, room.on_demand))
                 # Who put it up may have died before it was on disk; the answer is to last.
                 disk.sync_directory(evaluation.path.parent)
                 return known, False
             self._check_room(job.id, room)
-            record = self._put_up(evaluation, checkpoint, protocol)
+            record = self._put_up(evaluation, checkpoint, protocol, room.on_demand)
         # It was accepted; a disk that is full by now makes no difference to that.
         with suppress(OSError):
             job.events.append("evaluation.queued", {"id": record.id, "step": record.step})
         return record, True
 
     def begin(self, evaluation: Evaluation) -> EvaluationRecord | None:
-        """Note that this process, which has claimed it, measures it; None if it is over."""
+        """Note that this process, which has claimed it, measures it; None if it is over.
+
+        Raises:
+            OSError: when there is no room, not even to record what will be found.
+        """
         with self.changing():
             record = evaluation.record()
             if not record.is_pending:
                 return None
-            attempts = record.attempts + 1
+            attempts = _counted(evaluation, record) + 1
             return _change(evaluation, record, "running", attempts=attempts, started_at=now())
 
     def end(
@@ -239,13 +273,17 @@ class Evaluations:
             return _change(evaluation, record, status, finished_at=now(), **found)
 
     def put_back(self, evaluation: Evaluation, loss: Loss, max_attempts: int) -> EvaluationRecord:
-        """Queue one again whose process is gone; one that was lost too often fails."""
+        """Queue one again whose process is gone; one that was lost too often fails.
+
+        One whose end could not be recorded, and which nobody could hand back either, is no loss.
+        """
         with self.changing():
             record = evaluation.record()
             if record.status != "running" or evaluation.is_running:
                 return record
-            if record.attempts < max_attempts:
-                return _change(evaluation, record, "queued")
+            if not evaluation.has_reserve or record.attempts < max_attempts:
+                attempts = _counted(evaluation, record)
+                return _change(evaluation, record, "queued", attempts=attempts)
             detail = f"{loss.detail}; {record.attempts} attempts were lost. Ask for it again, "
             detail += "or for fewer samples"
             error = JobError(code=loss.code, detail=detail, signal=loss.signal)
@@ -256,7 +294,7 @@ class Evaluations:
         with self.changing():
             record = evaluation.record()
             if record.status == "running" and not evaluation.is_running:
-                _change(evaluation, record, "queued", attempts=max(0, record.attempts - 1))
+                _change(evaluation, record, "queued", attempts=record.attempts - 1)
 
     def pending(self) -> list[Pending]:
         """All that are not over; no file is read for it."""
@@ -271,10 +309,15 @@ class Evaluations:
         """Whether something is left to do for it."""
         return self._marker(pending).exists()
 
+    def is_on_demand(self, pending: Pending) -> bool:
+        """Whether somebody asked for it; otherwise a training put it up."""
+        note = self._read(pending)
+        return note is not None and note.on_demand
+
     def pinned(self, job_id: str) -> set[str]:
         """Digests of a job's checkpoints that are still to be measured: they must not be pruned."""
         mine = [pending for pending in self.pending() if pending.job_id == job_id]
-        return {digest for pending in mine if (digest := self._checkpoint_of(pending))}
+        return {note.digest for pending in mine if (note := self._read(pending))}
 
     def forget(self, pending: Pending) -> None:
         """Remove the marker of an evaluation that is over, or that is not there at all."""
@@ -297,7 +340,7 @@ class Evaluations:
             yield
 
     def _check_room(self, job_id: str, room: Room) -> None:
-        pending = self.pending()
+        pending = [one for one in self.pending() if self.is_on_demand(one) == room.on_demand]
         of_job = sum(one.job_id == job_id for one in pending)
         for count, most in ((len(pending), room.of_all), (of_job, room.of_job)):
             if most is not None and count >= most:
@@ -305,10 +348,10 @@ class Evaluations:
                 raise Unavailable("too-many-evaluations", detail)
 
     def _put_up(
-        self, evaluation: Evaluation, checkpoint: Checkpoint, protocol: Protocol
+        self, evaluation: Evaluation, checkpoint: Checkpoint, protocol: Protocol, on_demand: bool
     ) -> EvaluationRecord:
         # First: from here on the checkpoint is not pruned.
-        self._mark(evaluation, checkpoint.digest)
+        self._mark(evaluation, _Note(checkpoint.digest, on_demand))
         try:
             manifest = checkpoint.manifest
             if evaluation.job.checkpoint_by_digest(manifest.step, checkpoint.digest) is None:
@@ -327,12 +370,13 @@ class Evaluations:
             raise
         return record
 
-    def _mark(self, evaluation: Evaluation, digest: str) -> None:
+    def _mark(self, evaluation: Evaluation, note: _Note) -> None:
         path = self._marker(Pending(evaluation.job.id, evaluation.id))
         if path.exists():
             disk.sync_directory(self._markers)
         else:
-            replace_file(path, digest.encode())
+            words = [note.digest, _ON_DEMAND] if note.on_demand else [note.digest]
+            replace_file(path, " ".join(words).encode())
 
     def _unmark(self, pending: Pending) -> None:
         disk.remove_file(self._marker(pending))
@@ -340,11 +384,13 @@ class Evaluations:
     def _marker(self, pending: Pending) -> Path:
         return self._markers / f"{pending.job_id}-{pending.id}"
 
-    def _checkpoint_of(self, pending: Pending) -> str | None:
+    def _read(self, pending: Pending) -> _Note | None:
         try:
-            return self._marker(pending).read_bytes().decode(errors="replace")
+            text = self._marker(pending).read_bytes().decode(errors="replace")
         except FileNotFoundError:
             return None
+        digest, _, kind = text.partition(" ")
+        return _Note(digest, kind == _ON_DEMAND)
 
 
 def evaluation_id(digest: str, protocol: Protocol) -> str:
@@ -359,10 +405,20 @@ def canonical(protocol: Protocol) -> Protocol:
     return protocol.model_copy(update={"measures": ordered})
 
 
+def _counted(evaluation: Evaluation, record: EvaluationRecord) -> int:
+    """Its attempts, without the last where only recording its end went wrong."""
+    is_unrecorded = record.status == "running" and not evaluation.has_reserve
+    return record.attempts - 1 if is_unrecorded else record.attempts
+
+
 def _change(
     evaluation: Evaluation, record: EvaluationRecord, status: Status, **changes: Any
 ) -> EvaluationRecord:
     changed = EvaluationRecord.model_validate({**dict(record), "status": status, **changes})
+    if status == "running":
+        evaluation.make_reserve()
+    else:
+        evaluation.use_reserve()
     _save(evaluation, changed)
     return changed
 

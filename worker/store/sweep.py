@@ -11,13 +11,14 @@ from worker.store.files import maker_of
 
 # Whether a process of another machine lives cannot be seen; nothing is under way for this long.
 _FOREIGN_SECONDS = 3600
-# Where temporary names are made. What lies inside checkpoints and datasets is never looked at.
+# Where temporary names are made. What lies inside checkpoints is never looked at.
 _PLACES = tuple(
     Path(place)
     for place in (
         ".",
         "uploads",
         "datasets",
+        "datasets/*",
         "datasets/names",
         "models",
         "idempotency",

@@ -23,8 +23,8 @@ class Contest:
     """Equally many fakes and reals, stored, with their features.
 
     The floor is a contest too: other reals in the place of fakes. ``critic_reals`` are those
-    that a critic is trained on and those that it is judged on. ``copies`` and ``unseen`` are
-    distances to the nearest training item: of fakes, and of held-out items.
+    that a critic is trained on and those, held out, that it is judged on. ``copies`` and
+    ``unseen`` are distances to the nearest training item: of fakes, and of held-out items.
     """
 
     dataset: PackedDataset

@@ -34,8 +34,10 @@ def evaluate(
 ) -> Findings:
     """Take the protocol's measures; those that cannot be taken are left out with the reason.
 
-    Draws as many fakes as there are reals to compare with, at most ``protocol.samples``, with
-    the labels that the sampler draws itself where the game is conditional.
+    Draws as many fakes as there are reals to compare with, at most ``protocol.samples``. Where
+    the game is conditional they are of the labels of the floor's items, so that a perfect
+    generator gets the floor however unevenly the dataset is labelled; clusters are drawn by
+    their shares.
     """
     split = split_reals(dataset, protocol)
     used = _used(protocol, split, features)
@@ -44,11 +46,20 @@ def evaluate(
         reason = f"There are {count} real items to compare with; {_FEWEST_ITEMS} are needed."
         return _nothing(used, reason)
     latents = sampler.latents(protocol.seed, 0, count)
-    fakes = sampler.draw(latents, sampler.labels(protocol.seed, 0, count))
+    fakes = sampler.draw(latents, _labels(sampler, dataset, split, protocol.seed))
     if not _is_finite(fakes, dataset.manifest.space):
         return _nothing(used, "The generator draws values that are not finite.")
     given = _given(fakes, dataset, split, protocol, features)
     return _findings(given, _floor(given, split), used)
+
+
+def _labels(
+    sampler: Sampler, dataset: PackedDataset, split: RealSplit, seed: int
+) -> NDArray[np.int64]:
+    """Labels for as many fakes as there are items in the floor."""
+    if sampler.clusters is not None or dataset.labels is None:
+        return sampler.labels(seed, 0, len(split.floor))
+    return np.array(dataset.labels[split.floor])
 
 
 def _is_finite(fakes: NDArray[np.generic], space: Space) -> bool:

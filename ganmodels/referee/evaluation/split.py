@@ -20,9 +20,10 @@ class RealSplit(NamedTuple):
     """Indices into the dataset, in random order; ``reference`` and ``floor`` are equally many.
 
     ``floor`` shares no item with ``reference`` and stands for a perfect generator. A critic is
-    trained on ``critic_training`` and judged on ``critic_unseen``; neither holds an item of
-    ``floor``, and they share none. ``unseen`` are held-out items, as many where there are, which
-    show how near to the training split new items come.
+    trained on ``critic_training``, which are training items, and judged on ``critic_unseen``,
+    which are held out: half as many as ``reference`` where there are; neither holds an item of
+    ``floor``. ``unseen`` are held-out items, as many where there are, which show how near to the
+    training split new items come.
     """
 
     kind: Literal["held_out", "training"]
@@ -36,27 +37,37 @@ class RealSplit(NamedTuple):
 def split_reals(dataset: PackedDataset, protocol: Protocol) -> RealSplit:
     """The split of a dataset, a function of both.
 
-    Held-out reference: at most all held-out items; floor and the critic's reals are training
-    items. Training reference: at most half of the training split, so that the other half gives
-    a floor of the same count.
+    Held-out reference: at most all held-out items; floor and what the critic learns from are
+    training items. Training reference: at most half of the training split, so that the other
+    half gives a floor of the same count.
     """
     random = philox(protocol.seed, 0, _SPLIT_STREAM)
     training = random.permutation(dataset.training_indices)
     held_out = random.permutation(dataset.held_out)
+    count = reference_count(dataset, protocol)
+    half = count // 2
     if _uses_held_out(dataset, protocol):
-        count = min(protocol.samples, len(held_out), len(training) * 2 // 3)
-        reference, half = held_out[:count], count // 2
+        reference = held_out[:count]
         unseen = held_out[: max(count, _FEWEST_UNSEEN)]
         spare = training[count : count + half]
         return RealSplit("held_out", reference, training[:count], spare, reference[half:], unseen)
-    count = min(protocol.samples, len(training) // 2)
-    reference, half = training[:count], count // 2
+    reference = training[:count]
     floor = training[count : 2 * count]
     unseen = held_out[: max(count, _FEWEST_UNSEEN)]
-    return RealSplit("training", reference, floor, reference[:half], reference[half:], unseen)
+    judged = held_out[: count - half]
+    return RealSplit("training", reference, floor, reference[:half], judged, unseen)
+
+
+def reference_count(dataset: PackedDataset, protocol: Protocol) -> int:
+    """How many reals, and as many fakes, an evaluation compares; nothing is drawn for it."""
+    held_out = dataset.manifest.held_out_count
+    training = dataset.manifest.count - held_out
+    if _uses_held_out(dataset, protocol):
+        return min(protocol.samples, held_out, training * 2 // 3)
+    return min(protocol.samples, training // 2)
 
 
 def _uses_held_out(dataset: PackedDataset, protocol: Protocol) -> bool:
     if protocol.reference == "auto":
-        return len(dataset.held_out) >= _ENOUGH_HELD_OUT
+        return dataset.manifest.held_out_count >= _ENOUGH_HELD_OUT
     return protocol.reference == "held_out"

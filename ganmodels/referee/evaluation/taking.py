@@ -27,6 +27,7 @@ _CPU = torch.device("cpu")
 _SIMILAR_EDGE = 128
 _MOST_SIMILAR = 2_000
 _FEWEST_UNSEEN = 5
+_FEWEST_JUDGED = 100
 
 Taken = Mapping[str, Estimate]
 
@@ -79,10 +80,17 @@ def _ms_ssim(contest: Contest) -> Taken:
 
 
 def _critic(contest: Contest) -> Taken:
+    held_out = len(contest.dataset.held_out)
+    if held_out < _FEWEST_JUDGED:
+        raise NotMeasuredError(
+            f"{held_out} items are held out; a critic is judged on {_FEWEST_JUDGED} or more."
+        )
     half = len(contest.fakes) // 2
     training_reals, unseen_reals = contest.critic_reals
     training = Examples.of(contest.space, contest.fakes[:half], training_reals)
-    unseen = Examples.of(contest.space, contest.fakes[half:], unseen_reals)
+    # As many as reals: else always the same answer would be right more often than half.
+    unseen_fakes = contest.fakes[half : half + len(unseen_reals)]
+    unseen = Examples.of(contest.space, unseen_fakes, unseen_reals)
     return {"critic_accuracy": critic_accuracy(training, unseen, contest.seed)}
 
 
@@ -98,7 +106,8 @@ def _neighbours(contest: Contest) -> Taken:
 def _neighbour_distance(contest: Contest) -> Taken:
     if min(len(contest.copies), len(contest.unseen)) < _FEWEST_UNSEEN:
         raise NotMeasuredError("Too few items are held out to say how near new items come.")
-    if not np.median(contest.unseen):
+    # The lower of two middle values: half of an even number may be copies.
+    if not np.quantile(contest.unseen, 0.5, method="lower"):
         raise NotMeasuredError("Half of the held-out items are in the training split too.")
     return {"neighbour_distance": neighbour_distance(contest.copies, contest.unseen)}
 

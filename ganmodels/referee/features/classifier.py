@@ -6,9 +6,7 @@ for photographs, does not. Source of the idea: Che et al. 2017 (arXiv:1612.02136
 
 import hashlib
 import logging
-import os
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -35,6 +33,8 @@ _MOST_ITEMS = 180_000
 _MOST_PASSES = 15
 _FEWEST_STEPS = 300
 _SCALED_BY = 2_000
+
+Write = Callable[[Path, bytes], object]
 
 _log = logging.getLogger(__name__)
 
@@ -77,11 +77,17 @@ class Classifier:
         return shrunken(items, self.space, LONGEST_EDGE, self.device)
 
 
-def load_classifier(dataset: PackedDataset, cache: Path | None, device: torch.device) -> Classifier:
+def load_classifier(
+    dataset: PackedDataset,
+    cache: Path | None,
+    device: torch.device,
+    write: Write = Path.write_bytes,
+) -> Classifier:
     """The dataset's classifier from the file ``cache``, else trained and written there.
 
-    A file of another dataset, of another version or damaged is replaced. A file that cannot be
-    written costs another training next time, nothing else. Its directory must be there.
+    A file of another dataset, of another version, cut off or damaged is replaced. A file that
+    ``write`` cannot write costs another training next time, nothing else. Its directory must be
+    there.
 
     Raises: FeaturesUnavailable for a dataset with fewer than two classes.
     """
@@ -96,7 +102,7 @@ def load_classifier(dataset: PackedDataset, cache: Path | None, device: torch.de
         return cached
     trained = train_classifier(dataset, device)
     if cache is not None:
-        _write(cache, dataset, trained)
+        _keep(trained, dataset, cache, write)
     return trained
 
 
@@ -177,27 +183,15 @@ def _read(path: Path, dataset: PackedDataset, device: torch.device) -> Classifie
     return Classifier(space, judge, accuracy, device)
 
 
-def _write(path: Path, dataset: PackedDataset, classifier: Classifier) -> None:
+def _keep(classifier: Classifier, dataset: PackedDataset, path: Path, write: Write) -> None:
     facts = {"format": _FORMAT, "dataset": dataset.manifest.id}
     if classifier.accuracy is not None:
         facts["accuracy"] = repr(classifier.accuracy)
     content = save(classifier.state(), facts)
     try:
-        _replace(path, content)
+        write(path, content)
     except OSError as error:
         _log.warning("a classifier cannot be cached: %s", error)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
-        try:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-            os.replace(file.name, path)
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise
 
 
 def _hash(state: dict[str, Tensor]) -> str:

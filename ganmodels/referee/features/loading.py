@@ -11,7 +11,7 @@ import torch
 
 from ganmodels.data.packed import PackedDataset
 from ganmodels.referee.config import FeatureKind
-from ganmodels.referee.features.classifier import Classifier, load_classifier
+from ganmodels.referee.features.classifier import Classifier, Write, load_classifier
 from ganmodels.referee.features.convolutions import RandomConvolutions
 from ganmodels.referee.features.errors import FeaturesUnavailable
 from ganmodels.referee.features.inception import Inception
@@ -30,13 +30,14 @@ def load_features(
     cache: Path | None,
     inception_weights: Path | None,
     device: torch.device,
+    write: Write = Path.write_bytes,
 ) -> Features:
     """The feature space for a dataset.
 
     ``auto`` is a classifier where there are labels of two classes or more, else random
     convolutions for images and the values themselves for points. ``cache`` is the file that a
-    classifier is read from and written to; without it one is trained each time, which takes up
-    to a minute and a half. ``inception_weights`` is a local file.
+    classifier is read from and written to, by ``write``; without it one is trained each time,
+    which takes up to a minute and a half. ``inception_weights`` is a local file.
 
     Raises: FeaturesUnavailable, whose detail names the remedy.
     """
@@ -44,7 +45,7 @@ def load_features(
     makers: Mapping[FeatureKind, Callable[[], Features]] = {
         "pixels": lambda: Pixels(space, device),
         "random": lambda: RandomConvolutions(space, device),
-        "classifier": lambda: load_classifier(dataset, cache, device),
+        "classifier": lambda: load_classifier(dataset, cache, device, write),
         "inception": lambda: Inception(space, inception_weights, device),
     }
     return makers[_suitable(dataset) if kind == "auto" else kind]()

@@ -41,7 +41,7 @@ def neighbour_distance(fakes: FeatureArray, unseen: FeatureArray) -> Estimate:
     About 1: as far as new data are. Well below: copies of training items. Far above: poor items.
     The error is the deviation over 200 bootstrap samples of both medians.
 
-    Raises: ValueError where the median of unseen reals is 0: they are copies themselves.
+    Raises: ValueError where half of the unseen reals or more are at 0: they are copies themselves.
     """
     fake, real = torch.from_numpy(fakes).double(), torch.from_numpy(unseen).double()
     if not real.median():

@@ -36,6 +36,8 @@ def two_blobs(count: int, seed: int = 0) -> ItemStream:
 class Replay:
     """Stands for a sampler: draws what it is told, for as many as are asked for."""
 
+    clusters = None
+
     def __init__(self, draw: Callable[[int], Items]) -> None:
         self._draw = draw
 

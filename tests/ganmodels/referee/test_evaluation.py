@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from ganmodels.data.packed import choose_held_out
 from ganmodels.referee.config import MEASURES, Protocol
 from ganmodels.referee.evaluation.evaluate import evaluate
 from ganmodels.referee.evaluation.nearest import nearest_training
@@ -121,6 +122,45 @@ def test_floor_and_critic_share_no_item_with_what_they_are_measured_by(ring, ask
         assert parts[one].isdisjoint(parts[other])
 
 
+@pytest.mark.parametrize("asked", ["auto", "held_out", "training"])
+def test_a_critic_is_judged_on_held_out_items_whatever_the_reference_is(digits, ring, asked):
+    for dataset, samples in ((digits, 2000), (digits, 100), (ring, 2000)):
+        split = split_reals(dataset, Protocol(samples=samples, reference=asked))
+        held_out = set(dataset.held_out.tolist())
+        assert set(split.critic_unseen.tolist()) <= held_out
+        assert held_out.isdisjoint(split.critic_training.tolist())
+        wanted = len(split.reference) - len(split.reference) // 2
+        assert len(split.critic_unseen) == min(wanted, len(held_out))
+
+
+def test_a_perfect_generator_reaches_the_floor_of_uneven_labels(packed):
+    """Conditional on the label; it draws each item from the data themselves."""
+    random = np.random.default_rng(0)
+    labels = (random.random(4000) < 0.05).astype(np.int64)
+    dataset = packed(points(random.standard_normal((4000, 2)) + 8 * labels[:, None], labels))
+    perfect = Replay(lambda count: np.empty((count, 2), dtype=np.float32))
+    perfect.draw = lambda latents, labels: (
+        np.random.default_rng(1).standard_normal((len(labels), 2)) + 8 * labels[:, None]
+    ).astype(np.float32)
+    protocol = Protocol(samples=400, measures=("modes", "sliced_wasserstein"))
+    findings = evaluate(perfect, dataset, protocol, features_of(dataset))
+    for name in ("modes_kl", "sliced_wasserstein"):
+        assert findings.figures[name].value < 3 * findings.figures[name].floor + 0.005, name
+
+
+def test_held_out_items_half_of_which_are_copies_are_a_reason_and_no_error(packed):
+    values = noise(120, 8, 8, 1)
+    held_out, training = choose_held_out(120), np.setdiff1d(np.arange(120), choose_held_out(120))
+    for copies in range(len(held_out) + 1):
+        values[held_out[:copies]] = values[training[:copies]]
+        dataset = packed(images(values))
+        protocol = Protocol(samples=20, measures=("neighbours",))
+        findings = evaluate(of_training(dataset), dataset, protocol, features_of(dataset))
+        assert "neighbour_accuracy" in findings.figures
+        if 2 * copies >= len(held_out):
+            assert "in the training split" in findings.left_out["neighbours"]
+
+
 def test_too_few_items_are_a_reason_and_no_error(packed):
     for count in (2, 19, 30):
         dataset = packed(images(noise(count, 8, 8, 1)))
@@ -134,8 +174,9 @@ def test_the_smallest_dataset_that_can_be_measured_is(packed):
     dataset = packed(images(noise(24, 8, 8, 3)))
     findings = evaluate(of_training(dataset), dataset, Protocol(samples=20), features_of(dataset))
     assert findings.protocol.samples >= 10
-    assert set(findings.left_out) == {"modes", "neighbours"}
+    assert set(findings.left_out) == {"modes", "neighbours", "critic"}
     assert "held out" in findings.left_out["neighbours"]
+    assert "2 items are held out" in findings.left_out["critic"]
     assert "neighbour_accuracy" in findings.figures
 
 

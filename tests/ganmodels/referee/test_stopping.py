@@ -41,3 +41,17 @@ def test_critics_that_cannot_tell_are_an_equilibrium(values):
 def test_one_critic_that_can_tell_or_too_few_are_none(values):
     told = figures(*values, error=0.02, better="half")
     assert equilibrium_reached(Equilibrium(patience=2, errors=3), told) is None
+
+
+@pytest.mark.parametrize(("value", "judged"), [(0.75, 10), (0.5, 198), (0.0, 1000), (0.56, 1000)])
+def test_few_judged_items_or_many_that_were_told_are_no_equilibrium(value, judged):
+    error = (value * (1 - value) / judged) ** 0.5
+    told = figures(value, value, error=error, better="half")
+    assert equilibrium_reached(Equilibrium(patience=2, errors=3), told) is None
+
+
+@pytest.mark.parametrize(("value", "judged"), [(0.5, 200), (0.4, 200), (0.54, 1000)])
+def test_the_error_is_that_of_a_critic_that_cannot_tell(value, judged):
+    error = (value * (1 - value) / judged) ** 0.5
+    told = figures(value, value, error=error, better="half")
+    assert equilibrium_reached(Equilibrium(patience=2, errors=3), told) is not None
