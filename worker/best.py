@@ -30,9 +30,8 @@ def conclude(store: Store, pending: Pending) -> None:
         record = evaluation.record()
         if record.is_pending or not store.evaluations.is_marked(pending):
             return
-        if record.status == "succeeded":
-            with evaluation.job.locked() as state:
-                _follow(store, evaluation.job, state)
+        with evaluation.job.locked() as state:
+            _follow(store, evaluation.job, state, pending)
         _tell(evaluation.job, record)
     store.evaluations.forget(pending)
 
@@ -109,10 +108,15 @@ def _refresh(store: Store, job: Job) -> _Standing:
     return _Standing(best, {record.checkpoint for record in records.values()})
 
 
-def _follow(store: Store, job: Job, state: JobRecord) -> None:
-    """A further version where the latest was compared with the best checkpoint and is worse."""
+def _follow(store: Store, job: Job, state: JobRecord, done: Pending) -> None:
+    """A further version where the latest was compared with the best checkpoint and is worse.
+
+    Once nothing of the job waits any more: one version for a training, not one for each gain.
+    """
     best, compared = _refresh(store, job)
     if best is None or state.status != "succeeded" or state.model is None:
+        return
+    if any(other.job_id == job.id and other != done for other in store.evaluations.pending()):
         return
     # The model may have been deleted.
     with suppress(NotFound):

@@ -45,8 +45,16 @@ class Cadence:
                 self._put_up(newest)
 
     def _put_up(self, checkpoint: Checkpoint) -> None:
-        room = Room(of_all=None, of_job=MOST_PENDING)
-        self._store.evaluations.ask(self._job, checkpoint, self._referee.protocol, room)
+        """Where too many wait an earlier one gives way: the later ones are worth more."""
+        evaluations, room = self._store.evaluations, Room(of_all=None, of_job=MOST_PENDING)
+        try:
+            evaluations.ask(self._job, checkpoint, self._referee.protocol, room)
+        except Unavailable:
+            dropped = evaluations.withdraw_oldest(self._job)
+            if dropped is None:
+                raise
+            self._job.events.append("evaluation.skipped", {"step": dropped})
+            evaluations.ask(self._job, checkpoint, self._referee.protocol, room)
 
     @contextmanager
     def _beside_training(self, step: int) -> Iterator[None]:

@@ -1,7 +1,10 @@
 """One evaluation, as the evaluations' own worker runs it: beside the training, never in its way."""
 
 import logging
+import os
 import signal
+import threading
+import time
 from contextlib import suppress
 
 import torch
@@ -26,6 +29,8 @@ from worker.store.records import JobError
 
 _CLASSIFIER = "classifier.safetensors"
 
+_LOOK_SECONDS = 1.0
+
 log = logging.getLogger("ringside.evaluations")
 
 
@@ -41,8 +46,19 @@ def evaluate_job(job_id: str, evaluation_id: str) -> None:
     # The worker has held them back until now, so that none was lost.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
     torch.set_num_threads(1)
-    run(settings, Store(settings.home), Pending(job_id, evaluation_id))
+    store, pending = Store(settings.home), Pending(job_id, evaluation_id)
+    watch = threading.Thread(target=_end_with, args=(store.evaluations.at(pending),), daemon=True)
+    watch.start()
+    run(settings, store, pending)
     signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _end_with(evaluation: Evaluation) -> None:
+    """End this process when the evaluation is deleted with its job: others are waiting."""
+    while evaluation.path.exists():
+        time.sleep(_LOOK_SECONDS)
+    log.warning("%s was deleted", evaluation.path)
+    os._exit(0)
 
 
 def run(settings: Settings, store: Store, pending: Pending) -> None:

@@ -404,17 +404,32 @@ def test_pruning_spares_what_is_pending_and_the_best(store, home, monkeypatch):
     assert [checkpoint.step for checkpoint in job.checkpoints()] == [8, 24]
 
 
-def test_at_most_five_of_a_training_wait_and_one_left_out_is_not_tried_again(store, job, judge):
+def test_at_most_five_of_a_training_wait_and_the_earliest_gives_way_to_the_latest(
+    store, job, judge
+):
     referee = job.config().referee.model_copy(update={"evaluate_every": 4})
     job.replace_config(job.config().model_copy(update={"referee": referee}))
     for seed in range(1, 6):
-        judge.ask(8, seed=seed)
-    cadence = Cadence(store, job)
-    for step in (4, 4, 8):
-        cadence.consider(job.checkpoint(step))
-    skipped = events(job, "evaluation.skipped")
-    assert [told["step"] for told in skipped] == [4, 8]
-    assert {told["code"] for told in skipped} == {"too-many-evaluations"}
+        judge.ask(4, seed=seed)
+    Cadence(store, job).consider(job.checkpoint(8))
+    assert events(job, "evaluation.skipped") == [{"step": 4}]
+    steps = sorted(record.step for record in store.evaluations.of(job))
+    assert steps == [4, 4, 4, 4, 8]
+    assert len(store.evaluations.pending()) == 5
+
+
+def test_a_training_gets_one_further_version_when_all_that_waited_is_measured(store, home):
+    referee = {"evaluate_every": 4}
+    job = points_job(store, home, model="one", referee=referee)
+    judge = Judge(store, job)
+    pending = {record.step: Pending(job.id, record.id) for record in store.evaluations.of(job)}
+    assert sorted(pending) == [4, 8]
+    judge.find(pending[4], 1.0)
+    conclude(store, pending[4])
+    assert [version.step for version in store.models.get("one").versions] == [8]
+    judge.find(pending[8], 9.0)
+    conclude(store, pending[8])
+    assert [version.step for version in store.models.get("one").versions] == [8, 4]
 
 
 @pytest.mark.parametrize("stage", ["begun", "measured"])

@@ -36,6 +36,7 @@ from worker.store.files import (
     new_directory,
     now,
     read_model,
+    remove_directory,
     replace_file,
     replace_json,
     write_durably,
@@ -326,6 +327,24 @@ class Evaluations:
             record = _readable(self.at(pending))
             if record is None or not record.is_pending:
                 self._unmark(pending)
+
+    def withdraw_oldest(self, job: Job) -> int | None:
+        """Take back the earliest of a job that a training put up and nobody has begun: its step."""
+        with self.changing():
+            mine = [one for one in self.pending() if one.job_id == job.id]
+            waiting = [
+                (record.step, one)
+                for one in mine
+                if not self.is_on_demand(one)
+                and (record := _readable(self.at(one)))
+                and record.status == "queued"
+            ]
+            if not waiting:
+                return None
+            step, oldest = min(waiting)
+            remove_directory(self.at(oldest).path)
+            self._unmark(oldest)
+            return step
 
     @contextmanager
     def changing(self) -> Iterator[None]:
