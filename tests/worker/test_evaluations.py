@@ -580,6 +580,27 @@ def test_one_that_takes_too_long_is_ended_and_sigterm_hands_one_back(
     assert store.evaluations.pending() == [pending[1]]
 
 
+_RUNNER = """
+import ctypes, sys
+import worker.evaluations
+worker.evaluations.evaluate = lambda *_: ctypes.CDLL(None).sleep(1000)
+worker.evaluations.evaluate_job(*sys.argv[1:])
+"""
+
+
+def test_the_evaluation_of_a_job_that_is_deleted_ends_at_once(store, home, judge, wait_until):
+    pending = judge.ask(8)
+    command = [sys.executable, "-c", _RUNNER, pending.job_id, pending.id]
+    runner = start(command, {"RINGSIDE_HOME": str(home)}, home / "runner.log")
+    try:
+        evaluation = store.evaluations.at(pending)
+        wait_until(lambda: evaluation.record().status == "running", "the runner")
+        store.jobs.delete(judge.job)
+        assert runner.wait(20) == 0
+    finally:
+        stop([runner], 0)
+
+
 def test_what_a_killed_process_left_half_done_is_swept(store, home, judge):
     evaluation = store.evaluations.at(judge.ask(8))
     gone = subprocess.Popen([sys.executable, "-c", ""])
