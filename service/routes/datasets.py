@@ -85,6 +85,8 @@ def preview(reference: str, store: StoreDep) -> FileResponse:
 def delete_dataset(reference: str, store: StoreDep) -> None:
     """Remove a dataset that no unfinished job uses."""
     dataset_id = store.datasets.id_of(reference)
+    # First: no cancelling of jobs would help.
+    store.datasets.check_deletable(dataset_id)
     # No job is accepted meanwhile.
     with store.datasets.kept():
         users = store.jobs.users_of(dataset_id)

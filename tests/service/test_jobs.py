@@ -422,7 +422,7 @@ def test_checkpoints_are_hashed_while_datasets_can_be_used(
     client.post(f"/jobs/{job_id}/pause")
     looked: list[str] = []
 
-    def look(job: Job) -> None:
+    def look(job: Job, until: int | None) -> None:
         with store.datasets.kept():
             looked.append(job.id)
 

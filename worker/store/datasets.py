@@ -102,14 +102,25 @@ class Datasets:
         Raises:
             Conflict: when it is built in.
         """
-        names = [name for name, named in self.names().items() if named == dataset_id]
-        if set(names) & set(BUILTIN):
-            raise Conflict("dataset-built-in", "built-in datasets cannot be deleted")
+        self.check_deletable(dataset_id)
+        names = self._names_of(dataset_id)
         for name in names:
             disk.remove_file(self._names / f"{file_stem(name)}.json")
         if names:
             disk.sync_directory(self._names)
         remove_directory(self._directory / dataset_id)
+
+    def check_deletable(self, dataset_id: str) -> None:
+        """Make sure that it is not built in.
+
+        Raises:
+            Conflict: when it is.
+        """
+        if set(self._names_of(dataset_id)) & set(BUILTIN):
+            raise Conflict("dataset-built-in", "built-in datasets cannot be deleted")
+
+    def _names_of(self, dataset_id: str) -> list[str]:
+        return [name for name, named in self.names().items() if named == dataset_id]
 
     def _named(self, name: str) -> str | None:
         path = self._names / f"{file_stem(name)}.json"
