@@ -580,7 +580,7 @@ def test_one_that_takes_too_long_is_ended_and_sigterm_hands_one_back(
     assert store.evaluations.pending() == [pending[1]]
 
 
-_RUNNER = """
+_ENDLESS = """
 import ctypes, sys
 import worker.evaluations
 worker.evaluations.evaluate = lambda *_: ctypes.CDLL(None).sleep(1000)
@@ -590,7 +590,7 @@ worker.evaluations.evaluate_job(*sys.argv[1:])
 
 def test_the_evaluation_of_a_job_that_is_deleted_ends_at_once(store, home, judge, wait_until):
     pending = judge.ask(8)
-    command = [sys.executable, "-c", _RUNNER, pending.job_id, pending.id]
+    command = [sys.executable, "-c", _ENDLESS, pending.job_id, pending.id]
     runner = start(command, {"RINGSIDE_HOME": str(home)}, home / "runner.log")
     try:
         evaluation = store.evaluations.at(pending)
