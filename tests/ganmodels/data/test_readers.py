@@ -57,7 +57,15 @@ def test_kind_is_told_by_bytes_not_by_name(tmp_path: Path, data: bytes, kind: st
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"PK", png(), b"a,b\n1,2\n", gzip.compress(b"text", mtime=0), b"\x1f\x8b", b"<html>PK\x03\x04"],
+    [
+        b"",
+        b"PK",
+        png(),
+        b"a,b\n1,2\n",
+        gzip.compress(b"text", mtime=0),
+        b"\x1f\x8b",
+        b"<html>PK\x03\x04",
+    ],
 )
 def test_other_files_are_refused(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "x.zip").write_bytes(data)
