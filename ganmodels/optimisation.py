@@ -83,11 +83,13 @@ class Average(Spec):
 class Optimisation(Spec):
     """How the two networks learn.
 
+    Each batch is followed back in ``accumulate`` equal parts, so that a large one fits in memory.
     ``precision`` of the forward passes; weights, losses and penalties are float32. Automatic
     means bfloat16 where this processor is faster with it and no penalty asks for more.
     """
 
     batch_size: int = Field(default=32, ge=2, le=4096)
+    accumulate: int = Field(default=1, ge=1, le=64)
     generator: Adam = Adam()
     discriminator: Adam = Adam()
     decay: Decay = Constant()
