@@ -12,18 +12,22 @@ from ganmodels.games.gan import Gan
 from ganmodels.latents import Latent
 from ganmodels.networks import Mlp
 from ganmodels.optimisation import Optimisation
+from ganmodels.penalties import R1, R2
 from ganmodels.recipes import RECIPES, choose, fit_to_items, merge_patch
 from ganmodels.recipes import settings as recipe_settings
 from ganmodels.spaces import PointSpace
 from tests.ganmodels.builders import config_for, image_space
 
-# Hypothesis does not see the bounds of the items of a tuple.
+# Hypothesis does not see the bounds of the items of a tuple, nor those beside None.
 widths = st.lists(st.integers(1, 8192), min_size=1, max_size=16).map(tuple)
 st.register_type_strategy(Mlp, st.builds(Mlp, generator_widths=widths, discriminator_widths=widths))
 choices = st.lists(st.integers(2, 1000), max_size=16).map(tuple)
 st.register_type_strategy(
     Latent, st.builds(Latent, gaussian=st.integers(1, 1024), categorical=choices)
 )
+final_gammas = st.none() | st.floats(1e-6, 1e4)
+for penalty in (R1, R2):
+    st.register_type_strategy(penalty, st.builds(penalty, final_gamma=final_gammas))
 slow_to_draw = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
