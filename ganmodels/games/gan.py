@@ -277,7 +277,7 @@ class Match:
             "average_discriminator": self.average_discriminator,
         }
 
-    def _optimisers_by_name(self) -> dict[str, torch.optim.Adam]:
+    def _optimisers_by_name(self) -> dict[str, torch.optim.Optimizer]:
         return {
             "generator_optimiser": self.generator_optimiser,
             "discriminator_optimiser": self.discriminator_optimiser,
@@ -349,7 +349,7 @@ def _update(network: nn.Module, optimiser: torch.optim.Optimizer, loss: Scalar) 
     return norm
 
 
-def _create_moments(optimiser: torch.optim.Adam) -> None:
+def _create_moments(optimiser: torch.optim.Optimizer) -> None:
     for parameter in optimiser.param_groups[0]["params"]:
         optimiser.state[parameter] = {
             "step": torch.zeros((), device=parameter.device),
@@ -358,7 +358,7 @@ def _create_moments(optimiser: torch.optim.Adam) -> None:
         }
 
 
-def _optimiser_state(optimiser: torch.optim.Adam) -> list[tuple[str, Any]]:
+def _optimiser_state(optimiser: torch.optim.Optimizer) -> list[tuple[str, Any]]:
     return [
         (f"{index}/{key}", value)
         for index, parameter in enumerate(optimiser.param_groups[0]["params"])

@@ -11,7 +11,7 @@ from ganmodels.config import TrainConfig
 from ganmodels.games.gan import Gan
 from ganmodels.latents import Latent
 from ganmodels.networks import Mlp
-from ganmodels.optimisation import Optimisation
+from ganmodels.optimisation import Adam, Optimisation, Sgd
 from ganmodels.penalties import R1, R2
 from ganmodels.recipes import RECIPES, choose, fit_to_items, merge_patch
 from ganmodels.recipes import settings as recipe_settings
@@ -28,6 +28,9 @@ st.register_type_strategy(
 final_gammas = st.none() | st.floats(1e-6, 1e4)
 for penalty in (R1, R2):
     st.register_type_strategy(penalty, st.builds(penalty, final_gamma=final_gammas))
+momenta = st.none() | st.floats(0, 1, exclude_max=True)
+st.register_type_strategy(Adam, st.builds(Adam, final_beta2=momenta))
+st.register_type_strategy(Sgd, st.builds(Sgd, final_momentum=momenta))
 slow_to_draw = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
