@@ -5,10 +5,11 @@ import threading
 import torch
 
 from ganmodels.config import TrainConfig
-from ganmodels.data.batches import Batches, Deck
+from ganmodels.data.batches import Deck
 from ganmodels.data.packed import PackedDataset
+from ganmodels.dealing import deal
 from ganmodels.games.match import Match
-from ganmodels.labels import Clusters, labels_of
+from ganmodels.labels import Clusters
 from ganmodels.referee.diagnoses import broken_down
 from ganmodels.referee.remedies import with_rates
 from worker.attempt import Attempt
@@ -57,7 +58,7 @@ def play(
     writer = CheckpointWriter(store, job, claim, guard, environment, clusters, device)
     referee = JobReferee.open(store, job, config, dataset, clusters, device)
     attempt = Attempt(job, claim, writer, referee, clusters, Board.open(settings, job))
-    deck = Deck(_batches(config, dataset, clusters, device).at)
+    deck = deal(config, dataset, clusters, device)
     try:
         return _run(match, deck, attempt, interrupted)
     finally:
@@ -110,18 +111,3 @@ def _clusters(
     if checkpoint and not labels.given:
         return Clusters(**checkpoint.tensors("clusters"))
     return labels.fit(dataset.items[dataset.training_indices], config.seed)
-
-
-def _batches(
-    config: TrainConfig, dataset: PackedDataset, clusters: Clusters | None, device: torch.device
-) -> Batches:
-    chosen = dataset.training_indices
-    labels = labels_of(dataset, chosen, clusters)
-    return Batches(
-        dataset.items[chosen],
-        labels,
-        config.space,
-        config.optimisation.batch_size,
-        config.seed,
-        device,
-    )

@@ -57,6 +57,7 @@ class SemiSupervised(Spec):
     draws_per_step: ClassVar[int] = 2
     needs_source: ClassVar[bool] = False
     needs_lipschitz: ClassVar[bool] = False
+    needs_float32: ClassVar[bool] = False
     objective_name: ClassVar[str] = "semi_supervised"
     conditional: ClassVar[bool] = False
     classifies: ClassVar[bool] = True
