@@ -60,8 +60,12 @@ class Discriminator(nn.Module):
 
     @property
     def mates_matter(self) -> bool:
-        """Whether a logit depends on which items are judged together, norms left aside."""
+        """Whether a logit depends on which items are judged together."""
         return self.pack > 1 or self.mixer is not None
+
+    def mates(self, company: Company) -> int:
+        """How many of a company stand beside each item."""
+        return self.pack - 1 if self.pack > 1 else len(company.items)
 
     def forward(self, items: Items, labels: Labels | None) -> Verdict:
         """What all heads say of each item or pack."""

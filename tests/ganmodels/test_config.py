@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from ganmodels.augmentation import Ada
 from ganmodels.config import TrainConfig
 from ganmodels.games.gan import Gan
 from ganmodels.latents import Latent
@@ -31,6 +32,8 @@ for penalty in (R1, R2):
 momenta = st.none() | st.floats(0, 1, exclude_max=True)
 st.register_type_strategy(Adam, st.builds(Adam, final_beta2=momenta))
 st.register_type_strategy(Sgd, st.builds(Sgd, final_momentum=momenta))
+targets = st.none() | st.floats(-1, 1, exclude_min=True, exclude_max=True)
+st.register_type_strategy(Ada, st.builds(Ada, target=targets))
 slow_to_draw = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
