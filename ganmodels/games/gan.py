@@ -88,6 +88,16 @@ class Gan(Spec):
     players: ClassVar[tuple[str, ...]] = ("generator", "discriminator")
 
     @property
+    def objective_name(self) -> str:
+        """What the networks' losses are called."""
+        return self.objective.kind
+
+    @property
+    def needs_lipschitz(self) -> bool:
+        """Whether a logit is a potential, which may be of any size."""
+        return self.objective.needs_lipschitz
+
+    @property
     def draws_per_step(self) -> int:
         """Batches of real items that one step takes; a paired objective shows G fresh ones."""
         return self.discriminator_steps + self.objective.paired * self.generator_steps
@@ -156,6 +166,23 @@ class Gan(Spec):
             "generator": self.generator(config.space),
             "discriminator": self.discriminator(config.space),
         }
+
+    def peak_values(self, generator: int, discriminator: int) -> int:
+        """Values in memory at once, by how many a forward pass of each network leaves."""
+        # A second-order penalty keeps the graph of the gradient beside the graph of the logits.
+        second_order = 3 if self.penalties else 1
+        return max(2 * second_order * discriminator, generator + discriminator)
+
+    def operations(self, generator: int, discriminator: int) -> int:
+        """Floating-point operations of a step, by those of a forward pass of each network.
+
+        One turn of D: reals and fakes, forward and backward. One turn of G: through a frozen D.
+        """
+        turn = generator + 2 * 3 * discriminator
+        for penalty in self.penalties:
+            turn += 3 * discriminator // penalty.every
+        judging = (2 + self.objective.paired) * discriminator
+        return self.discriminator_steps * turn + 3 * generator + judging
 
     def memories(self, match: Match) -> Mapping[str, Memory]:
         """What is remembered beside the networks."""

@@ -6,8 +6,9 @@ from pydantic import Field
 
 from ganmodels.networks.dcgan import Dcgan
 from ganmodels.networks.mlp import Mlp
+from ganmodels.networks.noisy import NoisyMlp
 from ganmodels.networks.resnet import Resnet
 
-Network = Annotated[Mlp | Dcgan | Resnet, Field(discriminator="kind")]
+Network = Annotated[Mlp | NoisyMlp | Dcgan | Resnet, Field(discriminator="kind")]
 
-__all__ = ["Dcgan", "Mlp", "Network", "Resnet"]
+__all__ = ["Dcgan", "Mlp", "Network", "NoisyMlp", "Resnet"]

@@ -100,6 +100,24 @@ class Discriminator(nn.Module):
         return mixed
 
 
+class ClassifierDiscriminator(Discriminator):
+    """Names one of the classes, or takes the item for a fake: a class beyond, whose logit is 0.
+
+    Real against fake is then the log-odds of all classes together, logsumexp of theirs.
+    Source: Salimans et al. 2016 (arXiv:1606.03498), section 5.
+    """
+
+    def __init__(self, trunk: Trunk, classifier: nn.Module) -> None:
+        super().__init__(trunk, nn.Identity(), classifier=classifier)
+
+    def forward(self, items: Items, labels: Labels | None) -> Verdict:
+        """Labels are not looked at."""
+        assert self.classifier is not None
+        features = self.features(items, None)
+        classes: Tensor = self.classifier(features)
+        return Verdict(classes.logsumexp(1), features, classes)
+
+
 def packed(items: Items, pack: int) -> Items:
     """[batch, channels, ...] to [batch / pack, pack * channels, ...]."""
     if pack == 1:

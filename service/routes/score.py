@@ -83,7 +83,7 @@ async def score(
         "object": "scores",
         "model": resolved.reference,
         "checkpoint": resolved.checkpoint.digest,
-        "objective": config.game.objective.kind,
+        "objective": config.game.objective_name,
         "count": len(data),
         "errors": sum("error" in entry for entry in data),
         "data": data,
