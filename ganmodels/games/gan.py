@@ -6,9 +6,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -17,10 +20,12 @@ from torch.nn.functional import cross_entropy
 from ganmodels.augment import Augmentation, NoAugmentation
 from ganmodels.conditioning import Auxiliary, Conditioning, Unconditional
 from ganmodels.data.batches import Batch, Deck, parts
+from ganmodels.data.packed import PackedDataset
 from ganmodels.games.historical import WeightHistory
 from ganmodels.games.match import Match, Memory, mean_of
 from ganmodels.games.unrolling import Unrolling, Weights, look_ahead
 from ganmodels.information import Information
+from ganmodels.inputs import Inputs, LatentInputs
 from ganmodels.labels import GivenLabels, LabelSource
 from ganmodels.latents import Latent
 from ganmodels.matching import FeatureMatching
@@ -83,6 +88,7 @@ class Gan(Spec):
     generator_steps: int = Field(default=1, ge=1, le=20)
     needs_source: ClassVar[bool] = False
     players: ClassVar[tuple[str, ...]] = ("generator", "discriminator")
+    directions: ClassVar[Mapping[str, str]] = MappingProxyType({})
 
     @property
     def draws_per_step(self) -> int:
@@ -160,6 +166,37 @@ class Gan(Spec):
             for name, player in match.players.items():
                 found[f"{name}_history"] = WeightHistory(player.weights)
         return found
+
+    def remembered_bytes(self, space: Space) -> int:
+        """Size of what is remembered beside the networks and their weights."""
+        return self.replay.memory_bytes(space.shape) if self.replay else 0
+
+    def inputs(self, source: PackedDataset | None) -> Inputs:
+        """Latents; no dataset is needed for them."""
+        return LatentInputs(self.latent)
+
+    def given(
+        self, inputs: NDArray[np.generic] | Tensor, space: Space, device: torch.device
+    ) -> Tensor:
+        """Latents as the generator takes them."""
+        return torch.as_tensor(inputs).to(device)
+
+    def peak_values(self, generator: int, discriminator: int) -> int:
+        """Values in memory at once, by how many a forward pass of each network leaves."""
+        # A second-order penalty keeps the graph of the gradient beside the graph of the logits.
+        second_order = 3 if self.penalties else 1
+        return max(2 * second_order * discriminator, generator + discriminator)
+
+    def operations(self, generator: int, discriminator: int) -> int:
+        """Floating-point operations of a step, by those of a forward pass of each network.
+
+        One turn of D: reals and fakes, forward and backward. One turn of G: through a frozen D.
+        """
+        turn = generator + 2 * 3 * discriminator
+        for penalty in self.penalties:
+            turn += 3 * discriminator // penalty.every
+        judging = (2 + self.objective.paired) * discriminator
+        return self.discriminator_steps * turn + 3 * generator + judging
 
     def step(self, match: Match, deck: Deck, random: torch.Generator) -> Told:
         """The discriminator's turns, then the generator's."""

@@ -30,4 +30,9 @@ def patch_layer(layer: nn.Conv2d, norm: PatchNorm) -> nn.Module:
     """A layer of a discriminator of patches: no norm of it mixes the items of a batch."""
     if norm == "instance":
         return nn.Sequential(layer, nn.InstanceNorm2d(layer.out_channels))
-    return discriminator_layer(layer, norm)
+    return outer_layer(layer, norm)
+
+
+def outer_layer(layer: nn.Conv2d, norm: PatchNorm) -> nn.Module:
+    """The first or the last layer, which no instance normalisation follows."""
+    return discriminator_layer(layer, "spectral" if norm == "spectral" else "none")

@@ -9,9 +9,9 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from ganmodels.networks.blocks import discriminator_layer, he_initialise
+from ganmodels.networks.blocks import he_initialise
 from ganmodels.networks.discriminator import Discriminator, Trunk
-from ganmodels.networks.patches import PatchHead, PatchNorm, patch_layer
+from ganmodels.networks.patches import PatchHead, PatchNorm, outer_layer, patch_layer
 from ganmodels.spaces import ImageSpace, Space
 from ganmodels.spec import Spec
 from ganmodels.types import Items, Labels
@@ -48,8 +48,7 @@ class ResidualRefiner(Spec):
         """A discriminator of patches: (images, labels) to logits [batch, rows, columns]."""
         assert isinstance(space, ImageSpace)
         trunk = RefinerTrunk(self, space)
-        norm = "spectral" if self.discriminator_has_spectral_norm else "none"
-        last = discriminator_layer(nn.Conv2d(trunk.width, 1, 1), norm)
+        last = outer_layer(nn.Conv2d(trunk.width, 1, 1), self.discriminator_norm)
         discriminator = Discriminator(trunk, PatchHead(last))
         for module in discriminator.modules():
             he_initialise(module)
@@ -93,10 +92,9 @@ class RefinerTrunk(Trunk):
         super().__init__()
         wide, norm = spec.discriminator_width, spec.discriminator_norm
         middle, self.width = wide * 2 // 3, wide // 3
-        bound = "spectral" if spec.discriminator_has_spectral_norm else "none"
         first = nn.Conv2d(space.channels, wide, 3, stride=2, padding=1)
         self.layers = nn.Sequential(
-            discriminator_layer(first, bound),
+            outer_layer(first, norm),
             nn.ReLU(),
             patch_layer(nn.Conv2d(wide, middle, 3, stride=2, padding=1), norm),
             nn.ReLU(),

@@ -10,9 +10,9 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
-from ganmodels.networks.blocks import Pyramid, crop, discriminator_layer, raw_weight
+from ganmodels.networks.blocks import Pyramid, crop, raw_weight
 from ganmodels.networks.discriminator import Discriminator, Trunk
-from ganmodels.networks.patches import PatchHead, PatchNorm, patch_layer
+from ganmodels.networks.patches import PatchHead, PatchNorm, outer_layer, patch_layer
 from ganmodels.spaces import ImageSpace, Space
 from ganmodels.spec import Spec
 from ganmodels.types import Items, Labels
@@ -53,7 +53,7 @@ class ResidualTranslator(Spec):
         """A discriminator of patches: (images, labels) to logits [batch, rows, columns]."""
         assert isinstance(space, ImageSpace)
         trunk = PatchTrunk(self, space)
-        last = discriminator_layer(nn.Conv2d(trunk.width, 1, 4, padding=1), _bound(self))
+        last = outer_layer(nn.Conv2d(trunk.width, 1, 4, padding=1), self.discriminator_norm)
         discriminator = Discriminator(trunk, PatchHead(last))
         initialise(discriminator)
         return discriminator
@@ -107,7 +107,7 @@ class PatchTrunk(Trunk):
         norm, halvings = spec.discriminator_norm, _halvings(spec, space)
         self.width = spec.discriminator_width
         first = nn.Conv2d(space.channels, self.width, 4, stride=2, padding=1)
-        self.layers = nn.ModuleList([discriminator_layer(first, _bound(spec))])
+        self.layers = nn.ModuleList([outer_layer(first, norm)])
         for index in range(1, halvings + 1):
             # The widths of the paper end at eight times the first.
             wider = min(2 * self.width, 8 * spec.discriminator_width)
@@ -126,11 +126,6 @@ class PatchTrunk(Trunk):
 def _halvings(spec: ResidualTranslator, space: ImageSpace) -> int:
     """As many as leave a grid of 4 places a side, from which two more layers take one each."""
     return min(spec.discriminator_layers, Pyramid.of(space).halvings)
-
-
-def _bound(spec: ResidualTranslator) -> Literal["spectral", "none"]:
-    """The norm of the first and last layer, which have no instance normalisation."""
-    return "spectral" if spec.discriminator_has_spectral_norm else "none"
 
 
 def _normed(layer: nn.Conv2d | nn.ConvTranspose2d) -> nn.Module:

@@ -78,7 +78,7 @@ def describe_training(
         Fact("networks", _words(game.network)),
         Fact("conditioning", f"{_words(game.conditioning)}; labels: {_words(game.labels)}"),
         Fact("augmentation", _words(game.augmentation)),
-        Fact("latents", _words(game.latent)),
+        Fact("latents", _words(game.latent) if game.latent else "none: items of the source"),
         Fact("discriminator's turns per step", str(game.discriminator_steps)),
         Fact("batch size", str(optimisation.batch_size)),
         Fact("learning rates", "generator {:g}, discriminator {:g}".format(*rates)),
