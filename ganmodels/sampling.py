@@ -1,5 +1,7 @@
 """Sampling: inputs and labels named by (seed, index), and items that depend on nothing else."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -8,6 +10,7 @@ from torch import nn
 from ganmodels.games import Game
 from ganmodels.inputs import Inputs
 from ganmodels.labels import Clusters, draw_evenly
+from ganmodels.latents import Code
 from ganmodels.spaces import ImageSpace, Space
 
 # Kernels choose their order of summation by batch size, so every batch has this size: then an
@@ -50,7 +53,14 @@ class Sampler:
             raise ValueError("this generator takes items of a source, which is not at hand")
         return self._inputs.at(seed, offset, count)
 
-    def latents(self, seed: int, offset: int, count: int, truncation: float = 1.0) -> Latent:
+    def latents(
+        self,
+        seed: int,
+        offset: int,
+        count: int,
+        truncation: float = 1.0,
+        codes: Sequence[Code] | None = None,
+    ) -> Latent:
         """Latents [count, width] of the items ``offset`` to ``offset + count - 1``.
 
         Raises:
@@ -59,8 +69,9 @@ class Sampler:
         latent = self.game.latent
         if latent is None:
             raise ValueError("this generator takes items of a source, no latents")
-        drawn = [latent.at(seed, offset + index) for index in range(count)]
-        return latent.truncate(np.stack(drawn), truncation)
+        drawn = np.stack([latent.at(seed, offset + index) for index in range(count)])
+        truncated = latent.truncate(drawn, truncation)
+        return truncated if codes is None else latent.with_codes(truncated, codes)
 
     def labels(self, seed: int, offset: int, count: int) -> Label:
         """Labels [count] by (seed, index), where none was asked for: classes evenly, clusters by
