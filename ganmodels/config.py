@@ -51,3 +51,8 @@ class TrainConfig(Spec):
     referee: Referee = Referee()
     stop: StopRules = StopRules()
     seed: Seed = 0
+
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        """Ids of all datasets that are needed to train, and to evaluate."""
+        return (self.dataset,) if self.source is None else (self.dataset, self.source.dataset)

@@ -158,24 +158,24 @@ class Scorer:
 
 
 class Probe(NamedTuple):
-    """What discriminators are measured on: at most 1,000 real items, stored, and as many latents;
-    both with their labels.
+    """What discriminators are measured on: at most 1,000 real items, stored, and as many inputs
+    of the generator; both with their labels.
     """
 
     reals: NDArray[np.generic]
     real_labels: NDArray[np.int64] | None
-    latents: NDArray[np.float32]
+    inputs: NDArray[np.generic]
     fake_labels: NDArray[np.int64]
 
     @classmethod
     def of(
         cls, sampler: Sampler, reals: NDArray[np.generic], labels: NDArray[np.int64] | None
     ) -> "Probe":
-        """The same latents each time; they depend on the sampler's game and space alone."""
+        """The same inputs each time; they depend on the sampler's game and space alone."""
         return cls(
             np.array(reals[:CALIBRATION_ITEMS]),
             None if labels is None else np.array(labels[:CALIBRATION_ITEMS]),
-            sampler.latents(_CALIBRATION_SEED, 0, CALIBRATION_ITEMS),
+            sampler.inputs(_CALIBRATION_SEED, 0, CALIBRATION_ITEMS),
             sampler.labels(_CALIBRATION_SEED, 0, CALIBRATION_ITEMS),
         )
 
@@ -185,7 +185,7 @@ def calibrate(
 ) -> Calibration:
     """Measure a discriminator, which must be in evaluation mode."""
     company = mates and mates.company(sampler.space, sampler.device)
-    fakes = sampler.draw(probe.latents, probe.fake_labels)
+    fakes = sampler.draw(probe.inputs, probe.fake_labels)
     labels = None if probe.real_labels is None else torch.from_numpy(probe.real_labels)
     with torch.inference_mode():
         real = to_network(probe.reals, sampler.space, sampler.device)

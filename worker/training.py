@@ -8,14 +8,15 @@ from ganmodels.config import TrainConfig
 from ganmodels.data.batches import Batches, Deck
 from ganmodels.data.packed import PackedDataset
 from ganmodels.games.match import Match
-from ganmodels.labels import Clusters, labels_of
+from ganmodels.labels import Clusters, LabelArray, labels_of
 from ganmodels.referee.diagnoses import broken_down
 from ganmodels.referee.remedies import with_rates
 from worker.attempt import Attempt
-from worker.checkpointing import CheckpointWriter, DatasetGuard, join_state
+from worker.checkpointing import CheckpointWriter, join_state
 from worker.endings import Ending, Outcome, TrainingDiverged
 from worker.engine import autocast_dtype, changes, choose_device, describe
 from worker.loop import run
+from worker.material import Material, MaterialGuard
 from worker.refereeing import JobReferee
 from worker.settings import Settings
 from worker.store import Store
@@ -43,21 +44,22 @@ def play(
     if record.model:
         # Whoever accepted the job may have died before this.
         store.models.add_job(record.model, job.id)
-    dataset = store.datasets.get(config.dataset)
-    guard = DatasetGuard(dataset)
+    material = Material.of(store, config)
+    guard = MaterialGuard(material)
     device = choose_device(settings.device)
     checkpoint = job.newest_sound_checkpoint(record.return_to)
     environment = describe(config, device, checkpoint.manifest.environment if checkpoint else None)
     match = _match(config, device, environment, checkpoint)
-    clusters = _clusters(config, dataset, checkpoint)
+    clusters = _clusters(config, material.dataset, checkpoint)
     claim.begin(match.step)
     job.note_return()
     if checkpoint:
         _note_environment(job, environment, checkpoint.manifest.environment)
     writer = CheckpointWriter(store, job, claim, guard, environment, clusters, device)
-    referee = JobReferee.open(store, job, config, dataset, clusters, device)
-    attempt = Attempt(job, claim, writer, referee, clusters, Board.open(settings, job))
-    deck = Deck(_batches(config, dataset, clusters, device).at)
+    referee = JobReferee.open(store, job, config, material, clusters, device)
+    board = Board.open(settings, job)
+    attempt = Attempt(job, claim, writer, referee, material, clusters, board)
+    deck = _deck(config, material, clusters, device)
     try:
         return _run(match, deck, attempt, interrupted)
     finally:
@@ -112,16 +114,25 @@ def _clusters(
     return labels.fit(dataset.items[dataset.training_indices], config.seed)
 
 
+def _deck(
+    config: TrainConfig, material: Material, clusters: Clusters | None, device: torch.device
+) -> Deck:
+    """Batches of the items that are trained on, and of those that are translated if any are."""
+    dataset, source = material
+    labels = labels_of(dataset, dataset.training_indices, clusters)
+    real = _batches(config, dataset, labels, "order", device)
+    if source is None:
+        return Deck(real.at)
+    # What the generator is given has no labels: there is one kind of them, the dataset's.
+    return Deck(real.at, _batches(config, source, None, "source order", device).at)
+
+
 def _batches(
-    config: TrainConfig, dataset: PackedDataset, clusters: Clusters | None, device: torch.device
+    config: TrainConfig,
+    dataset: PackedDataset,
+    labels: LabelArray | None,
+    purpose: str,
+    device: torch.device,
 ) -> Batches:
-    chosen = dataset.training_indices
-    labels = labels_of(dataset, chosen, clusters)
-    return Batches(
-        dataset.items[chosen],
-        labels,
-        config.space,
-        config.optimisation.batch_size,
-        config.seed,
-        device,
-    )
+    items, size = dataset.items[dataset.training_indices], config.optimisation.batch_size
+    return Batches(items, labels, config.space, size, config.seed, device, purpose)

@@ -179,8 +179,9 @@ class Match:
             ValueError: when the state lacks a tensor or has one too many.
         """
         self.step = state.step
-        if state.step:
-            for player in self.players.values():
+        for name, player in self.players.items():
+            # A player who has had no turn yet has no moments.
+            if any(key.startswith(f"{name}{OPTIMISER}/") for key in state.tensors):
                 player.create_moments()
         mine = self.state().tensors
         if mine.keys() != state.tensors.keys():

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Response
 from pydantic import ValidationError
@@ -73,15 +73,17 @@ def make_plan(body: TrainRequest, store: Store, configuration: Settings) -> Plan
         InvalidConfig: when it would not train well.
     """
     dataset = _dataset(store, body.dataset)
+    source = _dataset(store, body.source, "/source") if body.source else None
     space = dataset.manifest.space
-    recipe = body.recipe or choose(space)
+    recipe = body.recipe or choose(space, source is not None)
     if recipe not in RECIPES:
         known = ", ".join(RECIPES)
         raise body_problem("recipe-not-found", "/recipe", f"recipe must be one of {known}")
     resolved = {
-        **settings(recipe, body.changes(), len(dataset.training_indices)),
+        **settings(recipe, body.changes(), _fewest(dataset, source)),
         "dataset": dataset.manifest.id,
         "space": space.model_dump(mode="json"),
+        "source": _source(source),
     }
     try:
         config = TrainConfig.model_validate_json(json.dumps(resolved))
@@ -91,10 +93,10 @@ def make_plan(body: TrainRequest, store: Store, configuration: Settings) -> Plan
         {"code": w.code, "pointer": w.pointer, "detail": w.detail} for w in check(config)
     )
     _check_protocol(config, dataset, configuration)
-    _check_items(config, dataset)
+    _check_items(config, _fewest(dataset, source))
     _check_clusters(config, dataset)
     cost = estimate(config)
-    _check_cost(cost, dataset, configuration)
+    _check_cost(cost, dataset, source, configuration)
     return Plan(
         recipe=recipe,
         recipe_chosen=body.recipe is None,
@@ -104,11 +106,25 @@ def make_plan(body: TrainRequest, store: Store, configuration: Settings) -> Plan
     )
 
 
-def _dataset(store: Store, reference: str) -> PackedDataset:
+def _dataset(store: Store, reference: str, pointer: str = "/dataset") -> PackedDataset:
     try:
         return store.datasets.get(reference)
     except NotFound as error:
-        raise body_problem("dataset-not-found", "/dataset", error.detail) from None
+        raise body_problem("dataset-not-found", pointer, error.detail) from None
+
+
+def _source(source: PackedDataset | None) -> dict[str, Any] | None:
+    """The source as the configuration has it."""
+    if source is None:
+        return None
+    manifest = source.manifest
+    return {"dataset": manifest.id, "space": manifest.space.model_dump(mode="json")}
+
+
+def _fewest(dataset: PackedDataset, source: PackedDataset | None) -> int:
+    """How many items there are to train on, in the smaller of the datasets."""
+    datasets = [dataset] if source is None else [dataset, source]
+    return min(len(one.training_indices) for one in datasets)
 
 
 def _check_protocol(config: TrainConfig, dataset: PackedDataset, configuration: Settings) -> None:
@@ -126,8 +142,8 @@ def _check_protocol(config: TrainConfig, dataset: PackedDataset, configuration: 
         raise body_problem("evaluation-too-large", "/referee/protocol/samples", detail)
 
 
-def _check_items(config: TrainConfig, dataset: PackedDataset) -> None:
-    items, batch_size = len(dataset.training_indices), config.optimisation.batch_size
+def _check_items(config: TrainConfig, items: int) -> None:
+    batch_size = config.optimisation.batch_size
     if batch_size > items:
         raise body_problem(
             "validation",
@@ -148,8 +164,14 @@ def _check_clusters(config: TrainConfig, dataset: PackedDataset) -> None:
         )
 
 
-def _check_cost(cost: Estimate, dataset: PackedDataset, configuration: Settings) -> None:
-    limit, needed = configuration.max_job_memory_bytes, cost.memory_bytes + dataset.items.nbytes
+def _check_cost(
+    cost: Estimate,
+    dataset: PackedDataset,
+    source: PackedDataset | None,
+    configuration: Settings,
+) -> None:
+    resident = dataset.items.nbytes + (source.items.nbytes if source else 0)
+    limit, needed = configuration.max_job_memory_bytes, cost.memory_bytes + resident
     if needed > limit:
         raise Problem(
             "config-too-large",
@@ -227,7 +249,8 @@ def _accept(
     # No dataset is deleted meanwhile, and no other job accepted.
     with store.datasets.kept():
         _check_room(store, configuration.max_queued_jobs)
-        _dataset(store, plan.config.dataset)
+        for pointer, dataset in zip(("/dataset", "/source"), plan.config.datasets, strict=False):
+            _dataset(store, dataset, pointer)
         job = _create(plan.config, record, store)
     enqueue(dispatcher, job)
     return job

@@ -104,8 +104,8 @@ class Jobs:
         return found[::-1]
 
     def users_of(self, dataset: str) -> list[Job]:
-        """Unfinished jobs that train on a dataset."""
-        return [job for job, _ in self.unfinished() if _trains_on(job, dataset)]
+        """Unfinished jobs that train on a dataset, or translate its items."""
+        return [job for job, _ in self.unfinished() if _uses(job, dataset)]
 
     def delete(self, job: Job) -> None:
         """Remove a job and all it made."""
@@ -140,8 +140,8 @@ class Jobs:
             return None
 
 
-def _trains_on(job: Job, dataset: str) -> bool:
+def _uses(job: Job, dataset: str) -> bool:
     try:
-        return job.config().dataset == dataset
+        return dataset in job.config().datasets
     except (FileNotFoundError, JobCorrupt):
         return False
