@@ -49,7 +49,7 @@ def play(
     device = choose_device(settings.device)
     checkpoint = job.newest_sound_checkpoint(record.return_to)
     environment = describe(config, device, checkpoint.manifest.environment if checkpoint else None)
-    match = _match(config, device, environment, checkpoint)
+    match = _match(config, device, environment, checkpoint, job.start())
     clusters = _clusters(config, material.dataset, checkpoint)
     claim.begin(match.step)
     job.note_return()
@@ -87,10 +87,13 @@ def _match(
     device: torch.device,
     environment: Environment,
     checkpoint: Checkpoint | None,
+    start: Checkpoint | None,
 ) -> Match:
     match = Match(config, device, autocast_dtype(environment))
     if checkpoint:
         match.load(join_state(checkpoint))
+    elif start:
+        match.adopt({name: start.tensors(name) for name in config.game.players})
     return match
 
 
