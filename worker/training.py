@@ -13,10 +13,11 @@ from ganmodels.labels import Clusters
 from ganmodels.referee.diagnoses import broken_down
 from ganmodels.referee.remedies import with_rates
 from worker.attempt import Attempt
-from worker.checkpointing import CheckpointWriter, DatasetGuard, join_state
+from worker.checkpointing import CheckpointWriter, join_state
 from worker.endings import Ending, Outcome, TrainingDiverged
 from worker.engine import autocast_dtype, changes, choose_device, describe
 from worker.loop import run
+from worker.material import Material, MaterialGuard
 from worker.refereeing import JobReferee
 from worker.settings import Settings
 from worker.store import Store
@@ -44,21 +45,22 @@ def play(
     if record.model:
         # Whoever accepted the job may have died before this.
         store.models.add_job(record.model, job.id)
-    dataset = store.datasets.get(config.dataset)
-    guard = DatasetGuard(dataset)
+    material = Material.of(store, config)
+    guard = MaterialGuard(material)
     device = choose_device(settings.device)
     checkpoint = job.newest_sound_checkpoint(record.return_to)
     environment = describe(config, device, checkpoint.manifest.environment if checkpoint else None)
-    match = _match(config, device, environment, checkpoint)
-    clusters = _clusters(config, dataset, checkpoint)
+    match = _match(config, device, environment, checkpoint, job.start())
+    clusters = _clusters(config, material.dataset, checkpoint)
     claim.begin(match.step)
     job.note_return()
     if checkpoint:
         _note_environment(job, environment, checkpoint.manifest.environment)
     writer = CheckpointWriter(store, job, claim, guard, environment, clusters, device)
-    referee = JobReferee.open(store, job, config, dataset, clusters, device)
-    attempt = Attempt(job, claim, writer, referee, clusters, Board.open(settings, job))
-    deck = deal(config, dataset, clusters, device)
+    referee = JobReferee.open(store, job, config, material, clusters, device)
+    board = Board.open(settings, job)
+    attempt = Attempt(job, claim, writer, referee, material, clusters, board)
+    deck = deal(config, *material, clusters, device)
     try:
         return _run(match, deck, attempt, interrupted)
     finally:
@@ -86,10 +88,13 @@ def _match(
     device: torch.device,
     environment: Environment,
     checkpoint: Checkpoint | None,
+    start: Checkpoint | None,
 ) -> Match:
     match = Match(config, device, autocast_dtype(environment))
     if checkpoint:
         match.load(join_state(checkpoint))
+    elif start:
+        match.adopt({name: start.tensors(name) for name in config.game.players})
     return match
 
 

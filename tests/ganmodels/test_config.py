@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from ganmodels.augmentation import Ada
 from ganmodels.config import TrainConfig
 from ganmodels.games import Gan, SemiSupervised
 from ganmodels.latents import Latent
@@ -34,6 +35,8 @@ for penalty in (R1, R2):
 momenta = st.none() | st.floats(0, 1, exclude_max=True)
 st.register_type_strategy(Adam, st.builds(Adam, final_beta2=momenta))
 st.register_type_strategy(Sgd, st.builds(Sgd, final_momentum=momenta))
+targets = st.none() | st.floats(-1, 1, exclude_min=True, exclude_max=True)
+st.register_type_strategy(Ada, st.builds(Ada, target=targets))
 slow_to_draw = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
@@ -155,3 +158,9 @@ def test_the_recipe_is_chosen_by_what_the_dataset_holds():
     assert choose(image_space()) == "cgan"
     assert choose(image_space(classes=0)) == "dcgan"
     assert choose(PointSpace(dimensions=2)) == "points"
+
+
+def test_null_takes_a_setting_away_also_beside_shortcuts():
+    resolved = recipe_settings("infogan", {"steps": 7, "game": {"information": None}}, 10_000)
+    assert "information" not in resolved["game"]
+    assert resolved["schedule"]["steps"] == 7

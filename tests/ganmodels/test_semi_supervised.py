@@ -118,7 +118,7 @@ def digits(tmp_path_factory) -> PackedDataset:
 
 
 def played(config, dataset: PackedDataset, steps: int) -> dict[str, torch.Tensor]:
-    match, deck = match_for(config), deal(config, dataset, None, CPU)
+    match, deck = match_for(config), deal(config, dataset, None, None, CPU)
     for _ in range(steps):
         match.play(deck)
     return match.state().tensors
@@ -147,7 +147,7 @@ def test_labels_that_were_not_given_have_no_influence(digits):
 
 def test_dealt_batches_show_the_labels_of_the_chosen_items_alone(digits):
     config = config_for(RECIPE, digits.manifest.space, game={"labelled_per_class": PER_CLASS})
-    deck = deal(config, digits, None, CPU)
+    deck = deal(config, digits, None, None, CPU)
     assert deck.real(0).labels is None
     batches = [deck.labelled(draw) for draw in range(12)]
     items = torch.cat([batch.items for batch in batches]).flatten(1)
