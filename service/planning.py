@@ -3,12 +3,14 @@
 import json
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from pydantic import ValidationError
 
 from ganmodels.config import TrainConfig
 from ganmodels.data.packed import PackedDataset
 from ganmodels.estimate import Estimate, estimate
+from ganmodels.games import SemiSupervised
 from ganmodels.recipes import RECIPES, choose, settings
 from ganmodels.starting import fit, layer_count
 from ganmodels.validity import check
@@ -62,6 +64,7 @@ def make_plan(body: TrainRequest, store: Store, configuration: Settings) -> Plan
     _check_protocol(config, dataset, configuration)
     _check_items(config, _fewest(dataset, source))
     _check_clusters(config, dataset)
+    _check_labelled(config, dataset)
     if start:
         _check_start(config, start)
     cost = estimate(config)
@@ -174,6 +177,24 @@ def _check_clusters(config: TrainConfig, dataset: PackedDataset) -> None:
             "/game/labels/count",
             f"the dataset has {items} items to train on; there may be at most that many clusters",
             limit=items,
+        )
+
+
+def _check_labelled(config: TrainConfig, dataset: PackedDataset) -> None:
+    """A few labels of each class are looked at, so each class must have as many."""
+    if not isinstance(config.game, SemiSupervised) or dataset.labels is None:
+        return
+    classes = config.space.classes
+    counts = np.bincount(dataset.labels[dataset.training_indices], minlength=len(classes))
+    rarest = int(counts.argmin())
+    fewest = int(counts[rarest])
+    if config.game.labelled_per_class > fewest:
+        raise body_problem(
+            "validation",
+            "/game/labelled_per_class",
+            f"class {classes[rarest]} has {fewest} items to train on; labelled_per_class may be at "
+            "most that",
+            limit=fewest,
         )
 
 

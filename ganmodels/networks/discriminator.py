@@ -96,6 +96,16 @@ class Discriminator(nn.Module):
             logits = self.head(self._mixed(self.features(items, labels), beside), labels)
         return logits if logits.dim() == 1 else logits.flatten(1).mean(1)
 
+    def classify(self, items: Items, company: Company | None) -> Tensor:
+        """Logits [batch, classes] of the classes, for a discriminator that names them.
+
+        Where items are judged in packs, every item is packed with those of ``company``.
+        """
+        assert self.classifier is not None, "this discriminator names no classes"
+        seen = items if company is None else _with_mates(items, company.items, self.pack)
+        logits: Tensor = self.classifier(self.features(seen, None))
+        return logits
+
     def _mixed(self, features: Tensor, company: Tensor | None = None) -> Tensor:
         mixed: Tensor = features if self.mixer is None else self.mixer(features, company)
         return mixed

@@ -35,6 +35,8 @@ async def score(
 ) -> dict[str, Any]:
     """Logit, probability where the objective defines one, and percentiles, for each item.
 
+    A model that names classes says how probable each label is; ``label`` is the most probable.
+
     One bad item among several does not spoil the others: its entry says what is wrong with it.
     A score says how well an item agrees with this training; it is no detector of fakes made
     elsewhere. Items are fitted to the model as a dataset's are at import.
@@ -107,7 +109,15 @@ def _entry(scores: Scores, position: int, config: TrainConfig) -> dict[str, Any]
         "percentile_real": float(scores.percentile_real[position]),
         "percentile_fake": float(scores.percentile_fake[position]),
         "label": None if labels is None else config.space.classes[labels[position]],
+        "labels": _named(scores, position, config.space),
     }
+
+
+def _named(scores: Scores, position: int, space: Space) -> dict[str, float] | None:
+    """The probability of each class by its name, where the discriminator names classes."""
+    if scores.classes is None:
+        return None
+    return dict(zip(space.classes, scores.classes[position].tolist(), strict=True))
 
 
 def _preprocessing(space: Space) -> dict[str, Any]:

@@ -9,9 +9,9 @@ from pydantic import ValidationError
 
 from ganmodels.augmentation import Ada
 from ganmodels.config import TrainConfig
-from ganmodels.games.gan import Gan
+from ganmodels.games import Gan, SemiSupervised
 from ganmodels.latents import Latent
-from ganmodels.networks import Mlp
+from ganmodels.networks import Mlp, NoisyMlp
 from ganmodels.optimisation import Adam, Optimisation, Sgd
 from ganmodels.penalties import R1, R2
 from ganmodels.recipes import RECIPES, choose, fit_to_items, merge_patch
@@ -21,7 +21,10 @@ from tests.ganmodels.builders import config_for, image_space
 
 # Hypothesis does not see the bounds of the items of a tuple, nor those beside None.
 widths = st.lists(st.integers(1, 8192), min_size=1, max_size=16).map(tuple)
-st.register_type_strategy(Mlp, st.builds(Mlp, generator_widths=widths, discriminator_widths=widths))
+for family in (Mlp, NoisyMlp):
+    st.register_type_strategy(
+        family, st.builds(family, generator_widths=widths, discriminator_widths=widths)
+    )
 choices = st.lists(st.integers(2, 1000), max_size=16).map(tuple)
 st.register_type_strategy(
     Latent, st.builds(Latent, gaussian=st.integers(1, 1024), categorical=choices)
@@ -40,7 +43,9 @@ slow_to_draw = settings(
 
 
 @slow_to_draw
-@given(game=st.from_type(Gan), optimisation=st.from_type(Optimisation))
+@given(
+    game=st.from_type(Gan) | st.from_type(SemiSupervised), optimisation=st.from_type(Optimisation)
+)
 def test_every_valid_configuration_survives_json(game, optimisation):
     base = config_for("dcgan")
     config = base.model_copy(update={"game": game, "optimisation": optimisation})

@@ -12,10 +12,9 @@ from ganmodels.config import TrainConfig
 from ganmodels.data.batches import Batch, Deck
 from ganmodels.games.gan import Gan
 from ganmodels.objectives import RelativisticPairing
-from ganmodels.recipes import RECIPES
-from tests.ganmodels.builders import batches_for, config_for, deck_for, match_for
+from tests.ganmodels.builders import GANS, batches_for, config_for, deck_for, match_for
 
-every_recipe = pytest.mark.parametrize("recipe", RECIPES)
+every_recipe = pytest.mark.parametrize("recipe", GANS)
 Shown = list[tuple[Tensor, Tensor | None]]
 OFFSET = 100.0
 
