@@ -17,7 +17,10 @@ from torch.nn.functional import cross_entropy
 from ganmodels.augment import Augmentation, NoAugmentation
 from ganmodels.conditioning import Auxiliary, Conditioning, Unconditional
 from ganmodels.data.batches import Batch, Deck, parts
+from ganmodels.games.historical import WeightHistory
 from ganmodels.games.match import Match, Memory, mean_of
+from ganmodels.games.unrolling import Unrolling, Weights, look_ahead
+from ganmodels.information import Information
 from ganmodels.labels import GivenLabels, LabelSource
 from ganmodels.latents import Latent
 from ganmodels.matching import FeatureMatching
@@ -25,10 +28,10 @@ from ganmodels.networks import Dcgan, Network
 from ganmodels.networks.discriminator import Discriminator, Verdict
 from ganmodels.objectives import NonSaturating, Objective
 from ganmodels.penalties import Judged, Penalty
+from ganmodels.replay import Pool, Replay
 from ganmodels.spaces import Space
 from ganmodels.spec import Spec
 from ganmodels.types import Items, Labels, Latents, Logits, Scalar
-from ganmodels.unrolling import Unrolling, Weights, look_ahead
 
 if TYPE_CHECKING:
     from ganmodels.config import TrainConfig
@@ -58,6 +61,7 @@ class Gan(Spec):
     """One generator against one discriminator, on one dataset.
 
     The discriminator's weights are held in [-weight_clip, weight_clip] unless it is 0.
+    ``historical_averaging`` weighs what it costs a network to be away from its mean so far.
     """
 
     kind: Literal["gan"] = "gan"
@@ -71,7 +75,10 @@ class Gan(Spec):
     augmentation: Augmentation = NoAugmentation()
     pack: int = Field(default=1, ge=1, le=8)
     unrolling: Unrolling | None = None
+    replay: Replay | None = None
+    information: Information | None = None
     feature_matching: FeatureMatching | None = None
+    historical_averaging: float = Field(default=0.0, ge=0, le=1e3)
     discriminator_steps: int = Field(default=1, ge=1, le=20)
     generator_steps: int = Field(default=1, ge=1, le=20)
     needs_source: ClassVar[bool] = False
@@ -93,6 +100,11 @@ class Gan(Spec):
         return self.conditioning.classifies and self.labels.given
 
     @property
+    def needs_float32(self) -> bool:
+        """Whether gradients of gradients are taken."""
+        return bool(self.penalties or self.unrolling)
+
+    @property
     def boundary(self) -> float | None:
         """The logit above which an item is taken for real; None where only differences count."""
         return self.objective.boundary
@@ -104,7 +116,8 @@ class Gan(Spec):
     @property
     def metrics(self) -> tuple[str, ...]:
         """Names of what a step measures."""
-        return (*METRICS, "classification_loss") if self.conditioning.classifies else METRICS
+        heads = ["classification_loss"] * self.conditioning.classifies
+        return (*METRICS, *heads, *["information_loss"] * bool(self.information))
 
     def generator(self, space: Space) -> nn.Module:
         """A new generator: (latents, labels) to items."""
@@ -118,8 +131,15 @@ class Gan(Spec):
         trunk = network.trunk(space, channels, self.conditioning, classes)
         head = network.wrap(self.conditioning.head(trunk.width, classes))
         classifier = self.conditioning.classifier(trunk.width, classes)
+        recogniser = (
+            self.information.recogniser(trunk.width, self.latent) if self.information else None
+        )
         discriminator = Discriminator(
-            trunk, head, self.pack, classifier=classifier and network.wrap(classifier)
+            trunk,
+            head,
+            self.pack,
+            classifier=classifier and network.wrap(classifier),
+            recogniser=recogniser and network.wrap(recogniser),
         )
         network.initialise(discriminator)
         return discriminator
@@ -131,9 +151,15 @@ class Gan(Spec):
             "discriminator": self.discriminator(config.space),
         }
 
-    def memories(self, config: TrainConfig, device: torch.device) -> Mapping[str, Memory]:
+    def memories(self, match: Match) -> Mapping[str, Memory]:
         """What is remembered beside the networks."""
-        return {}
+        found: dict[str, Memory] = {}
+        if self.replay:
+            found["replay"] = self.replay.pool(match.space.shape, match.device)
+        if self.historical_averaging:
+            for name, player in match.players.items():
+                found[f"{name}_history"] = WeightHistory(player.weights)
+        return found
 
     def step(self, match: Match, deck: Deck, random: torch.Generator) -> Told:
         """The discriminator's turns, then the generator's."""
@@ -146,6 +172,9 @@ class Gan(Spec):
             if self.objective.paired:
                 real = deck.real(first + self.discriminator_steps + turn)
             told |= self.generator_step(match, real, random)
+        for memory in match.memories.values():
+            if isinstance(memory, WeightHistory):
+                memory.add(match.step + 1)
         return told
 
     def discriminator_step(self, match: Match, real: Batch, random: torch.Generator) -> Told:
@@ -170,7 +199,7 @@ class Gan(Spec):
         """What the discriminator minimises on a batch, and figures of it."""
         due = [p for p in self.penalties if match.step % p.every == 0]
         with torch.no_grad():
-            fake = self._make(match, real, random)
+            fake = self._replayed(match, self._make(match, real, random), random)
         real_items = real.items.requires_grad_(bool(due))
         fake_items = fake.items.requires_grad_(bool(due))
         of_real = self.judge(match, real_items, real.labels, random)
@@ -180,7 +209,9 @@ class Gan(Spec):
         def critic(items: Items) -> Logits:
             return self.judge(match, items, real.labels, random).logits
 
-        judged = Judged(real_items, fake_items, of_real.logits, of_fake.logits, critic, random)
+        judged = Judged(
+            real_items, fake_items, of_real.logits, of_fake.logits, critic, random, match.settled
+        )
         penalty = torch.zeros_like(loss)
         for term in due:
             penalty = penalty + term(judged)
@@ -190,7 +221,8 @@ class Gan(Spec):
             "real_logit": of_real.logits.mean(),
             "fake_logit": of_fake.logits.mean(),
         }
-        return loss + penalty + self._naming(of_real, of_fake, real.labels), told
+        heads = self._naming(of_real, of_fake, real.labels) + self._informing(of_fake, fake)
+        return loss + penalty + heads + self._inertia(match, "discriminator"), told
 
     def generator_step(self, match: Match, real: Batch, random: torch.Generator) -> Told:
         """One update of the generator. Returns figures of it."""
@@ -223,10 +255,12 @@ class Gan(Spec):
             loss = self.feature_matching.loss(of_real.features, of_fake.features, loss)
         told = {"generator_loss": loss}
         if isinstance(self.conditioning, Auxiliary) and of_fake.classes is not None:
-            naming = named_right(of_fake.classes, fake.labels)
-            told["classification_loss"] = naming
-            loss = loss + self.conditioning.weight * naming
-        return loss, told
+            told["classification_loss"] = named_right(of_fake.classes, fake.labels)
+            loss = loss + self.conditioning.weight * told["classification_loss"]
+        if self.information:
+            told["information_loss"] = self._informing(of_fake, fake)
+            loss = loss + told["information_loss"]
+        return loss + self._inertia(match, "generator"), told
 
     def judge(
         self,
@@ -273,15 +307,33 @@ class Gan(Spec):
             of_fake = self.judge(match, fake.items, fake.labels, random, weights)
             return self.objective.discriminator_loss(of_real.logits, of_fake.logits)
 
-        player, rule = match.players["discriminator"], match.optimisation.discriminator
-        return look_ahead(
-            match.discriminator, player.optimiser, rule, self.unrolling.steps, loss_at
-        )
+        return look_ahead(match.players["discriminator"], self.unrolling.steps, loss_at)
 
-    def _naming(self, of_real: Verdict, of_fake: Verdict, labels: Labels | None) -> Scalar | float:
-        """The discriminator's loss for naming classes, where it does."""
-        if not isinstance(self.conditioning, Auxiliary) or of_real.classes is None:
+    def _replayed(self, match: Match, fake: Made, random: torch.Generator) -> Made:
+        """Fakes, some of them from the pool where there is one."""
+        pool = match.memories.get("replay")
+        if not isinstance(pool, Pool):
+            return fake
+        items, labels = pool.swap(fake.items, fake.labels, random)
+        return fake._replace(items=items, labels=labels)
+
+    def _inertia(self, match: Match, name: str) -> Scalar | float:
+        """What it costs a player to be away from where it has been."""
+        history = match.memories.get(f"{name}_history")
+        if not isinstance(history, WeightHistory):
             return 0.0
+        return self.historical_averaging * history.distance()
+
+    def _informing(self, of_fake: Verdict, fake: Made) -> Scalar:
+        """The loss for codes that are not recognised, 0 where there are none."""
+        if self.information is None or of_fake.codes is None:
+            return of_fake.logits.new_zeros(())
+        return self.information.loss(of_fake.codes, fake.latents, self.latent)
+
+    def _naming(self, of_real: Verdict, of_fake: Verdict, labels: Labels | None) -> Scalar:
+        """The discriminator's loss for naming classes, 0 where it names none."""
+        if not isinstance(self.conditioning, Auxiliary) or of_real.classes is None:
+            return of_real.logits.new_zeros(())
         loss = named_right(of_real.classes, labels)
         if self.conditioning.classify_fakes and of_fake.classes is not None:
             loss = loss + named_right(of_fake.classes, labels)

@@ -73,7 +73,7 @@ class Match:
         self.players = {
             name: self._player(name, network) for name, network in self._networks().items()
         }
-        self.memories: Mapping[str, Memory] = config.game.memories(config, device)
+        self.memories: Mapping[str, Memory] = config.game.memories(self)
         self._names = config.game.metrics
         self._sums = torch.zeros(len(self._names), device=device)
         self._summed = torch.zeros((), device=device)
@@ -109,11 +109,17 @@ class Match:
         """Real items shown to the discriminator so far."""
         return self.step * self.images_per_step
 
+    @property
+    def settled(self) -> float:
+        """How far the burn-in has come, from 0 to 1."""
+        return self.optimisation.settled(self.images_seen)
+
     def play(self, deck: Deck) -> None:
         """One step: the game's moves, then every average follows."""
-        factor = self.optimisation.decay.factor(self.step / self.total_steps)
+        settled = self.settled
+        factor = self.optimisation.decay.factor(self.step / self.total_steps, settled)
         for player in self.players.values():
-            player.set_rate(factor)
+            player.adjust(self.step, factor, settled)
         random = stream(self.seed, "step", self.step, self._random)
         measured = self.game.step(self, deck, random)
         self.step += 1

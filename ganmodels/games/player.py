@@ -4,7 +4,6 @@ import copy
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-import torch
 from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
@@ -18,16 +17,16 @@ class Player:
     Weights that require no gradient stay as they are: nobody thaws what was frozen for good.
     """
 
-    def __init__(self, network: nn.Module, adam: Optimiser, average: Average) -> None:
-        self.network, self._adam, self._average = network, adam, average
+    def __init__(self, network: nn.Module, rule: Optimiser, average: Average) -> None:
+        self.network, self.rule, self._average = network, rule, average
         self.average = copy.deepcopy(network).requires_grad_(False).eval()
         self._averaging = WeightAverage(self.average, network)
         self.weights = [p for p in network.parameters() if p.requires_grad]
-        self.optimiser = adam.build(self.weights)
+        self.optimiser = rule.build(self.weights)
 
-    def set_rate(self, factor: float) -> None:
-        """Learn at this multiple of the rate that was asked for."""
-        self.optimiser.param_groups[0]["lr"] = self._adam.learning_rate * factor
+    def adjust(self, step: int, factor: float, settled: float) -> None:
+        """Set what the next update uses; ``factor`` multiplies the learning rate."""
+        self.rule.adjust(self.optimiser, step, factor, settled)
 
     def descend(self, losses: Iterable[Scalar], count: int) -> Scalar:
         """One update by the mean of ``count`` losses. Returns the norm of its gradient.
@@ -65,10 +64,5 @@ class Player:
         }
 
     def create_moments(self) -> None:
-        """Adam makes its moments at the first update; they must exist to be filled."""
-        for weight in self.weights:
-            self.optimiser.state[weight] = {
-                "step": torch.zeros((), device=weight.device),
-                "exp_avg": torch.zeros_like(weight),
-                "exp_avg_sq": torch.zeros_like(weight),
-            }
+        """Make what begins with the first update otherwise, so that it can be filled."""
+        self.rule.create_state(self.optimiser)

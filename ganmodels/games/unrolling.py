@@ -7,9 +7,10 @@ from collections.abc import Callable
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
-from ganmodels.optimisation import Adam, Optimiser
+from ganmodels.games.player import Player
+from ganmodels.optimisation import Adam
 from ganmodels.spec import Spec
 from ganmodels.types import Scalar
 
@@ -22,18 +23,14 @@ class Unrolling(Spec):
     steps: int = Field(default=5, ge=1, le=20)
 
 
-def look_ahead(
-    network: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    rule: Optimiser,
-    steps: int,
-    loss_at: Callable[[Weights], Scalar],
-) -> Weights:
-    """The network's weights after some updates by Adam on ``loss_at``, with their whole graph.
+def look_ahead(player: Player, steps: int, loss_at: Callable[[Weights], Scalar]) -> Weights:
+    """A player's weights after some updates by Adam on ``loss_at``, with their whole graph.
 
     The network, its optimiser and their state stay as they are: nothing is to be restored.
     """
-    assert isinstance(rule, Adam), "only Adam is looked ahead through"
+    network, optimiser, rule = player.network, player.optimiser, player.rule
+    assert isinstance(rule, Adam), "validity refuses others"
+    beta2 = optimiser.param_groups[0]["betas"][1]
     weights = {name: p.detach().clone().requires_grad_() for name, p in network.named_parameters()}
     known = {name: optimiser.state.get(p, {}) for name, p in network.named_parameters()}
     first = {n: known[n].get("exp_avg", torch.zeros_like(w)).detach() for n, w in weights.items()}
@@ -46,9 +43,9 @@ def look_ahead(
         gradients = torch.autograd.grad(loss_at(weights), list(weights.values()), create_graph=True)
         for name, gradient in zip(weights, gradients, strict=True):
             first[name] = torch.lerp(gradient, first[name], rule.beta1)
-            second[name] = torch.lerp(gradient.square(), second[name], rule.beta2)
+            second[name] = torch.lerp(gradient.square(), second[name], beta2)
             mean = first[name] / (1 - rule.beta1**step)
             # Inside of the root, where the derivative stays finite at zero.
-            scale = (second[name] / (1 - rule.beta2**step) + 1e-16).sqrt()
+            scale = (second[name] / (1 - beta2**step) + 1e-16).sqrt()
             weights[name] = weights[name] - rate * mean / scale
     return weights
