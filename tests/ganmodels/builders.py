@@ -20,6 +20,9 @@ SMALL: dict[str, Any] = {
     "dcgan": {"generator_width": 4, "discriminator_width": 4},
     "resnet": {"generator_width": 4, "discriminator_width": 4},
     "mlp": {"generator_widths": [8], "discriminator_widths": [8]},
+    "maxout": {"generator_widths": [8], "discriminator_widths": [8]},
+    "tiny": {"generator_width": 2, "discriminator_width": 2},
+    "r3": {"widths": [8], "blocks_per_grid": 1},
 }
 
 
