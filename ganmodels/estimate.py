@@ -11,8 +11,6 @@ from ganmodels.config import TrainConfig
 BYTES_PER_VALUE = 4
 # Of each network: weights, gradients, two moments of Adam, and the average.
 COPIES = 5
-# A second-order penalty keeps the graph of the gradient beside the graph of the logits.
-SECOND_ORDER_FACTOR = 3
 
 
 class Estimate(NamedTuple):
@@ -40,20 +38,9 @@ def estimate(config: TrainConfig) -> Estimate:
         forward_g, kept_g = _forward(generator, latents, labels)
         forward_d, kept_d = _forward(discriminator, items, labels)
     g_parameters, d_parameters = _count(generator), _count(discriminator)
-    second_order = SECOND_ORDER_FACTOR if game.penalties else 1
-    memory = BYTES_PER_VALUE * (
-        COPIES * (g_parameters + d_parameters) + max(2 * second_order * kept_d, kept_g + kept_d)
-    )
-    return Estimate(g_parameters, d_parameters, memory, _step_flops(config, forward_g, forward_d))
-
-
-def _step_flops(config: TrainConfig, forward_g: int, forward_d: int) -> int:
-    """One turn of D: reals and fakes, forward and backward. One turn of G: through a frozen D."""
-    game = config.game
-    turn = forward_g + 2 * 3 * forward_d
-    for penalty in game.penalties:
-        turn += 3 * forward_d // penalty.every
-    return game.discriminator_steps * turn + 3 * forward_g + (2 + game.objective.paired) * forward_d
+    values = COPIES * (g_parameters + d_parameters) + game.peak_values(kept_g, kept_d)
+    flops = game.operations(forward_g, forward_d)
+    return Estimate(g_parameters, d_parameters, BYTES_PER_VALUE * values, flops)
 
 
 def _forward(network: nn.Module, inputs: torch.Tensor, labels: torch.Tensor) -> tuple[int, int]:

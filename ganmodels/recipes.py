@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import Field
 
-from ganmodels.augment import Shift
+from ganmodels.augmentation import Shift
 from ganmodels.conditioning import Auxiliary, ClassNorm, EveryLayer, LearnedMap, Projection
 from ganmodels.config import Schedule
 from ganmodels.games import Game

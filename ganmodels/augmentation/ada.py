@@ -41,6 +41,7 @@ class Ada(Spec):
     final: Strength = 0.3
     most: Strength = 0.8
     image_only: ClassVar[bool] = True
+    varies: ClassVar[bool] = True
 
     @property
     def needs_anchored_logits(self) -> bool:

@@ -15,11 +15,13 @@ class Fixed(Spec):
     """An augmentation whose strength is part of what it is; a given one is ignored.
 
     ``image_only``: needs images. ``needs_anchored_logits``: its strength follows the sign of the
-    logits of reals, so 0 must be what separates reals from fakes.
+    logits of reals, so 0 must be what separates reals from fakes. ``varies``: has a strength that
+    changes.
     """
 
     image_only: ClassVar[bool] = True
     needs_anchored_logits: ClassVar[bool] = False
+    varies: ClassVar[bool] = False
 
     @property
     def first_strength(self) -> float:

@@ -7,10 +7,13 @@ from pydantic import Field
 from ganmodels.networks.dcgan import Dcgan
 from ganmodels.networks.maxout import Maxout
 from ganmodels.networks.mlp import Mlp
+from ganmodels.networks.noisy import NoisyMlp
 from ganmodels.networks.r3 import R3
 from ganmodels.networks.resnet import Resnet
 from ganmodels.networks.tiny import Tiny
 
-Network = Annotated[Mlp | Maxout | Dcgan | Tiny | Resnet | R3, Field(discriminator="kind")]
+Network = Annotated[
+    Mlp | NoisyMlp | Maxout | Dcgan | Tiny | Resnet | R3, Field(discriminator="kind")
+]
 
-__all__ = ["R3", "Dcgan", "Maxout", "Mlp", "Network", "Resnet", "Tiny"]
+__all__ = ["R3", "Dcgan", "Maxout", "Mlp", "Network", "NoisyMlp", "Resnet", "Tiny"]

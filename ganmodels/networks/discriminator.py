@@ -60,8 +60,12 @@ class Discriminator(nn.Module):
 
     @property
     def mates_matter(self) -> bool:
-        """Whether a logit depends on which items are judged together, norms left aside."""
+        """Whether a logit depends on which items are judged together."""
         return self.pack > 1 or self.mixer is not None
+
+    def mates(self, company: Company) -> int:
+        """How many of a company stand beside each item."""
+        return self.pack - 1 if self.pack > 1 else len(company.items)
 
     def forward(self, items: Items, labels: Labels | None) -> Verdict:
         """What all heads say of each item or pack."""
@@ -94,6 +98,24 @@ class Discriminator(nn.Module):
     def _mixed(self, features: Tensor, company: Tensor | None = None) -> Tensor:
         mixed: Tensor = features if self.mixer is None else self.mixer(features, company)
         return mixed
+
+
+class ClassifierDiscriminator(Discriminator):
+    """Names one of the classes, or takes the item for a fake: a class beyond, whose logit is 0.
+
+    Real against fake is then the log-odds of all classes together, logsumexp of theirs.
+    Source: Salimans et al. 2016 (arXiv:1606.03498), section 5.
+    """
+
+    def __init__(self, trunk: Trunk, classifier: nn.Module) -> None:
+        super().__init__(trunk, nn.Identity(), classifier=classifier)
+
+    def forward(self, items: Items, labels: Labels | None) -> Verdict:
+        """Labels are not looked at."""
+        assert self.classifier is not None
+        features = self.features(items, None)
+        classes: Tensor = self.classifier(features)
+        return Verdict(classes.logsumexp(1), features, classes)
 
 
 def packed(items: Items, pack: int) -> Items:

@@ -8,7 +8,7 @@ from ganmodels.config import TrainConfig
 from ganmodels.games.match import restore_pair
 from ganmodels.labels import Clusters
 from ganmodels.sampling import Sampler
-from ganmodels.scoring import Calibration, Scorer
+from ganmodels.scoring import Calibration, Mates, Scorer
 from worker.store.checkpoints import Checkpoint
 
 
@@ -34,10 +34,11 @@ def load(checkpoint: Checkpoint) -> LoadedModel:
     quantiles = checkpoint.tensors("calibration")
     calibration = Calibration(quantiles["real"].numpy(), quantiles["fake"].numpy())
     clusters = None if game.labels.given else Clusters(**checkpoint.tensors("clusters"))
+    mates = Mates(**checkpoint.tensors("mates")) if discriminator.mates_matter else None
     return LoadedModel(
         config,
         Sampler(game, space, generator, clusters),
-        Scorer(game, space, discriminator, calibration, clusters),
+        Scorer(game, space, discriminator, calibration, clusters, mates),
         checkpoint.size_bytes,
     )
 

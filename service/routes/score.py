@@ -24,6 +24,10 @@ Reader = Callable[[Space], list[Received]]
 
 # More than may be scored, so that too many are refused with the limit that counts.
 _MAX_FILES = 16 * MAX_ITEMS
+_COMPANY = (
+    "this discriminator judges items together, so each is judged beside the same real items of "
+    "its training data, whoever else is in the request"
+)
 _TOO_FAR = "the item lies so far from the data that its logit is no number; send nearer ones"
 _BODIES = {
     "requestBody": {
@@ -79,13 +83,21 @@ async def score(
         "object": "scores",
         "model": resolved.reference,
         "checkpoint": resolved.checkpoint.digest,
-        "objective": config.game.objective.kind,
+        "objective": config.game.objective_name,
         "count": len(data),
         "errors": sum("error" in entry for entry in data),
         "data": data,
         "calibration": {"quantiles": QUANTILES, "items_at_most": CALIBRATION_ITEMS},
+        "company": _company(scores),
         "preprocessing": _preprocessing(config.space),
     }
+
+
+def _company(scores: Scores | None) -> dict[str, Any] | None:
+    """How a discriminator is asked that judges items together; None for others."""
+    if scores is None or not scores.mates:
+        return None
+    return {"items": scores.mates, "rule": _COMPANY}
 
 
 def _label(text: str | None, config: TrainConfig) -> int | None:
