@@ -272,19 +272,23 @@ def expand_shortcuts(changes: Json) -> Json:
     if "learning_rate" in rest:
         rate = {"learning_rate": rest.pop("learning_rate")}
         shortcuts.setdefault("optimisation", {}).update(generator=rate, discriminator=dict(rate))
-    expanded: Json = merge_patch(shortcuts, rest)
+    expanded: Json = merge_patch(shortcuts, rest, keep_nulls=True)
     return expanded
 
 
-def merge_patch(base: Any, patch: Any) -> Any:
-    """RFC 7396, but an object of another ``kind`` is replaced, not merged."""
+def merge_patch(base: Any, patch: Any, keep_nulls: bool = False) -> Any:
+    """RFC 7396, but an object of another ``kind`` is replaced, not merged.
+
+    With ``keep_nulls`` the base is itself a patch, and the result does what one does after the
+    other.
+    """
     if not isinstance(patch, dict):
         return patch
     other_kind = isinstance(base, dict) and patch.get("kind", base.get("kind")) != base.get("kind")
     merged = dict(base) if isinstance(base, dict) and not other_kind else {}
     for key, value in patch.items():
-        if value is None:
+        if value is None and not keep_nulls:
             merged.pop(key, None)
         else:
-            merged[key] = merge_patch(merged.get(key), value)
+            merged[key] = merge_patch(merged.get(key), value, keep_nulls)
     return merged

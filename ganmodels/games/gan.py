@@ -171,7 +171,8 @@ class Gan(Spec):
         """Values in memory at once, by how many a forward pass of each network leaves."""
         # A second-order penalty keeps the graph of the gradient beside the graph of the logits.
         second_order = 3 if self.penalties else 1
-        return max(2 * second_order * discriminator, generator + discriminator)
+        looks = 1 + 2 * 3 * self.unrolling.steps if self.unrolling else 1
+        return max(2 * second_order * discriminator, generator + looks * discriminator)
 
     def operations(self, generator: int, discriminator: int) -> int:
         """Floating-point operations of a step, by those of a forward pass of each network.
@@ -182,7 +183,10 @@ class Gan(Spec):
         for penalty in self.penalties:
             turn += 3 * discriminator // penalty.every
         judging = (2 + self.objective.paired) * discriminator
-        return self.discriminator_steps * turn + 3 * generator + judging
+        if self.unrolling:
+            # Each look ahead, its gradient, and both again for the gradient through them.
+            judging += self.unrolling.steps * 2 * 3 * 3 * discriminator
+        return self.discriminator_steps * turn + self.generator_steps * (3 * generator + judging)
 
     def memories(self, match: Match) -> Mapping[str, Memory]:
         """What is remembered beside the networks."""

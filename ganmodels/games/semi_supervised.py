@@ -15,7 +15,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, softplus
 
-from ganmodels.augment import Augmentation, NoAugmentation
+from ganmodels.augmentation import Augmentation, NoAugmentation
 from ganmodels.conditioning import Conditioning, Unconditional
 from ganmodels.data.batches import Batch, Deck, parts
 from ganmodels.games.match import Match, Memory, mean_of
@@ -57,6 +57,7 @@ class SemiSupervised(Spec):
     draws_per_step: ClassVar[int] = 2
     needs_source: ClassVar[bool] = False
     needs_lipschitz: ClassVar[bool] = False
+    needs_float32: ClassVar[bool] = False
     objective_name: ClassVar[str] = "semi_supervised"
     conditional: ClassVar[bool] = False
     classifies: ClassVar[bool] = True

@@ -158,3 +158,9 @@ def test_the_recipe_is_chosen_by_what_the_dataset_holds():
     assert choose(image_space()) == "cgan"
     assert choose(image_space(classes=0)) == "dcgan"
     assert choose(PointSpace(dimensions=2)) == "points"
+
+
+def test_null_takes_a_setting_away_also_beside_shortcuts():
+    resolved = recipe_settings("infogan", {"steps": 7, "game": {"information": None}}, 10_000)
+    assert "information" not in resolved["game"]
+    assert resolved["schedule"]["steps"] == 7
