@@ -23,6 +23,9 @@ SMALL: dict[str, Any] = {
     "resnet": {"generator_width": 4, "discriminator_width": 4},
     "mlp": {"generator_widths": [8], "discriminator_widths": [8]},
     "noisy_mlp": {"generator_widths": [8], "discriminator_widths": [8, 8]},
+    "maxout": {"generator_widths": [8], "discriminator_widths": [8]},
+    "tiny": {"generator_width": 2, "discriminator_width": 2},
+    "r3": {"widths": [8], "blocks_per_grid": 1},
     "residual_refiner": {"width": 4, "blocks": 1, "discriminator_width": 6},
     "residual_translator": {"generator_width": 4, "blocks": 1, "discriminator_width": 4},
 }

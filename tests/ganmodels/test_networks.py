@@ -8,7 +8,7 @@ import torch
 from ganmodels.conditioning import Concatenation, LearnedMap, Projection, Unconditional
 from ganmodels.games.gan import Gan
 from ganmodels.latents import Latent
-from ganmodels.networks import Dcgan, Mlp, Resnet
+from ganmodels.networks import R3, Dcgan, Maxout, Mlp, Resnet, Tiny
 from ganmodels.spaces import PointSpace
 from tests.ganmodels.builders import image_space
 
@@ -33,6 +33,11 @@ NETWORKS = {
         discriminator_norm="none",
         blocks_per_grid=2,
     ),
+    "r3": R3(widths=(16, 8), blocks_per_grid=1),
+    "tiny": Tiny(generator_width=2, discriminator_width=2),
+    "tiny plain": Tiny(generator_norm="none", discriminator_norm="none"),
+    "tiny spectral": Tiny(discriminator_norm="spectral"),
+    "maxout": Maxout(generator_widths=(8, 8), discriminator_widths=(8, 8), pieces=2),
 }
 SHAPES = [(8, 8, 1), (9, 13, 3), (16, 16, 4), (28, 28, 1), (48, 64, 3), (30, 8, 2), (8, 128, 1)]
 
@@ -44,7 +49,7 @@ def test_items_have_the_shape_of_their_space_and_get_one_logit_each(name, shape)
     game = Gan(network=NETWORKS[name], latent=Latent(gaussian=5, signs=2))
     items = game.generator(space)(torch.randn(2, 7), None)
     assert items.shape == (2, *space.shape)
-    assert items.abs().max() <= 1
+    assert items.abs().max() <= 1 or name == "r3"
     assert game.discriminator(space)(items, None).logits.shape == (2,)
 
 
@@ -63,9 +68,10 @@ def test_points_are_not_bounded():
 CONDITIONED = [
     (name, conditioning)
     for name, conditioning in itertools.product(
-        ("mlp", "dcgan", "resnet"), (Concatenation(), LearnedMap(), Projection(embedding_width=4))
+        ("mlp", "dcgan", "resnet", "r3", "tiny", "maxout"),
+        (Concatenation(), LearnedMap(), Projection(embedding_width=4)),
     )
-    if not (name == "mlp" and conditioning.needs_generator_norm)
+    if not (name in ("mlp", "r3", "maxout") and conditioning.needs_generator_norm)
 ]
 
 
