@@ -24,7 +24,9 @@ from rich.console import Console
 from rich.table import Table
 from sklearn.metrics import roc_auc_score
 
-from benchmarks.judges import DigitsJudge, MnistJudge, halve, read_idx
+from benchmarks.judges import DigitsJudge, halve
+from benchmarks.lab.mnist import mnist, read_idx
+from benchmarks.lab.mnist_judge import MnistJudge, mnist_judge
 from benchmarks.running import DATA, Service, running_service
 from ganmodels.data.builtin import BUILTIN
 
@@ -116,7 +118,7 @@ def mnist_dcgan(service: Service) -> Iterator[Row]:
         f"real test images {judge.real_confident:.1%}",
     )
     yield Row("MNIST, dcgan: rarest digit", f"{rarest:.1%}", ">= 3 %", "real about 8.5 %")
-    yield from scores(service, "dcgan", job, judge.test_images[:1000])
+    yield from scores(service, "dcgan", job, mnist().test_images[:1000])
 
 
 def mnist_cgan(service: Service) -> Iterator[Row]:
@@ -131,13 +133,13 @@ def mnist_cgan(service: Service) -> Iterator[Row]:
         ">= 97 %",
         f"chance 10 %; judge on reals {judge.test_accuracy:.1%}",
     )
-    yield from scores(service, "cgan", job, judge.test_images[:1000])
+    yield from scores(service, "cgan", job, mnist().test_images[:1000])
 
 
 def trained_on_mnist(service: Service, recipe: str) -> tuple[MnistJudge, str, Row]:
     """A judge, and a job of a recipe on MNIST uploaded as IDX."""
     folder = DATA / "mnist"
-    judge = MnistJudge(folder)
+    judge = mnist_judge()
     service.import_idx(
         "mnist", folder / "train-images-idx3-ubyte.gz", folder / "train-labels-idx1-ubyte.gz"
     )
