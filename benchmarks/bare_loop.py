@@ -8,10 +8,10 @@ from tempfile import TemporaryDirectory
 import torch
 
 from ganmodels.config import TrainConfig
-from ganmodels.data.batches import Batches
+from ganmodels.data.batches import Batches, Deck
 from ganmodels.data.builtin import BUILTIN
 from ganmodels.data.packed import open_packed, pack
-from ganmodels.games.gan import Match
+from ganmodels.games.match import Match
 from ganmodels.recipes import settings
 from worker.engine import autocast_dtype, describe
 from worker.settings import Settings
@@ -30,10 +30,11 @@ resolved |= {"dataset": manifest.id, "space": manifest.space.model_dump(mode="js
 config = TrainConfig.model_validate_json(json.dumps(resolved))
 batches = Batches(items, labels, config.space, config.optimisation.batch_size, 0, CPU)
 dtype = autocast_dtype(describe(config, CPU, None))
-match = Match(config.game, config.space, config.optimisation, 1500, 0, CPU, dtype)
+match = Match(config, CPU, dtype)
+deck = Deck(batches.at)
 for _ in range(50):
-    match.play(batches.at)
+    match.play(deck)
 began = time.perf_counter()
 for _ in range(STEPS):
-    match.play(batches.at)
+    match.play(deck)
 print(STEPS * config.optimisation.batch_size / (time.perf_counter() - began))

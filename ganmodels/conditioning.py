@@ -130,6 +130,8 @@ class _Conditioning(Spec):
 
     needs_labels: ClassVar[bool] = False
     needs_generator_norm: ClassVar[bool] = False
+    needs_plain_layers: ClassVar[bool] = False
+    classifies: ClassVar[bool] = False
 
     def latent_width(self, latent: int, classes: int) -> int:
         """Width of what the generator's first layer reads."""
@@ -147,9 +149,17 @@ class _Conditioning(Spec):
         """What stands before the discriminator's first layer: (items, labels) to items."""
         return ItemInput(shape[0])
 
+    def layer_input(self, channels: int, classes: int) -> "ItemInput":
+        """What stands before every other layer of both networks: (features, labels) to features."""
+        return ItemInput(channels)
+
     def head(self, features: int, classes: int) -> nn.Module:
         """The discriminator's last layer."""
         return LinearHead(features)
+
+    def classifier(self, features: int, classes: int) -> nn.Module | None:
+        """A second head that names the class, if this conditioning has one."""
+        return None
 
 
 class Unconditional(_Conditioning):
@@ -184,6 +194,56 @@ class Concatenation(_OneHotLatents):
     def item_input(self, shape: Shape, classes: int) -> "ItemInput":
         """The items' channels and one constant map per class."""
         return OneHotMaps(shape[0], classes)
+
+
+class EveryLayer(_OneHotLatents):
+    """One-hot labels beside the input of every layer of both networks.
+
+    Source: Radford et al. 2015 (arXiv:1511.06434), as their conditional networks for MNIST.
+    """
+
+    kind: Literal["every_layer"] = "every_layer"
+    needs_plain_layers: ClassVar[bool] = True
+
+    def item_input(self, shape: Shape, classes: int) -> "ItemInput":
+        """The items' channels and one constant map per class."""
+        return OneHotMaps(shape[0], classes)
+
+    def layer_input(self, channels: int, classes: int) -> "ItemInput":
+        """The features and one constant map per class."""
+        return OneHotMaps(channels, classes)
+
+
+class LatentProjection(_OneHotLatents):
+    """One-hot labels beside the latents, an inner product with the label in D.
+
+    For networks without normalisation. Source: Huang et al. 2024 (arXiv:2501.05441).
+    """
+
+    kind: Literal["latent_projection"] = "latent_projection"
+    embedding_width: int = Field(default=128, ge=1, le=4096)
+
+    def head(self, features: int, classes: int) -> nn.Module:
+        """The projection discriminator's last layer."""
+        return ProjectionHead(features, classes, self.embedding_width)
+
+
+class Auxiliary(_OneHotLatents):
+    """AC-GAN: D is not told the label but names it, and G is to make items of its label.
+
+    ``weight`` of the cross-entropy beside the adversarial loss; with ``classify_fakes`` D learns
+    to name the class of fakes too, as in the paper; of reals alone is what lasts longer.
+    Source: Odena et al. 2016 (arXiv:1610.09585), equations 2 and 3.
+    """
+
+    kind: Literal["auxiliary"] = "auxiliary"
+    classifies: ClassVar[bool] = True
+    weight: float = Field(default=1.0, gt=0, le=100)
+    classify_fakes: bool = False
+
+    def classifier(self, features: int, classes: int) -> nn.Module | None:
+        """Logits of the classes."""
+        return nn.Linear(features, classes)
 
 
 class LearnedMap(_OneHotLatents):
@@ -238,5 +298,13 @@ class Projection(_ClassNorm):
 
 
 Conditioning = Annotated[
-    Unconditional | Concatenation | LearnedMap | ClassNorm | Projection, Field(discriminator="kind")
+    Unconditional
+    | Concatenation
+    | EveryLayer
+    | LearnedMap
+    | ClassNorm
+    | Projection
+    | LatentProjection
+    | Auxiliary,
+    Field(discriminator="kind"),
 ]

@@ -29,6 +29,13 @@ class Schedule(Spec):
     keep_every: int | None = Field(default=None, ge=1, le=10**8)
 
 
+class Source(Spec):
+    """The dataset whose items the generator is given, in games that translate; and its space."""
+
+    dataset: DatasetId
+    space: Space
+
+
 class TrainConfig(Spec):
     """A dataset, a game on it, how the networks learn, for how long, who watches, and the seed.
 
@@ -37,6 +44,7 @@ class TrainConfig(Spec):
 
     dataset: DatasetId
     space: Space
+    source: Source | None = None
     game: Game
     optimisation: Optimisation
     schedule: Schedule

@@ -32,8 +32,8 @@ def estimate(config: TrainConfig) -> Estimate:
     """
     game, batch = config.game, config.optimisation.batch_size
     with torch.device("meta"):
-        generator = game.generator(config.space)
-        discriminator = game.discriminator(config.space)
+        networks = game.networks(config)
+        generator, discriminator = networks["generator"], networks["discriminator"]
         latents = torch.empty(batch, game.latent.width)
         labels = torch.zeros(batch, dtype=torch.int64)
         items = torch.empty(batch, *config.space.shape)

@@ -1,38 +1,83 @@
 """Latents: the generator's input, drawn in training from a stream, in serving by (seed, index)."""
 
+from collections.abc import Sequence
+from typing import Annotated
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
+from torch import Tensor
+from torch.nn.functional import one_hot
 
 from ganmodels.spec import Spec
 from ganmodels.types import Latents
 
 MAX_SEED = 2**63 - 1
+LARGEST_CODE = 2.0
+
+Choices = Annotated[int, Field(ge=2, le=1000)]
+Code = float | int | None
 
 
 class Latent(Spec):
-    """Standard normal coordinates, then coordinates that are -1 or 1.
+    """What one latent is made of, in this order.
+
+    ``gaussian`` standard normal coordinates; ``uniform`` ones in [-1, 1]; ``signs`` that are -1
+    or 1; for each entry of ``categorical`` a one-hot code of so many choices; ``continuous``
+    codes in [-1, 1]. Codes are what InfoGAN recovers and what users may set.
 
     Random signs let the generator's support fall apart into pieces, so that fewer samples lie
-    between modes.
+    between modes. Codes: Chen et al. 2016 (arXiv:1606.03657), section 4.
     """
 
-    gaussian: int = Field(default=64, ge=1, le=1024)
+    gaussian: int = Field(default=64, ge=0, le=1024)
+    uniform: int = Field(default=0, ge=0, le=1024)
     signs: int = Field(default=0, ge=0, le=64)
+    categorical: tuple[Choices, ...] = Field(default=(), max_length=16)
+    continuous: int = Field(default=0, ge=0, le=16)
+
+    @model_validator(mode="after")
+    def _has_coordinates(self) -> "Latent":
+        if self.width < 1:
+            raise ValueError("a latent needs at least one coordinate: set gaussian to 1 or more")
+        return self
 
     @property
     def width(self) -> int:
         """Length of one latent."""
-        return self.gaussian + self.signs
+        return self.gaussian + self.uniform + self.signs + self.code_width
+
+    @property
+    def code_count(self) -> int:
+        """How many codes there are: the categorical ones first, then the continuous ones."""
+        return len(self.categorical) + self.continuous
+
+    @property
+    def code_width(self) -> int:
+        """How many of the last coordinates are codes."""
+        return sum(self.categorical) + self.continuous
+
+    @property
+    def code_names(self) -> tuple[str, ...]:
+        """The codes as the paper counts them: c1, c2, ..."""
+        return tuple(f"c{number + 1}" for number in range(self.code_count))
 
     def draw(self, count: int, random: torch.Generator) -> Latents:
         """``count`` latents from a stream, on the stream's device."""
-        normal = torch.randn(count, self.gaussian, generator=random, device=random.device)
-        if not self.signs:
-            return normal
-        bits = torch.randint(2, (count, self.signs), generator=random, device=random.device)
-        return torch.cat([normal, bits.to(normal.dtype) * 2 - 1], dim=1)
+        device = random.device
+        parts = [torch.randn(count, self.gaussian, generator=random, device=device)]
+        if self.uniform:
+            parts.append(_drawn_evenly(count, self.uniform, random))
+        if self.signs:
+            bits = torch.randint(2, (count, self.signs), generator=random, device=device)
+            parts.append(bits.float() * 2 - 1)
+        for choices in self.categorical:
+            chosen = torch.randint(choices, (count,), generator=random, device=device)
+            parts.append(one_hot(chosen, choices).float())
+        if self.continuous:
+            parts.append(_drawn_evenly(count, self.continuous, random))
+        return torch.cat(parts, dim=1)
 
     def at(self, seed: int, index: int) -> NDArray[np.float32]:
         """The latent of image ``index`` under ``seed``: the same on every machine.
@@ -42,14 +87,65 @@ class Latent(Spec):
         """
         random = philox(seed, index)
         normal = random.standard_normal(self.gaussian, dtype=np.float32)
+        even = random.random(self.uniform, dtype=np.float32) * 2 - 1
         signs = random.integers(0, 2, self.signs, dtype=np.int64) * 2 - 1
-        return np.concatenate([normal, signs.astype(np.float32)])
+        chosen = [_hot(int(random.integers(choices)), choices) for choices in self.categorical]
+        codes = random.random(self.continuous, dtype=np.float32) * 2 - 1
+        return np.concatenate([normal, even, signs.astype(np.float32), *chosen, codes])
 
     def truncate(self, latents: NDArray[np.float32], truncation: float) -> NDArray[np.float32]:
-        """Normal coordinates scaled by ``truncation`` (1 changes nothing); signs are kept."""
+        """Normal coordinates scaled by ``truncation`` (1 changes nothing); others are kept."""
         scaled = latents.copy()
         scaled[:, : self.gaussian] *= np.float32(truncation)
         return scaled
+
+    def codes(self, latents: Tensor) -> Tensor:
+        """The codes in latents [batch, width], as [batch, code_width]."""
+        return latents[:, self.width - self.code_width :]
+
+    def with_codes(
+        self, latents: NDArray[np.float32], codes: Sequence[Code]
+    ) -> NDArray[np.float32]:
+        """Latents [count, width] with these codes, one entry each; None leaves one as drawn.
+
+        A categorical code is the number of a choice, from 0; a continuous one lies in [-2, 2],
+        which is beyond what the generator was trained on, to show where it leads.
+
+        Raises:
+            ValueError: when there are not ``code_count`` entries, or one is out of its range.
+        """
+        if len(codes) != self.code_count:
+            raise ValueError(f"this model has {self.code_count} codes, {len(codes)} were given")
+        changed = latents.copy()
+        start = self.width - self.code_width
+        choices = (*self.categorical, *[1] * self.continuous)
+        for name, code, width in zip(self.code_names, codes, choices, strict=True):
+            if code is not None:
+                changed[:, start : start + width] = _encoded(name, code, width)
+            start += width
+        return changed
+
+
+def _encoded(name: str, code: float | int, choices: int) -> NDArray[np.float32]:
+    """The coordinates of one code; ``choices`` is 1 for a continuous one."""
+    if choices == 1:
+        if not -LARGEST_CODE <= code <= LARGEST_CODE:
+            raise ValueError(f"{name} is continuous: give a number from -2 to 2, not {code}")
+        return np.array([code], dtype=np.float32)
+    if code not in range(choices):
+        raise ValueError(f"{name} is one of {choices}: give 0 to {choices - 1}, not {code}")
+    return _hot(int(code), choices)
+
+
+def _hot(chosen: int, choices: int) -> NDArray[np.float32]:
+    hot = np.zeros(choices, dtype=np.float32)
+    hot[chosen] = 1
+    return hot
+
+
+def _drawn_evenly(count: int, width: int, random: torch.Generator) -> Tensor:
+    """U(-1, 1) of shape [count, width]."""
+    return torch.rand(count, width, generator=random, device=random.device) * 2 - 1
 
 
 def philox(seed: int, index: int, stream: int = 0) -> np.random.Generator:

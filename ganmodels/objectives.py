@@ -1,67 +1,84 @@
 """Adversarial objectives: what both networks minimise, as functions of logits.
 
+Means are over all logits: one an item, or one a patch of it. Only pairs need one an item.
+
 An objective has no weights, so its specification carries the mathematics. To add one: write the
 class here and add its name to ``Objective``; schema, validation, construction and tests follow.
 
 ``boundary`` is the logit above which D takes an item for real; None where only differences count.
 """
 
+import math
 from typing import Annotated, ClassVar, Literal
 
 import torch
+from jaxtyping import Float
 from pydantic import Field
+from torch import Tensor
 from torch.nn.functional import softplus
 
 from ganmodels.spec import Spec
 from ganmodels.types import Logits, Scalar
 
+Verdicts = Float[Tensor, "batch *patch"]
 
-class Minimax(Spec):
+
+class _Classifier(Spec):
+    """D tells reals from fakes by cross entropy; the two networks of the first GAN differ in G.
+
+    ``real_target`` below 1 is one-sided label smoothing: D is asked to be that sure of reals, and
+    as sure as ever of fakes, because a fake target above 0 would hold on to wrong modes.
+    Source: Salimans et al. 2016 (arXiv:1606.03498), section 3.4.
+    """
+
+    paired: ClassVar[bool] = False
+    needs_lipschitz: ClassVar[bool] = False
+    real_target: float = Field(default=1.0, gt=0.5, le=1)
+
+    @property
+    def boundary(self) -> float:
+        """The logit at which reals and fakes are equally likely: 0 without smoothing."""
+        return math.log(self.real_target / (2 - self.real_target))
+
+    def discriminator_loss(self, real: Verdicts, fake: Verdicts) -> Scalar:
+        """-t log D(x) - (1 - t) log(1 - D(x)) - log(1 - D(G(z))), mean; t is ``real_target``."""
+        # softplus(x) = softplus(-x) + x, so that smoothing costs one more mean.
+        smoothing = (1 - self.real_target) * real.mean()
+        return softplus(-real).mean() + smoothing + softplus(fake).mean()
+
+    def probability(self, logits: Verdicts) -> Verdicts | None:
+        """D's belief in [0, 1] that an item is real.
+
+        The optimal D is t p / (p + q) for the densities p of reals and q of fakes, so D / t is
+        the posterior of "real".
+        """
+        return (torch.sigmoid(logits) / self.real_target).clamp(max=1)
+
+
+class Minimax(_Classifier):
     """The saturating loss of the first GAN: G minimises log(1 - D(G(z))).
 
     Source: Goodfellow et al. 2014 (arXiv:1406.2661), equation 1.
     """
 
     kind: Literal["minimax"] = "minimax"
-    paired: ClassVar[bool] = False
-    needs_lipschitz: ClassVar[bool] = False
-    boundary: ClassVar[float | None] = 0.0
 
-    def discriminator_loss(self, real: Logits, fake: Logits) -> Scalar:
-        """-log D(x) - log(1 - D(G(z))), mean over the batch."""
-        return softplus(-real).mean() + softplus(fake).mean()
-
-    def generator_loss(self, real: Logits | None, fake: Logits) -> Scalar:
-        """log(1 - D(G(z))), mean over the batch; its gradient vanishes when D is sure."""
+    def generator_loss(self, real: Verdicts | None, fake: Verdicts) -> Scalar:
+        """log(1 - D(G(z))), mean; its gradient vanishes when D is sure."""
         return -softplus(fake).mean()
 
-    def probability(self, logits: Logits) -> Logits | None:
-        """D's belief in [0, 1] that an item is real."""
-        return torch.sigmoid(logits)
 
-
-class NonSaturating(Spec):
+class NonSaturating(_Classifier):
     """The loss used in practice: G minimises -log D(G(z)).
 
     Source: Goodfellow et al. 2014 (arXiv:1406.2661), section 3.
     """
 
     kind: Literal["non_saturating"] = "non_saturating"
-    paired: ClassVar[bool] = False
-    needs_lipschitz: ClassVar[bool] = False
-    boundary: ClassVar[float | None] = 0.0
 
-    def discriminator_loss(self, real: Logits, fake: Logits) -> Scalar:
-        """-log D(x) - log(1 - D(G(z))), mean over the batch."""
-        return softplus(-real).mean() + softplus(fake).mean()
-
-    def generator_loss(self, real: Logits | None, fake: Logits) -> Scalar:
-        """-log D(G(z)), mean over the batch."""
+    def generator_loss(self, real: Verdicts | None, fake: Verdicts) -> Scalar:
+        """-log D(G(z)), mean."""
         return softplus(-fake).mean()
-
-    def probability(self, logits: Logits) -> Logits | None:
-        """D's belief in [0, 1] that an item is real."""
-        return torch.sigmoid(logits)
 
 
 class LeastSquares(Spec):
@@ -75,15 +92,15 @@ class LeastSquares(Spec):
     needs_lipschitz: ClassVar[bool] = False
     boundary: ClassVar[float | None] = 0.5
 
-    def discriminator_loss(self, real: Logits, fake: Logits) -> Scalar:
-        """(D(x) - 1)^2 / 2 + D(G(z))^2 / 2, mean over the batch."""
+    def discriminator_loss(self, real: Verdicts, fake: Verdicts) -> Scalar:
+        """(D(x) - 1)^2 / 2 + D(G(z))^2 / 2, mean."""
         return (real - 1).square().mean() / 2 + fake.square().mean() / 2
 
-    def generator_loss(self, real: Logits | None, fake: Logits) -> Scalar:
-        """(D(G(z)) - 1)^2 / 2, mean over the batch."""
+    def generator_loss(self, real: Verdicts | None, fake: Verdicts) -> Scalar:
+        """(D(G(z)) - 1)^2 / 2, mean."""
         return (fake - 1).square().mean() / 2
 
-    def probability(self, logits: Logits) -> Logits | None:
+    def probability(self, logits: Verdicts) -> Verdicts | None:
         """The optimal D is the posterior of "real" itself, so the logit, held in [0, 1]."""
         return logits.clamp(0, 1)
 
@@ -100,15 +117,15 @@ class Hinge(Spec):
     boundary: ClassVar[float | None] = 0.0
     margin: float = Field(default=1.0, gt=0, le=100)
 
-    def discriminator_loss(self, real: Logits, fake: Logits) -> Scalar:
-        """max(0, m - D(x)) + max(0, m + D(G(z))), mean over the batch."""
+    def discriminator_loss(self, real: Verdicts, fake: Verdicts) -> Scalar:
+        """max(0, m - D(x)) + max(0, m + D(G(z))), mean."""
         return torch.relu(self.margin - real).mean() + torch.relu(self.margin + fake).mean()
 
-    def generator_loss(self, real: Logits | None, fake: Logits) -> Scalar:
-        """-D(G(z)), mean over the batch."""
+    def generator_loss(self, real: Verdicts | None, fake: Verdicts) -> Scalar:
+        """-D(G(z)), mean."""
         return -fake.mean()
 
-    def probability(self, logits: Logits) -> Logits | None:
+    def probability(self, logits: Verdicts) -> Verdicts | None:
         """None: hinge logits are no log-odds."""
         return None
 
@@ -124,15 +141,15 @@ class Wasserstein(Spec):
     needs_lipschitz: ClassVar[bool] = True
     boundary: ClassVar[float | None] = None
 
-    def discriminator_loss(self, real: Logits, fake: Logits) -> Scalar:
+    def discriminator_loss(self, real: Verdicts, fake: Verdicts) -> Scalar:
         """Mean D(G(z)) - mean D(x)."""
         return fake.mean() - real.mean()
 
-    def generator_loss(self, real: Logits | None, fake: Logits) -> Scalar:
+    def generator_loss(self, real: Verdicts | None, fake: Verdicts) -> Scalar:
         """-mean D(G(z))."""
         return -fake.mean()
 
-    def probability(self, logits: Logits) -> Logits | None:
+    def probability(self, logits: Verdicts) -> Verdicts | None:
         """None: a critic's output is a potential, known up to a constant."""
         return None
 
@@ -175,8 +192,11 @@ class RelativisticPairing(Spec):
 
 
 def _require_pairs(real: Logits, fake: Logits) -> None:
-    """Logits of other shapes would be paired each with each, without a word."""
-    if real.shape != fake.shape:
+    """Logits of other shapes would be paired each with each, without a word.
+
+    Patches are no pairs either: what is at one place of two images need not correspond.
+    """
+    if real.shape != fake.shape or real.ndim != 1:
         raise ValueError(
             f"{tuple(real.shape)} real and {tuple(fake.shape)} fake logits do not pair"
         )

@@ -9,11 +9,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from ganmodels.data.batches import to_network
 from ganmodels.games import Game
 from ganmodels.labels import Clusters
+from ganmodels.networks.discriminator import Company, Discriminator
 from ganmodels.sampling import FIXED_BATCH, Sampler
 from ganmodels.spaces import Space
 
@@ -73,7 +74,7 @@ class Scorer:
         self,
         game: Game,
         space: Space,
-        discriminator: nn.Module,
+        discriminator: Discriminator,
         calibration: Calibration,
         clusters: Clusters | None = None,
         device: torch.device | None = None,
@@ -96,7 +97,7 @@ class Scorer:
             logits, labels = judge(self.discriminator, judged, nearest), None
         else:
             logits, labels = self._best(judged, label)
-        probability = self.game.objective.probability(torch.from_numpy(logits))
+        probability = self.game.probability(torch.from_numpy(logits))
         real, fake = self.calibration.percentiles(logits)
         return Scores(
             logits, None if probability is None else probability.numpy(), real, fake, labels
@@ -138,7 +139,7 @@ class Probe(NamedTuple):
         )
 
 
-def calibrate(sampler: Sampler, discriminator: nn.Module, probe: Probe) -> Calibration:
+def calibrate(sampler: Sampler, discriminator: Discriminator, probe: Probe) -> Calibration:
     """Measure a discriminator, which must be in evaluation mode."""
     fakes = sampler.draw(probe.latents, probe.fake_labels)
     labels = None if probe.real_labels is None else torch.from_numpy(probe.real_labels)
@@ -152,10 +153,11 @@ def calibrate(sampler: Sampler, discriminator: nn.Module, probe: Probe) -> Calib
 
 
 def judge(
-    discriminator: nn.Module,
+    discriminator: Discriminator,
     items: Tensor,
     labels: Tensor | None,
     batch_size: int = FIXED_BATCH,
+    company: Company | None = None,
 ) -> Logits:
     """Logits [n] of items as the networks see them, in batches of one size."""
     logits = []
@@ -167,7 +169,9 @@ def judge(
             chosen = labels[start : start + batch_size].to(items.device)
             chosen = torch.cat([chosen, chosen[:1].expand(missing)])
         logits.append(
-            discriminator(padded, None if labels is None else chosen)[: len(some)].float().cpu()
+            discriminator.score(padded, None if labels is None else chosen, company)[: len(some)]
+            .float()
+            .cpu()
         )
     gathered: Logits = torch.cat(logits).numpy()
     return gathered

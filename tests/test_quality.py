@@ -7,10 +7,10 @@ from sklearn.datasets import load_digits
 from sklearn.svm import SVC
 
 from ganmodels.config import TrainConfig
-from ganmodels.data.batches import Batches
+from ganmodels.data.batches import Batches, Deck
 from ganmodels.data.builtin import BUILTIN
 from ganmodels.data.packed import open_packed, pack
-from ganmodels.games.gan import Match
+from ganmodels.games.match import Match
 from ganmodels.recipes import settings
 from ganmodels.sampling import Sampler
 from tests.ganmodels.builders import CPU, DATASET
@@ -40,9 +40,10 @@ def play(dataset, recipe: str, steps: int, total_steps: int | None = None) -> Sa
     labels = None if dataset.labels is None else dataset.labels[indices]
     size = config.optimisation.batch_size
     batches = Batches(dataset.items[indices], labels, space, size, 0, CPU)
-    match = Match(config.game, space, config.optimisation, config.schedule.steps, 0, CPU)
+    match = Match(config, CPU)
+    deck = Deck(batches.at)
     for _ in range(steps):
-        match.play(batches.at)
+        match.play(deck)
     return Sampler(config.game, space, match.average)
 
 

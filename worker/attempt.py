@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ganmodels.games.gan import Match
+from ganmodels.games.match import Match
 from ganmodels.labels import Clusters
 from ganmodels.referee.health import Diagnosis, Health
 from ganmodels.referee.referee import Reading

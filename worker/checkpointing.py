@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ganmodels.data.packed import PackedDataset
-from ganmodels.games.gan import Match, State
+from ganmodels.games.match import AVERAGE, Match, State, restore_pair
 from ganmodels.labels import Clusters, labels_of
 from ganmodels.sampling import Sampler
 from ganmodels.scoring import CALIBRATION_ITEMS, Probe, calibrate
@@ -26,8 +26,6 @@ from worker.store.job import Job
 BATCH_SIZE = 100
 # Readings until a failure is named, from its first sign.
 _LONGEST_WINDOW = 12
-# What is served, and under which name: the averages of both networks.
-_SERVED = {"average": "generator", "average_discriminator": "discriminator"}
 
 Files = Mapping[str, Mapping[str, Tensor]]
 
@@ -127,7 +125,7 @@ class CheckpointWriter:
     def _calibrate(self, files: Files) -> dict[str, Tensor]:
         """Measure the discriminator of a snapshot, with networks of its own."""
         game, space = self._config.game, self._config.space
-        generator, discriminator = game.restore(space, files["generator"], files["discriminator"])
+        generator, discriminator = restore_pair(self._config, files)
         sampler = Sampler(game, space, generator, self._clusters, self._device, BATCH_SIZE)
         if self._probe is None:
             self._probe = self._make_probe(sampler)
@@ -189,12 +187,12 @@ class CheckpointWriter:
 
 
 def split_state(state: State) -> dict[str, dict[str, Tensor]]:
-    """The state by file: what serving needs lies apart from what only training needs."""
+    """The state by file: the averages, which serving needs, lie apart from all else."""
     files: dict[str, dict[str, Tensor]] = {"training": {}}
     for key, tensor in state.tensors.items():
         owner, _, name = key.partition("/")
-        if owner in _SERVED:
-            files.setdefault(_SERVED[owner], {})[name] = tensor
+        if owner.endswith(AVERAGE):
+            files.setdefault(owner.removesuffix(AVERAGE), {})[name] = tensor
         else:
             files["training"][key] = tensor
     return files
@@ -203,8 +201,9 @@ def split_state(state: State) -> dict[str, dict[str, Tensor]]:
 def join_state(checkpoint: Checkpoint) -> State:
     """The state of a checkpoint: the reverse of ``split_state``."""
     tensors = dict(checkpoint.tensors("training"))
-    for owner, name in _SERVED.items():
-        tensors |= {f"{owner}/{key}": value for key, value in checkpoint.tensors(name).items()}
+    for name in checkpoint.config().game.players:
+        held = checkpoint.tensors(name)
+        tensors |= {f"{name}{AVERAGE}/{key}": value for key, value in held.items()}
     return State(tensors, checkpoint.step)
 
 

@@ -11,7 +11,9 @@ from PIL import Image
 
 from ganmodels.data.batches import to_network
 from ganmodels.data.packed import PackedDataset
+from ganmodels.games.match import restore_pair
 from ganmodels.labels import Clusters, labels_of
+from ganmodels.networks.discriminator import Discriminator
 from ganmodels.referee.evaluation.nearest import nearest_training
 from ganmodels.rendering import grid, image
 from ganmodels.sampling import Sampler
@@ -31,7 +33,7 @@ class Players(NamedTuple):
     """Both networks of a checkpoint, ready to draw and to judge."""
 
     sampler: Sampler
-    discriminator: torch.nn.Module
+    discriminator: Discriminator
     clusters: Clusters | None
 
     @classmethod
@@ -44,11 +46,11 @@ class Players(NamedTuple):
         config = checkpoint.config()
         game, space = config.game, config.space
         if weights == "average":
-            networks = [checkpoint.tensors(name) for name in ("generator", "discriminator")]
+            held = {name: checkpoint.tensors(name) for name in game.players}
         else:
             training = checkpoint.tensors("training")
-            networks = [_part(training, name) for name in ("generator/", "discriminator/")]
-        generator, discriminator = game.restore(space, *networks)
+            held = {name: _part(training, f"{name}/") for name in game.players}
+        generator, discriminator = restore_pair(config, held)
         clusters = None if game.labels.given else Clusters(**checkpoint.tensors("clusters"))
         sampler = Sampler(game, space, generator, clusters, device, BATCH_SIZE)
         return cls(sampler, discriminator.to(device), clusters)

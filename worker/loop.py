@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import torch
 
-from ganmodels.data.batches import Batches
-from ganmodels.games.gan import Match
+from ganmodels.data.batches import Deck
+from ganmodels.games.match import Match
 from worker.attempt import Attempt
 from worker.endings import Ending, Outcome, TrainingDiverged
 
@@ -43,7 +43,7 @@ class StopCheck:
         return Ending(wanted) if wanted else None
 
 
-def run(match: Match, batches: Batches, attempt: Attempt, stop_wanted: StopWanted) -> Ending:
+def run(match: Match, deck: Deck, attempt: Attempt, stop_wanted: StopWanted) -> Ending:
     """Train until the last step, or until a stop is wanted; either way a checkpoint is the end.
 
     Only what is to be rolled back is not saved.
@@ -55,7 +55,7 @@ def run(match: Match, batches: Batches, attempt: Attempt, stop_wanted: StopWante
     schedule, pace, stop = attempt.config.schedule, Pace(match.images_seen), StopCheck(stop_wanted)
     start, ending = match.step, attempt.left_over(match)
     while match.step < match.total_steps and ending is None:
-        match.play(batches.at)
+        match.play(deck)
         if match.step % schedule.metrics_every == 0 or match.step == match.total_steps:
             ending = _read(match, attempt, pace)
         if match.step % schedule.previews_every == 0:

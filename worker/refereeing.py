@@ -10,7 +10,7 @@ from safetensors.torch import load as parse_tensors
 
 from ganmodels.config import TrainConfig
 from ganmodels.data.packed import PackedDataset
-from ganmodels.games.gan import Match
+from ganmodels.games.match import Match
 from ganmodels.labels import Clusters
 from ganmodels.referee.config import Failure, StopRules
 from ganmodels.referee.config import Referee as RefereeSettings

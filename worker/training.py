@@ -5,9 +5,9 @@ import threading
 import torch
 
 from ganmodels.config import TrainConfig
-from ganmodels.data.batches import Batches
+from ganmodels.data.batches import Batches, Deck
 from ganmodels.data.packed import PackedDataset
-from ganmodels.games.gan import Match
+from ganmodels.games.match import Match
 from ganmodels.labels import Clusters, labels_of
 from ganmodels.referee.diagnoses import broken_down
 from ganmodels.referee.remedies import with_rates
@@ -57,21 +57,21 @@ def play(
     writer = CheckpointWriter(store, job, claim, guard, environment, clusters, device)
     referee = JobReferee.open(store, job, config, dataset, clusters, device)
     attempt = Attempt(job, claim, writer, referee, clusters, Board.open(settings, job))
-    batches = _batches(config, dataset, clusters, device)
+    deck = Deck(_batches(config, dataset, clusters, device).at)
     try:
-        return _run(match, batches, attempt, interrupted)
+        return _run(match, deck, attempt, interrupted)
     finally:
         attempt.close()
 
 
-def _run(match: Match, batches: Batches, attempt: Attempt, interrupted: threading.Event) -> Ending:
+def _run(match: Match, deck: Deck, attempt: Attempt, interrupted: threading.Event) -> Ending:
     def stop_wanted() -> Outcome | None:
         attempt.check()
         return "interrupt" if interrupted.is_set() else attempt.job.stop_wanted()
 
     attempt.write_progress(match)
     try:
-        ending = run(match, batches, attempt, stop_wanted)
+        ending = run(match, deck, attempt, stop_wanted)
     except TrainingDiverged as error:
         attempt.write_health(match, broken_down(attempt.config, error.step, str(error)))
         raise
@@ -86,15 +86,7 @@ def _match(
     environment: Environment,
     checkpoint: Checkpoint | None,
 ) -> Match:
-    match = Match(
-        config.game,
-        config.space,
-        config.optimisation,
-        config.schedule.steps,
-        config.seed,
-        device,
-        autocast_dtype(environment),
-    )
+    match = Match(config, device, autocast_dtype(environment))
     if checkpoint:
         match.load(join_state(checkpoint))
     return match

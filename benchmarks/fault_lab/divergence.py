@@ -1,7 +1,6 @@
 """A weight becomes NaN in the middle of a training: it must never reach a checkpoint."""
 
 import random
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,8 +12,8 @@ from benchmarks.fault_lab.local_jobs import fork, new_job, succeeded, train_here
 from benchmarks.fault_lab.report import Figure, Report, exactly
 from benchmarks.fault_lab.service import new_home
 from benchmarks.fault_lab.task import tiny
-from ganmodels.data.batches import Batch
-from ganmodels.games.gan import Match
+from ganmodels.data.batches import Deck
+from ganmodels.games.match import Match
 from worker.store import Store
 from worker.store.checkpoints import Checkpoint
 from worker.store.job import Job
@@ -79,8 +78,8 @@ def _train_poisoned(store: Store, job: Job, step: int, place: float) -> None:
     """In a process of its own, where the fault stays."""
 
     class Poisoned(Match):
-        def play(self, draw: Callable[[int], Batch]) -> None:
-            super().play(draw)
+        def play(self, deck: Deck) -> None:
+            super().play(deck)
             if self.step == step:
                 weights = list(self.generator.parameters())
                 with torch.no_grad():

@@ -60,7 +60,7 @@ def _blocks(setting: Setting) -> list[Block]:
     for _ in range(_BLOCKS):
         began = time.perf_counter()
         for _ in range(READ_EVERY):
-            setting.match.play(setting.batches.at)
+            setting.match.play(setting.deck)
         means = setting.match.read_metrics().means
         played = time.perf_counter()
         setting.referee.read(setting.match, means)

@@ -46,7 +46,7 @@ def _follow(planted: Planted, data: PackedDataset, table: Table) -> bool:
     for look in range(1, _LOOKS + 1):
         target = look * planted.budget // _LOOKS
         while setting.match.step < target:
-            setting.match.play(setting.batches.at)
+            setting.match.play(setting.deck)
             if setting.match.step % READ_EVERY == 0:
                 means = setting.match.read_metrics().means
                 seen = setting.referee.read(setting.match, means).columns

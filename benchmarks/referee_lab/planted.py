@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from ganmodels.games.gan import Match
+from ganmodels.games.match import Match
 from ganmodels.referee.config import Failure
 
 Json = dict[str, Any]

@@ -9,9 +9,9 @@ import torch
 from benchmarks.referee_lab.datasets import dataset
 from benchmarks.referee_lab.planted import Planted
 from ganmodels.config import TrainConfig
-from ganmodels.data.batches import Batches
+from ganmodels.data.batches import Batches, Deck
 from ganmodels.data.packed import PackedDataset
-from ganmodels.games.gan import Match
+from ganmodels.games.match import Match
 from ganmodels.labels import labels_of
 from ganmodels.recipes import settings
 from ganmodels.referee.panel import Panel
@@ -53,7 +53,7 @@ class Setting(NamedTuple):
     """A match that is ready to be played, with its referee."""
 
     match: Match
-    batches: Batches
+    deck: Deck
     referee: Referee
 
 
@@ -64,11 +64,11 @@ def setting_of(planted: Planted, data: PackedDataset, seed: int) -> Setting:
     clusters = config.game.labels.fit(data.items[chosen], seed)
     labels, size = labels_of(data, chosen, clusters), config.optimisation.batch_size
     batches = Batches(data.items[chosen], labels, config.space, size, seed, CPU)
-    match = Match(config.game, config.space, config.optimisation, planted.budget, seed, CPU)
+    match = Match(config, CPU)
     if planted.sabotage:
         planted.sabotage(match)
     watcher = Watcher(Panel.choose(data, config.game), data, clusters, CPU)
-    return Setting(match, batches, Referee(config, watcher))
+    return Setting(match, Deck(batches.at), Referee(config, watcher))
 
 
 def course(planted: Planted, seed: int) -> Course | None:
@@ -81,11 +81,11 @@ def course(planted: Planted, seed: int) -> Course | None:
     return _watch(*setting_of(planted, data, seed), int(share * planted.budget))
 
 
-def _watch(match: Match, batches: Batches, referee: Referee, steps: int) -> Course:
+def _watch(match: Match, deck: Deck, referee: Referee, steps: int) -> Course:
     named: dict[str, int] = {}
     verdict, alarms, readings, began = "healthy", 0, 0, time.monotonic()
     while match.step < steps:
-        match.play(batches.at)
+        match.play(deck)
         if match.step % READ_EVERY:
             continue
         measured = match.read_metrics()

@@ -1,6 +1,7 @@
 """Batches of real items as a pure function of (seed, draw): there is no position to save."""
 
 import hashlib
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +18,27 @@ class Batch(NamedTuple):
 
     items: Items
     labels: Labels | None
+
+
+Draw = Callable[[int], Batch]
+
+
+class Deck(NamedTuple):
+    """What a match is played with: batch number d of real items, by d; and, where the game asks
+    for them, of items of the source dataset and of items whose labels may be looked at.
+    """
+
+    real: Draw
+    source: Draw | None = None
+    labelled: Draw | None = None
+
+
+def parts(batch: Batch, count: int) -> list[Batch]:
+    """The batch in ``count`` equal parts, in order."""
+    size = len(batch.items) // count
+    items = batch.items.split(size)
+    labels = [None] * count if batch.labels is None else batch.labels.split(size)
+    return [Batch(*part) for part in zip(items, labels, strict=True)]
 
 
 def stream(seed: int, purpose: str, index: int, random: torch.Generator) -> torch.Generator:

@@ -1,32 +1,40 @@
 """The GAN game: a generator and a discriminator take turns.
 
-``discriminator_step`` and ``generator_step`` hold the whole procedure; read them first.
+``discriminator_loss`` and ``generator_loss`` hold the whole procedure; read them first.
 """
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Mapping
-from typing import Any, Literal, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn.utils import get_total_norm
+from torch.func import functional_call
+from torch.nn.functional import cross_entropy
 
 from ganmodels.augment import Augmentation, NoAugmentation
-from ganmodels.conditioning import Conditioning, Unconditional
-from ganmodels.data.batches import Batch, stream
+from ganmodels.conditioning import Auxiliary, Conditioning, Unconditional
+from ganmodels.data.batches import Batch, Deck, parts
+from ganmodels.games.historical import WeightHistory
+from ganmodels.games.match import Match, Memory, mean_of
+from ganmodels.games.unrolling import Unrolling, Weights, look_ahead
+from ganmodels.information import Information
 from ganmodels.labels import GivenLabels, LabelSource
 from ganmodels.latents import Latent
+from ganmodels.matching import FeatureMatching
 from ganmodels.networks import Dcgan, Network
-from ganmodels.networks.blocks import untraced
+from ganmodels.networks.discriminator import Discriminator, Verdict
 from ganmodels.objectives import NonSaturating, Objective
-from ganmodels.optimisation import Optimisation, WeightAverage
 from ganmodels.penalties import Judged, Penalty
-from ganmodels.spaces import ImageSpace, Space
+from ganmodels.replay import Pool, Replay
+from ganmodels.spaces import Space
 from ganmodels.spec import Spec
 from ganmodels.types import Items, Labels, Latents, Logits, Scalar
+
+if TYPE_CHECKING:
+    from ganmodels.config import TrainConfig
 
 METRICS = (
     "discriminator_loss",
@@ -38,9 +46,23 @@ METRICS = (
     "generator_gradient_norm",
 )
 
+Told = dict[str, Scalar]
+
+
+class Made(NamedTuple):
+    """Fakes, and what they were made from."""
+
+    items: Items
+    latents: Latents
+    labels: Labels | None
+
 
 class Gan(Spec):
-    """One generator against one discriminator, on one dataset."""
+    """One generator against one discriminator, on one dataset.
+
+    The discriminator's weights are held in [-weight_clip, weight_clip] unless it is 0.
+    ``historical_averaging`` weighs what it costs a network to be away from its mean so far.
+    """
 
     kind: Literal["gan"] = "gan"
     latent: Latent = Latent()
@@ -48,319 +70,279 @@ class Gan(Spec):
     conditioning: Conditioning = Unconditional()
     objective: Objective = NonSaturating()
     penalties: tuple[Penalty, ...] = Field(default=(), max_length=3)
+    weight_clip: float = Field(default=0.0, ge=0, le=10)
     labels: LabelSource = GivenLabels()
     augmentation: Augmentation = NoAugmentation()
+    pack: int = Field(default=1, ge=1, le=8)
+    unrolling: Unrolling | None = None
+    replay: Replay | None = None
+    information: Information | None = None
+    feature_matching: FeatureMatching | None = None
+    historical_averaging: float = Field(default=0.0, ge=0, le=1e3)
     discriminator_steps: int = Field(default=1, ge=1, le=20)
+    generator_steps: int = Field(default=1, ge=1, le=20)
+    needs_source: ClassVar[bool] = False
+    players: ClassVar[tuple[str, ...]] = ("generator", "discriminator")
 
     @property
     def draws_per_step(self) -> int:
         """Batches of real items that one step takes; a paired objective shows G fresh ones."""
-        return self.discriminator_steps + self.objective.paired
+        return self.discriminator_steps + self.objective.paired * self.generator_steps
 
     @property
     def conditional(self) -> bool:
         """Whether users can ask for a label."""
         return self.conditioning.needs_labels and self.labels.given
 
+    @property
+    def classifies(self) -> bool:
+        """Whether the discriminator names the class of an item."""
+        return self.conditioning.classifies and self.labels.given
+
+    @property
+    def boundary(self) -> float | None:
+        """The logit above which an item is taken for real; None where only differences count."""
+        return self.objective.boundary
+
+    def probability(self, logits: Logits) -> Logits | None:
+        """The discriminator's belief in [0, 1] that an item is real, where it has one."""
+        return self.objective.probability(logits)
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Names of what a step measures."""
+        heads = ["classification_loss"] * self.conditioning.classifies
+        return (*METRICS, *heads, *["information_loss"] * bool(self.information))
+
     def generator(self, space: Space) -> nn.Module:
         """A new generator: (latents, labels) to items."""
         classes = self.labels.classes(space)
         return self.network.generator(self.latent.width, space, self.conditioning, classes)
 
-    def discriminator(self, space: Space) -> nn.Module:
+    def discriminator(self, space: Space) -> Discriminator:
         """A new discriminator: (items, labels) to logits."""
-        return self.network.discriminator(space, self.conditioning, self.labels.classes(space))
-
-    def restore(
-        self,
-        space: Space,
-        generator: Mapping[str, Tensor],
-        discriminator: Mapping[str, Tensor],
-    ) -> tuple[nn.Module, nn.Module]:
-        """Both networks with these weights, which are taken over rather than copied."""
-        # Nothing is drawn for first values that would be overwritten.
-        with torch.device("meta"):
-            networks = self.generator(space), self.discriminator(space)
-        for network, weights in zip(networks, (generator, discriminator), strict=True):
-            network.load_state_dict(weights, assign=True)
-            network.eval()
-        return networks
-
-
-class State(NamedTuple):
-    """Everything a match needs to go on as if it had never stopped."""
-
-    tensors: dict[str, Tensor]
-    step: int
-
-
-class Bad(NamedTuple):
-    """The first step at which a measured value was not finite, and the value's name."""
-
-    step: int
-    cause: str
-
-
-class Measured(NamedTuple):
-    """Means over the steps since the last reading, and what was not finite, if anything."""
-
-    means: dict[str, float]
-    bad: Bad | None
-
-    @property
-    def first_bad_step(self) -> int | None:
-        """The first step that was not finite."""
-        return None if self.bad is None else self.bad.step
-
-
-class Match:
-    """A game being played: networks, their averages, optimisers and the step counter.
-
-    Every draw is a function of (seed, step), so the state holds no random-number generator.
-    """
-
-    def __init__(
-        self,
-        game: Gan,
-        space: Space,
-        optimisation: Optimisation,
-        total_steps: int,
-        seed: int,
-        device: torch.device,
-        autocast: torch.dtype | None = None,
-    ) -> None:
-        self.game, self.space, self.optimisation = game, space, optimisation
-        self.total_steps, self.seed, self.device = total_steps, seed, device
-        self.autocast = autocast
-        self.step = 0
-        self.generator, self.discriminator = _networks(game, space, seed, device)
-        self.average = copy.deepcopy(self.generator).requires_grad_(False).eval()
-        self.average_discriminator = copy.deepcopy(self.discriminator).requires_grad_(False).eval()
-        self._averaging = WeightAverage(self.average, self.generator)
-        self._averaging_discriminator = WeightAverage(
-            self.average_discriminator, self.discriminator
+        network, classes = self.network, self.labels.classes(space)
+        channels = self.pack * space.shape[0]
+        trunk = network.trunk(space, channels, self.conditioning, classes)
+        head = network.wrap(self.conditioning.head(trunk.width, classes))
+        classifier = self.conditioning.classifier(trunk.width, classes)
+        recogniser = (
+            self.information.recogniser(trunk.width, self.latent) if self.information else None
         )
-        self.generator_optimiser = optimisation.generator.build(self.generator.parameters())
-        self.discriminator_optimiser = optimisation.discriminator.build(
-            self.discriminator.parameters()
+        discriminator = Discriminator(
+            trunk,
+            head,
+            self.pack,
+            classifier=classifier and network.wrap(classifier),
+            recogniser=recogniser and network.wrap(recogniser),
         )
-        self._random = torch.Generator(device)
-        self._sums = torch.zeros(len(METRICS), device=device)
-        self._summed = torch.zeros((), device=device)
-        self._bad = torch.full((2,), -1, dtype=torch.int64, device=device)
+        network.initialise(discriminator)
+        return discriminator
 
-    @property
-    def images_seen(self) -> int:
-        """Real items shown to the discriminator so far."""
-        return self.step * self.game.discriminator_steps * self.optimisation.batch_size
+    def networks(self, config: TrainConfig) -> dict[str, nn.Module]:
+        """New networks by the names of their players."""
+        return {
+            "generator": self.generator(config.space),
+            "discriminator": self.discriminator(config.space),
+        }
 
-    def play(self, draw: Callable[[int], Batch]) -> None:
-        """One step: the discriminator's turns, the generator's turn, the average.
+    def memories(self, match: Match) -> Mapping[str, Memory]:
+        """What is remembered beside the networks."""
+        found: dict[str, Memory] = {}
+        if self.replay:
+            found["replay"] = self.replay.pool(match.space.shape, match.device)
+        if self.historical_averaging:
+            for name, player in match.players.items():
+                found[f"{name}_history"] = WeightHistory(player.weights)
+        return found
 
-        ``draw(d)`` is batch number d of real items.
-        """
-        self._set_learning_rates()
-        random = stream(self.seed, "step", self.step, self._random)
-        first = self.step * self.game.draws_per_step
-        for turn in range(self.game.discriminator_steps):
-            real = draw(first + turn)
-            judged = self.discriminator_step(real, random)
-        if self.game.objective.paired:
-            real = draw(first + self.game.discriminator_steps)
-        lost = self.generator_step(real, random)
-        self.step += 1
-        self._follow()
-        self._record(torch.stack([judged[0], lost[0], *judged[1:], lost[1]]))
+    def step(self, match: Match, deck: Deck, random: torch.Generator) -> Told:
+        """The discriminator's turns, then the generator's."""
+        told: Told = {}
+        first = match.step * self.draws_per_step
+        for turn in range(self.discriminator_steps):
+            real = deck.real(first + turn)
+            told |= self.discriminator_step(match, real, random)
+        for turn in range(self.generator_steps):
+            if self.objective.paired:
+                real = deck.real(first + self.discriminator_steps + turn)
+            told |= self.generator_step(match, real, random)
+        for memory in match.memories.values():
+            if isinstance(memory, WeightHistory):
+                memory.add(match.step + 1)
+        return told
 
-    def discriminator_step(
-        self, real: Batch, random: torch.Generator
-    ) -> tuple[Scalar, Scalar, Scalar, Scalar, Scalar]:
-        """One update of the discriminator.
+    def discriminator_step(self, match: Match, real: Batch, random: torch.Generator) -> Told:
+        """One update of the discriminator. Returns figures of it."""
+        told: list[Told] = []
+        count = match.optimisation.accumulate
 
-        Returns its loss, the penalty in it, the mean logits of reals and fakes and the norm
-        of the gradient.
-        """
-        due = [p for p in self.game.penalties if self.step % p.every == 0]
+        def losses() -> Iterator[Scalar]:
+            for part in parts(real, count):
+                loss, figures = self.discriminator_loss(match, part, random)
+                told.append({name: figure.detach() for name, figure in figures.items()})
+                yield loss
+
+        norm = match.players["discriminator"].descend(losses(), count)
+        if self.weight_clip:
+            _clip(match.discriminator, self.weight_clip)
+        return {**mean_of(told), "discriminator_gradient_norm": norm}
+
+    def discriminator_loss(
+        self, match: Match, real: Batch, random: torch.Generator
+    ) -> tuple[Scalar, Told]:
+        """What the discriminator minimises on a batch, and figures of it."""
+        due = [p for p in self.penalties if match.step % p.every == 0]
         with torch.no_grad():
-            fake = self._generate(real.labels, len(real.items), random)
+            fake = self._replayed(match, self._make(match, real, random), random)
         real_items = real.items.requires_grad_(bool(due))
-        fake = fake.requires_grad_(bool(due))
-        real_logits = self._judge(real_items, real.labels, random)
-        fake_logits = self._judge(fake, real.labels, random)
-        loss = self.game.objective.discriminator_loss(real_logits, fake_logits)
+        fake_items = fake.items.requires_grad_(bool(due))
+        of_real = self.judge(match, real_items, real.labels, random)
+        of_fake = self.judge(match, fake_items, fake.labels, random)
+        loss = self.objective.discriminator_loss(of_real.logits, of_fake.logits)
 
         def critic(items: Items) -> Logits:
-            return self._judge(items, real.labels, random)
+            return self.judge(match, items, real.labels, random).logits
 
-        judged = Judged(real_items, fake, real_logits, fake_logits, critic, random)
+        judged = Judged(
+            real_items, fake_items, of_real.logits, of_fake.logits, critic, random, match.settled
+        )
         penalty = torch.zeros_like(loss)
         for term in due:
             penalty = penalty + term(judged)
-        norm = _update(self.discriminator, self.discriminator_optimiser, loss + penalty)
-        detached = (loss, penalty, real_logits.mean(), fake_logits.mean(), norm)
-        return tuple(value.detach() for value in detached)  # type: ignore[return-value]
+        told = {
+            "discriminator_loss": loss,
+            "penalty": penalty,
+            "real_logit": of_real.logits.mean(),
+            "fake_logit": of_fake.logits.mean(),
+        }
+        heads = self._naming(of_real, of_fake, real.labels) + self._informing(of_fake, fake)
+        return loss + penalty + heads + self._inertia(match, "discriminator"), told
 
-    def generator_step(self, real: Batch, random: torch.Generator) -> tuple[Scalar, Scalar]:
-        """One update of the generator. Returns its loss and the norm of the gradient."""
-        # Frozen, the discriminator passes gradients on without computing its own: a tenth saved.
-        self.discriminator.requires_grad_(False)
-        fake = self._generate(real.labels, len(real.items), random)
-        fake_logits = self._judge(fake, real.labels, random)
-        real_logits = None
-        if self.game.objective.paired:
+    def generator_step(self, match: Match, real: Batch, random: torch.Generator) -> Told:
+        """One update of the generator. Returns figures of it."""
+        told: list[Told] = []
+        count = match.optimisation.accumulate
+
+        def losses() -> Iterator[Scalar]:
+            for part in parts(real, count):
+                loss, figures = self.generator_loss(match, part, random)
+                told.append({name: figure.detach() for name, figure in figures.items()})
+                yield loss
+
+        with match.players["discriminator"].frozen():
+            norm = match.players["generator"].descend(losses(), count)
+        return {**mean_of(told), "generator_gradient_norm": norm}
+
+    def generator_loss(
+        self, match: Match, real: Batch, random: torch.Generator
+    ) -> tuple[Scalar, Told]:
+        """What the generator minimises beside a batch of reals, and figures of it."""
+        fake = self._make(match, real, random)
+        ahead = self._look_ahead(match, real, fake, random)
+        of_fake = self.judge(match, fake.items, fake.labels, random, ahead)
+        of_real = None
+        if self.objective.paired or self.feature_matching:
             with torch.no_grad():
-                real_logits = self._judge(real.items, real.labels, random)
-        loss = self.game.objective.generator_loss(real_logits, fake_logits)
-        norm = _update(self.generator, self.generator_optimiser, loss)
-        self.discriminator.requires_grad_(True)
-        return loss.detach(), norm
+                of_real = self.judge(match, real.items, real.labels, random)
+        loss = self.objective.generator_loss(of_real and of_real.logits, of_fake.logits)
+        if self.feature_matching and of_real:
+            loss = self.feature_matching.loss(of_real.features, of_fake.features, loss)
+        told = {"generator_loss": loss}
+        if isinstance(self.conditioning, Auxiliary) and of_fake.classes is not None:
+            told["classification_loss"] = named_right(of_fake.classes, fake.labels)
+            loss = loss + self.conditioning.weight * told["classification_loss"]
+        if self.information:
+            told["information_loss"] = self._informing(of_fake, fake)
+            loss = loss + told["information_loss"]
+        return loss + self._inertia(match, "generator"), told
 
-    @torch.no_grad()
-    def show(self, latents: Latents, labels: Labels | None) -> Items:
-        """What the generator makes of latents now, as the networks see items."""
-        with untraced(self.generator), self._precision():
-            items: Tensor = self.generator(latents, labels)
-        return items.float()
+    def judge(
+        self,
+        match: Match,
+        items: Items,
+        labels: Labels | None,
+        random: torch.Generator,
+        weights: Weights | None = None,
+    ) -> Verdict:
+        """What the discriminator, or one with other weights, says of augmented items."""
+        seen, discriminator = self.augmentation(items, random), match.discriminator
+        with match.precision():
+            verdict: Verdict = (
+                discriminator(seen, labels)
+                if weights is None
+                else functional_call(discriminator, weights, (seen, labels))
+            )
+        return verdict.float()
 
-    @torch.no_grad()
-    def judge(self, items: Items, labels: Labels | None, random: torch.Generator) -> Logits:
-        """What the discriminator thinks of items now, augmented as those that it learns from."""
-        with untraced(self.discriminator):
-            return self._judge(items, labels, random)
+    def logits(
+        self, match: Match, items: Items, labels: Labels | None, random: torch.Generator
+    ) -> Logits:
+        """One logit for each item, or pack of items that is full."""
+        whole = len(items) // self.pack * self.pack
+        if not whole:
+            return items.new_empty(0)
+        return self.judge(match, items[:whole], labels, random).logits
 
-    def read_metrics(self) -> Measured:
-        """Means since the last reading. This is the only place that waits for the device."""
-        bad = self.first_bad()
-        means = (self._sums / self._summed).tolist()
-        self._sums.zero_()
-        self._summed.zero_()
-        return Measured(dict(zip(METRICS, means, strict=True)), bad)
+    def _make(self, match: Match, real: Batch, random: torch.Generator) -> Made:
+        """As many fakes as there are reals, with the same labels."""
+        latents = self.latent.draw(len(real.items), random)
+        with match.precision():
+            items: Tensor = match.generator(latents, real.labels)
+        return Made(items.float(), latents, real.labels)
 
-    def first_bad(self) -> Bad | None:
-        """The first value that was not finite; it stays known for the rest of the match."""
-        step, entry = self._bad.tolist()
-        return None if step < 0 else Bad(step, METRICS[entry])
+    def _look_ahead(
+        self, match: Match, real: Batch, fake: Made, random: torch.Generator
+    ) -> Weights | None:
+        if self.unrolling is None:
+            return None
 
-    def state(self) -> State:
-        """The whole state; tensors are the live ones, not copies."""
-        tensors = {"metric_sums": self._sums, "metric_count": self._summed}
-        for name, network in self._networks_by_name().items():
-            tensors |= {f"{name}/{key}": value for key, value in network.state_dict().items()}
-        for name, optimiser in self._optimisers_by_name().items():
-            tensors |= {f"{name}/{key}": value for key, value in _optimiser_state(optimiser)}
-        return State(tensors, self.step)
+        def loss_at(weights: Weights) -> Scalar:
+            of_real = self.judge(match, real.items, real.labels, random, weights)
+            of_fake = self.judge(match, fake.items, fake.labels, random, weights)
+            return self.objective.discriminator_loss(of_real.logits, of_fake.logits)
 
-    def load(self, state: State) -> None:
-        """Go on from a state.
+        return look_ahead(match.players["discriminator"], self.unrolling.steps, loss_at)
 
-        Raises:
-            ValueError: when the state lacks a tensor or has one too many.
-        """
-        self.step = state.step
-        if state.step:
-            # Adam makes its moments at the first update; they must exist to be filled.
-            for optimiser in self._optimisers_by_name().values():
-                _create_moments(optimiser)
-        mine = self.state().tensors
-        if mine.keys() != state.tensors.keys():
-            odd = sorted(mine.keys() ^ state.tensors.keys())
-            raise ValueError(f"the state does not fit the match: {', '.join(odd[:5])}")
-        with torch.no_grad():
-            for key, tensor in mine.items():
-                tensor.copy_(state.tensors[key])
+    def _replayed(self, match: Match, fake: Made, random: torch.Generator) -> Made:
+        """Fakes, some of them from the pool where there is one."""
+        pool = match.memories.get("replay")
+        if not isinstance(pool, Pool):
+            return fake
+        items, labels = pool.swap(fake.items, fake.labels, random)
+        return fake._replace(items=items, labels=labels)
 
-    def _networks_by_name(self) -> dict[str, nn.Module]:
-        return {
-            "generator": self.generator,
-            "average": self.average,
-            "discriminator": self.discriminator,
-            "average_discriminator": self.average_discriminator,
-        }
+    def _inertia(self, match: Match, name: str) -> Scalar | float:
+        """What it costs a player to be away from where it has been."""
+        history = match.memories.get(f"{name}_history")
+        if not isinstance(history, WeightHistory):
+            return 0.0
+        return self.historical_averaging * history.distance()
 
-    def _optimisers_by_name(self) -> dict[str, torch.optim.Adam]:
-        return {
-            "generator_optimiser": self.generator_optimiser,
-            "discriminator_optimiser": self.discriminator_optimiser,
-        }
+    def _informing(self, of_fake: Verdict, fake: Made) -> Scalar:
+        """The loss for codes that are not recognised, 0 where there are none."""
+        if self.information is None or of_fake.codes is None:
+            return of_fake.logits.new_zeros(())
+        return self.information.loss(of_fake.codes, fake.latents, self.latent)
 
-    def _set_learning_rates(self) -> None:
-        factor = self.optimisation.decay.factor(self.step / self.total_steps)
-        for optimiser, spec in (
-            (self.generator_optimiser, self.optimisation.generator),
-            (self.discriminator_optimiser, self.optimisation.discriminator),
-        ):
-            optimiser.param_groups[0]["lr"] = spec.learning_rate * factor
-
-    def _follow(self) -> None:
-        """Let both averages follow what was learned in this step."""
-        optimisation = self.optimisation
-        images = self.game.discriminator_steps * optimisation.batch_size
-        self._averaging.update(optimisation.average.retention(self.step, images))
-        self._averaging_discriminator.update(
-            optimisation.discriminator_average.retention(self.step, images)
-        )
-
-    def _generate(self, labels: Labels | None, count: int, random: torch.Generator) -> Items:
-        latents = self.game.latent.draw(count, random)
-        with self._precision():
-            items: Tensor = self.generator(latents, labels)
-        return items.float()
-
-    def _judge(self, items: Items, labels: Labels | None, random: torch.Generator) -> Logits:
-        with self._precision():
-            logits: Tensor = self.discriminator(self.game.augmentation(items, random), labels)
-        return logits.float()
-
-    def _precision(self) -> torch.autocast:
-        return torch.autocast(
-            self.device.type, self.autocast or torch.bfloat16, enabled=self.autocast is not None
-        )
-
-    def _record(self, values: Tensor) -> None:
-        self._sums += values
-        self._summed += 1
-        # Kept on the device, so that no step waits for it.
-        wrong = ~values.isfinite()
-        place = torch.stack([torch.full_like(self._bad[0], self.step), wrong.int().argmax()])
-        self._bad = torch.where(wrong.any() & (self._bad[0] < 0), place, self._bad)
+    def _naming(self, of_real: Verdict, of_fake: Verdict, labels: Labels | None) -> Scalar:
+        """The discriminator's loss for naming classes, 0 where it names none."""
+        if not isinstance(self.conditioning, Auxiliary) or of_real.classes is None:
+            return of_real.logits.new_zeros(())
+        loss = named_right(of_real.classes, labels)
+        if self.conditioning.classify_fakes and of_fake.classes is not None:
+            loss = loss + named_right(of_fake.classes, labels)
+        return self.conditioning.weight * loss
 
 
-def _networks(
-    game: Gan, space: Space, seed: int, device: torch.device
-) -> tuple[nn.Module, nn.Module]:
-    """Both networks with weights that depend on the seed alone."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        generator, discriminator = game.generator(space), game.discriminator(space)
-    layout = torch.channels_last if isinstance(space, ImageSpace) else torch.preserve_format
-    return (
-        generator.to(device, memory_format=layout),  # type: ignore[call-overload]
-        discriminator.to(device, memory_format=layout),  # type: ignore[call-overload]
-    )
+def named_right(classes: Tensor, labels: Labels | None) -> Scalar:
+    """Cross-entropy of logits [batch, classes], mean over the batch."""
+    assert labels is not None, "a classifier needs labels"
+    return cross_entropy(classes, labels)
 
 
-def _update(network: nn.Module, optimiser: torch.optim.Optimizer, loss: Scalar) -> Scalar:
-    """Descend the loss once. Returns the gradient's norm over all weights."""
-    optimiser.zero_grad(set_to_none=True)
-    loss.backward()
-    gradients = [p.grad for p in network.parameters() if p.grad is not None]
-    norm = get_total_norm(gradients)
-    optimiser.step()
-    return norm
-
-
-def _create_moments(optimiser: torch.optim.Adam) -> None:
-    for parameter in optimiser.param_groups[0]["params"]:
-        optimiser.state[parameter] = {
-            "step": torch.zeros((), device=parameter.device),
-            "exp_avg": torch.zeros_like(parameter),
-            "exp_avg_sq": torch.zeros_like(parameter),
-        }
-
-
-def _optimiser_state(optimiser: torch.optim.Adam) -> list[tuple[str, Any]]:
-    return [
-        (f"{index}/{key}", value)
-        for index, parameter in enumerate(optimiser.param_groups[0]["params"])
-        for key, value in optimiser.state.get(parameter, {}).items()
-    ]
+@torch.no_grad()
+def _clip(network: nn.Module, limit: float) -> None:
+    """Hold every weight in [-limit, limit]. Source: Arjovsky et al. 2017 (arXiv:1701.07875)."""
+    torch._foreach_clamp_min_(list(network.parameters()), -limit)
+    torch._foreach_clamp_max_(list(network.parameters()), limit)

@@ -72,11 +72,8 @@ def discriminator_layer(layer: nn.Module, norm: DiscriminatorNorm) -> nn.Module:
     return spectral_norm(layer) if norm == "spectral" else layer
 
 
-def discriminator_head(
-    conditioning: Conditioning, features: int, classes: int, norm: DiscriminatorNorm
-) -> nn.Module:
-    """The last layer: (features, labels) to logits, spectrally normalised like the others."""
-    head = conditioning.head(features, classes)
+def spectral_head(head: nn.Module, norm: DiscriminatorNorm) -> nn.Module:
+    """A last layer, spectrally normalised where the others are."""
     for module in list(head.modules()):
         if isinstance(module, nn.Linear | nn.Embedding):
             discriminator_layer(module, norm)

@@ -5,21 +5,22 @@ from typing import ClassVar, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganmodels.conditioning import Conditioning
+from ganmodels.conditioning import Conditioning, ItemInput
 from ganmodels.networks.blocks import (
     DiscriminatorNorm,
     GeneratorNorm,
     Pyramid,
     crop,
-    discriminator_head,
     discriminator_layer,
     discriminator_norm,
     generator_norm,
     he_initialise,
+    spectral_head,
 )
+from ganmodels.networks.discriminator import Trunk
 from ganmodels.spaces import ImageSpace, Space
 from ganmodels.spec import Spec
-from ganmodels.types import Items, Labels, Latents, Logits
+from ganmodels.types import Items, Labels, Latents
 
 
 class Dcgan(Spec):
@@ -61,22 +62,31 @@ class Dcgan(Spec):
         assert isinstance(space, ImageSpace)
         return DcganGenerator(self, latent, space, conditioning, classes)
 
-    def discriminator(self, space: Space, conditioning: Conditioning, classes: int) -> nn.Module:
-        """A discriminator: (images, labels) to one logit each."""
+    def trunk(self, space: Space, channels: int, conditioning: Conditioning, classes: int) -> Trunk:
+        """A discriminator's trunk: (images, labels) to features."""
         assert isinstance(space, ImageSpace)
-        return DcganDiscriminator(self, space, conditioning, classes)
+        return DcganTrunk(self, space, channels, conditioning, classes)
+
+    def wrap(self, head: nn.Module) -> nn.Module:
+        """A discriminator's head, normalised like its other layers."""
+        return spectral_head(head, self.discriminator_norm)
+
+    def initialise(self, discriminator: nn.Module) -> None:
+        """First weights of a whole discriminator."""
+        initialise(discriminator, normalised=self.discriminator_norm == "batch")
 
 
 class GeneratorStage(nn.Module):
-    """A layer, normalisation by label, ReLU."""
+    """The label where the conditioning puts one, a layer, normalisation by label, ReLU."""
 
-    def __init__(self, layer: nn.Module, norm: nn.Module) -> None:
+    def __init__(self, label: ItemInput, layer: nn.Module, norm: nn.Module) -> None:
         super().__init__()
-        self.layer, self.norm, self.activation = layer, norm, nn.ReLU()
+        self.label, self.layer, self.norm, self.activation = label, layer, norm, nn.ReLU()
 
     def forward(self, items: Tensor, labels: Labels | None) -> Tensor:
         """[batch, channels, height, width], possibly doubled."""
-        activated: Tensor = self.activation(self.norm(self.layer(items), labels))
+        layered = self.layer(self.label(items, labels))
+        activated: Tensor = self.activation(self.norm(layered, labels))
         return activated
 
 
@@ -100,22 +110,32 @@ class DcganGenerator(nn.Module):
             conditioning.latent_width(latent, classes), width * pyramid.height * pyramid.width
         )
 
-        def stage(layer: nn.Module, channels: int) -> GeneratorStage:
+        def labelled(channels: int) -> ItemInput:
+            return conditioning.layer_input(channels, classes)
+
+        def stage(label: ItemInput, layer: nn.Module, channels: int) -> GeneratorStage:
             norm = generator_norm(spec.generator_norm, conditioning, channels, classes)
-            return GeneratorStage(layer, norm)
+            return GeneratorStage(label, layer, norm)
 
         def refinement(channels: int) -> list[GeneratorStage]:
-            layer = nn.Conv2d(channels, channels, 3, padding=1)
-            return [stage(layer, channels)] if spec.extra_convolutions else []
+            if not spec.extra_convolutions:
+                return []
+            label = labelled(channels)
+            layer = nn.Conv2d(label.channels, channels, 3, padding=1)
+            return [stage(label, layer, channels)]
 
         self.stem = stem
-        self.stem_norm = stage(nn.Identity(), width)
+        self.stem_norm = stage(ItemInput(width), nn.Identity(), width)
         self.stages = nn.ModuleList(refinement(width))
         for _ in range(pyramid.halvings - 1):
-            up = nn.ConvTranspose2d(width, width // 2, 4, stride=2, padding=1)
+            label = labelled(width)
+            up = nn.ConvTranspose2d(label.channels, width // 2, 4, stride=2, padding=1)
             width //= 2
-            self.stages.extend([stage(up, width), *refinement(width)])
-        self.to_image = nn.ConvTranspose2d(width, space.channels, 4, stride=2, padding=1)
+            self.stages.extend([stage(label, up, width), *refinement(width)])
+        self.last_label = labelled(width)
+        self.to_image = nn.ConvTranspose2d(
+            self.last_label.channels, space.channels, 4, stride=2, padding=1
+        )
         initialise(self, normalised=spec.generator_norm == "batch")
 
     def forward(self, latents: Latents, labels: Labels | None) -> Items:
@@ -125,45 +145,65 @@ class DcganGenerator(nn.Module):
         items = self.stem_norm(self.stem(joined).reshape(-1, *grid), labels)
         for stage in self.stages:
             items = stage(items, labels)
-        return crop(self.to_image(items).tanh(), self.space)
+        return crop(self.to_image(self.last_label(items, labels)).tanh(), self.space)
 
 
-class DcganDiscriminator(nn.Module):
-    """Images [batch, channels, height, width] and labels [batch] to logits [batch]."""
+class TrunkStage(nn.Module):
+    """The label where the conditioning puts one, a layer, normalisation, LeakyReLU(0.2)."""
+
+    def __init__(self, label: ItemInput, layer: nn.Module, norm: nn.Module) -> None:
+        super().__init__()
+        self.label, self.layer, self.norm = label, layer, norm
+        self.activation = nn.LeakyReLU(0.2)
+
+    def forward(self, items: Tensor, labels: Labels | None) -> Tensor:
+        """[batch, channels, height, width], possibly halved."""
+        activated: Tensor = self.activation(self.norm(self.layer(self.label(items, labels))))
+        return activated
+
+
+class DcganTrunk(Trunk):
+    """Images [batch, channels, height, width] and labels [batch] to features [batch, width]."""
 
     def __init__(
-        self, spec: Dcgan, space: ImageSpace, conditioning: Conditioning, classes: int
+        self,
+        spec: Dcgan,
+        space: ImageSpace,
+        channels: int,
+        conditioning: Conditioning,
+        classes: int,
     ) -> None:
         super().__init__()
-        self.input = conditioning.item_input(space.shape, classes)
-        norm, layers, activation = spec.discriminator_norm, [], nn.LeakyReLU(0.2)
+        self.input = conditioning.item_input((channels, *space.shape[1:]), classes)
+        norm, width = spec.discriminator_norm, spec.discriminator_width
 
-        def layer(convolution: nn.Conv2d, normalise: bool = True) -> list[nn.Module]:
-            normed = discriminator_layer(convolution, norm)
-            after = discriminator_norm(norm if normalise else "none", convolution.out_channels)
-            return [normed, after, activation]
+        def stage(fan_in: int, fan_out: int, kernel: int) -> TrunkStage:
+            label = conditioning.layer_input(fan_in, classes)
+            stride = 2 if kernel == 4 else 1
+            layer = nn.Conv2d(label.channels, fan_out, kernel, stride=stride, padding=1)
+            after = discriminator_norm(norm, fan_out)
+            return TrunkStage(label, discriminator_layer(layer, norm), after)
 
-        width = spec.discriminator_width
         # No normalisation after the first layer: it would hide the image's own statistics.
-        layers += layer(
-            nn.Conv2d(self.input.channels, width, 4, stride=2, padding=1), normalise=False
-        )
+        first = ItemInput(self.input.channels)
+        layer = nn.Conv2d(first.channels, width, 4, stride=2, padding=1)
+        stages = [TrunkStage(first, discriminator_layer(layer, norm), nn.Identity())]
         for _ in range(Pyramid.of(space).halvings - 1):
-            layers += layer(nn.Conv2d(width, 2 * width, 4, stride=2, padding=1))
+            stages.append(stage(width, 2 * width, kernel=4))
             width *= 2
         if spec.extra_convolutions:
-            layers += layer(nn.Conv2d(width, width, 3, padding=1))
-        self.layers = nn.Sequential(*layers)
+            stages.append(stage(width, width, kernel=3))
+        self.stages = nn.ModuleList(stages)
         cell = 2 ** Pyramid.of(space).halvings
-        features = width * (space.height // cell) * (space.width // cell)
-        self.head = discriminator_head(conditioning, features, classes, norm)
-        initialise(self, normalised=norm == "batch")
+        self.width = width * (space.height // cell) * (space.width // cell)
 
-    def forward(self, items: Items, labels: Labels | None) -> Logits:
-        """One logit per image."""
-        features = self.layers(self.input(items, labels))
-        logits: Tensor = self.head(features.flatten(1), labels)
-        return logits
+    def forward(self, items: Items, labels: Labels | None) -> Tensor:
+        """Features of the smallest grid, flattened."""
+        features = self.input(items, labels)
+        for stage in self.stages:
+            features = stage(features, labels)
+        flat: Tensor = features.flatten(1)
+        return flat
 
 
 def initialise(network: nn.Module, normalised: bool) -> None:

@@ -6,11 +6,13 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn.functional import leaky_relu
 
-from ganmodels.conditioning import Conditioning
+from ganmodels.conditioning import Conditioning, ItemInput
+from ganmodels.networks.discriminator import Trunk
 from ganmodels.spaces import Space
 from ganmodels.spec import Spec
-from ganmodels.types import Items, Labels, Latents, Logits
+from ganmodels.types import Items, Labels, Latents
 
 Widths = Annotated[
     tuple[Annotated[int, Field(ge=1, le=8192)], ...], Field(min_length=1, max_length=16)
@@ -50,9 +52,19 @@ class Mlp(Spec):
         """A generator: (latents, labels) to items of the space."""
         return MlpGenerator(self, latent, space, conditioning, classes)
 
-    def discriminator(self, space: Space, conditioning: Conditioning, classes: int) -> nn.Module:
-        """A discriminator: (items, labels) to one logit each."""
-        return MlpDiscriminator(self, space, conditioning, classes)
+    def trunk(self, space: Space, channels: int, conditioning: Conditioning, classes: int) -> Trunk:
+        """A discriminator's trunk: (items, labels) to features."""
+        return MlpTrunk(self, space, channels, conditioning, classes)
+
+    def wrap(self, head: nn.Module) -> nn.Module:
+        """A discriminator's head as it is: nothing is normalised here."""
+        return head
+
+    def initialise(self, discriminator: nn.Module) -> None:
+        """First weights of the heads; the trunk has its own."""
+        for name, module in discriminator.named_modules():
+            if not name.startswith("trunk."):
+                initialise(module, gain=1.0)
 
 
 class MlpGenerator(nn.Module):
@@ -75,24 +87,32 @@ class MlpGenerator(nn.Module):
         return items.reshape(-1, *self.space.shape)
 
 
-class MlpDiscriminator(nn.Module):
-    """Items [batch, *space.shape] and labels [batch] to logits [batch]."""
+class MlpTrunk(Trunk):
+    """Items [batch, channels, ...] and labels [batch] to features [batch, width]."""
 
-    def __init__(self, spec: Mlp, space: Space, conditioning: Conditioning, classes: int) -> None:
+    def __init__(
+        self, spec: Mlp, space: Space, channels: int, conditioning: Conditioning, classes: int
+    ) -> None:
         super().__init__()
-        self.input = conditioning.item_input((math.prod(space.shape),), classes)
-        widths = (self.input.channels, *spec.discriminator_widths)
-        self.layers = nn.Sequential(*perceptron(widths, nn.LeakyReLU(0.2)), nn.LeakyReLU(0.2))
-        initialise(self.layers[-2], gain=2.0)
-        self.head = conditioning.head(spec.discriminator_widths[-1], classes)
-        for module in self.head.modules():
-            initialise(module, gain=1.0)
+        values = channels * math.prod(space.shape[1:])
+        self.input = conditioning.item_input((values,), classes)
+        layers: list[nn.Module] = []
+        labels: list[nn.Module] = []
+        width = self.input.channels
+        for index, fan_out in enumerate(spec.discriminator_widths):
+            label = conditioning.layer_input(width, classes) if index else ItemInput(width)
+            labels.append(label)
+            layers.append(initialise(nn.Linear(label.channels, fan_out), gain=2.0))
+            width = fan_out
+        self.labels, self.layers = nn.ModuleList(labels), nn.ModuleList(layers)
+        self.width = width
 
-    def forward(self, items: Items, labels: Labels | None) -> Logits:
-        """One logit per item."""
-        features = self.layers(self.input(items.flatten(1), labels))
-        logits: Tensor = self.head(features, labels)
-        return logits
+    def forward(self, items: Items, labels: Labels | None) -> Tensor:
+        """What the last hidden layer holds."""
+        features: Tensor = self.input(items.flatten(1), labels)
+        for label, layer in zip(self.labels, self.layers, strict=True):
+            features = leaky_relu(layer(label(features, labels)), 0.2)
+        return features
 
 
 def perceptron(widths: tuple[int, ...], activation: nn.Module) -> list[nn.Module]:

@@ -17,15 +17,16 @@ from ganmodels.networks.blocks import (
     GeneratorNorm,
     Pyramid,
     crop,
-    discriminator_head,
     discriminator_layer,
     generator_norm,
     he_initialise,
     raw_weight,
+    spectral_head,
 )
+from ganmodels.networks.discriminator import Trunk
 from ganmodels.spaces import ImageSpace, Space
 from ganmodels.spec import Spec
-from ganmodels.types import Items, Labels, Latents, Logits
+from ganmodels.types import Items, Labels, Latents
 
 
 class Resnet(Spec):
@@ -65,10 +66,18 @@ class Resnet(Spec):
         assert isinstance(space, ImageSpace)
         return ResnetGenerator(self, latent, space, conditioning, classes)
 
-    def discriminator(self, space: Space, conditioning: Conditioning, classes: int) -> nn.Module:
-        """A discriminator: (images, labels) to one logit each."""
+    def trunk(self, space: Space, channels: int, conditioning: Conditioning, classes: int) -> Trunk:
+        """A discriminator's trunk: (images, labels) to features."""
         assert isinstance(space, ImageSpace)
-        return ResnetDiscriminator(self, space, conditioning, classes)
+        return ResnetTrunk(self, space, channels, conditioning, classes)
+
+    def wrap(self, head: nn.Module) -> nn.Module:
+        """A discriminator's head, normalised like its other layers."""
+        return spectral_head(head, self.discriminator_norm)
+
+    def initialise(self, discriminator: nn.Module) -> None:
+        """First weights of a whole discriminator."""
+        initialise(discriminator, fixup=self.discriminator_norm == "none")
 
 
 class GeneratorBlock(nn.Module):
@@ -145,34 +154,35 @@ class DiscriminatorBlock(nn.Module):
         return items + residual
 
 
-class ResnetDiscriminator(nn.Module):
-    """Images [batch, channels, height, width] and labels [batch] to logits [batch]."""
+class ResnetTrunk(Trunk):
+    """Images [batch, channels, height, width] and labels [batch] to features [batch, width]."""
 
     def __init__(
-        self, spec: Resnet, space: ImageSpace, conditioning: Conditioning, classes: int
+        self,
+        spec: Resnet,
+        space: ImageSpace,
+        channels: int,
+        conditioning: Conditioning,
+        classes: int,
     ) -> None:
         super().__init__()
-        self.input = conditioning.item_input(space.shape, classes)
+        self.input = conditioning.item_input((channels, *space.shape[1:]), classes)
         self.blocks_per_grid = spec.blocks_per_grid
-        width, norm = spec.discriminator_width, spec.discriminator_norm
+        self.width, norm = spec.discriminator_width, spec.discriminator_norm
         self.from_image = discriminator_layer(
-            nn.Conv2d(self.input.channels, width, 3, padding=1), norm
+            nn.Conv2d(self.input.channels, self.width, 3, padding=1), norm
         )
         count = (Pyramid.of(space).halvings + 1) * spec.blocks_per_grid
-        self.blocks = nn.ModuleList(DiscriminatorBlock(width, norm) for _ in range(count))
-        self.head = discriminator_head(conditioning, width, classes, norm)
-        initialise(self, fixup=norm == "none")
+        self.blocks = nn.ModuleList(DiscriminatorBlock(self.width, norm) for _ in range(count))
 
-    def forward(self, items: Items, labels: Labels | None) -> Logits:
-        """One logit per image."""
+    def forward(self, items: Items, labels: Labels | None) -> Tensor:
+        """Means over the smallest grid."""
         features = self.from_image(self.input(items, labels))
         for index, block in enumerate(self.blocks):
             if index and index % self.blocks_per_grid == 0:
                 features = avg_pool2d(features, 2)
             features = block(features)
-        pooled = leaky_relu(features, 0.2).mean((2, 3))
-        logits: Tensor = self.head(pooled, labels)
-        return logits
+        return leaky_relu(features, 0.2).mean((2, 3))
 
 
 def initialise(network: nn.Module, fixup: bool) -> None:

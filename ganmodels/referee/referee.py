@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from ganmodels.config import TrainConfig
-from ganmodels.games.gan import Match
+from ganmodels.games.match import Match
 from ganmodels.referee.diagnoses import diagnose
 from ganmodels.referee.health import Diagnosis, Health
 from ganmodels.referee.history import History, Row, drift, smoothed

@@ -6,7 +6,7 @@ import torch
 
 from ganmodels.data.batches import stream, to_network
 from ganmodels.data.packed import PackedDataset
-from ganmodels.games.gan import Match
+from ganmodels.games.match import Match
 from ganmodels.labels import Clusters, labels_of
 from ganmodels.referee.panel import Panel, thumbnails, thumbnails_of
 from ganmodels.referee.signals import Judgement, Yardstick
@@ -62,7 +62,7 @@ class Watcher:
             judge(self._reals, self._labels),
             judge(self._held_out, self._held_out_labels),
             judge(fakes, self._labels),
-            match.game.objective.boundary,
+            match.game.boundary,
         )
         variety = self._yardstick.measure(thumbnails(fakes))
         saturated = self._saturated(fakes) - self._saturated_reals

@@ -5,6 +5,7 @@ from collections import OrderedDict
 from typing import NamedTuple
 
 from ganmodels.config import TrainConfig
+from ganmodels.games.match import restore_pair
 from ganmodels.labels import Clusters
 from ganmodels.sampling import Sampler
 from ganmodels.scoring import Calibration, Scorer
@@ -28,9 +29,8 @@ def load(checkpoint: Checkpoint) -> LoadedModel:
     """
     config = checkpoint.config()
     game, space = config.game, config.space
-    generator, discriminator = game.restore(
-        space, checkpoint.tensors("generator"), checkpoint.tensors("discriminator")
-    )
+    held = {name: checkpoint.tensors(name) for name in game.players}
+    generator, discriminator = restore_pair(config, held)
     quantiles = checkpoint.tensors("calibration")
     calibration = Calibration(quantiles["real"].numpy(), quantiles["fake"].numpy())
     clusters = None if game.labels.given else Clusters(**checkpoint.tensors("clusters"))

@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 
 from ganmodels.config import TrainConfig
-from ganmodels.data.batches import Batches
-from ganmodels.games.gan import Match
+from ganmodels.data.batches import Batches, Deck
+from ganmodels.games.match import Match
 from ganmodels.labels import Clusters
 from ganmodels.recipes import settings
 from ganmodels.spaces import ImageSpace, PointSpace, Space
@@ -67,18 +67,17 @@ def batches_for(config: TrainConfig) -> Batches:
     return Batches(items, labels, config.space, size, config.seed, CPU)
 
 
+def deck_for(config: TrainConfig) -> Deck:
+    return Deck(batches_for(config).at)
+
+
 def match_for(config: TrainConfig, seed: int | None = None) -> Match:
-    return Match(
-        config.game,
-        config.space,
-        config.optimisation,
-        config.schedule.steps,
-        config.seed if seed is None else seed,
-        CPU,
-    )
+    if seed is not None:
+        config = config.model_copy(update={"seed": seed})
+    return Match(config, CPU)
 
 
 def play(match: Match, config: TrainConfig, steps: int) -> None:
-    batches = batches_for(config)
+    deck = deck_for(config)
     for _ in range(steps):
-        match.play(batches.at)
+        match.play(deck)

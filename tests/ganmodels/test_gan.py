@@ -5,7 +5,8 @@ import re
 import pytest
 import torch
 
-from ganmodels.games.gan import METRICS, Match, State
+from ganmodels.games.gan import METRICS
+from ganmodels.games.match import Match, State
 from ganmodels.recipes import RECIPES
 from tests.ganmodels.builders import SMALL, batches_for, config_for, match_for, play
 
@@ -49,12 +50,12 @@ SPECTRAL = {"network": {**SMALL["dcgan"], "discriminator_norm": "spectral"}}
 # What a continuation computes anew: the averages copy counters and singular vectors from the
 # networks, _u comes from _v, and the _v of a matrix of one row is exact from any start.
 COMPUTED_ANEW = re.compile(
-    r"average.*(\.num_batches_tracked|\._u|\._v)|discriminator/(.*\._u|head\..*\._v)"
+    r".*_average/.*(\.num_batches_tracked|\._u|\._v)|discriminator/(.*\._u|head\..*\._v)"
 )
 # Pairs see differences of logits only, so the bias of the last layer (weight number 3) stays 0.
 BIAS_OF_PAIRS = {
     "discriminator/head.linear.bias",
-    "average_discriminator/head.linear.bias",
+    "discriminator_average/head.linear.bias",
     "discriminator_optimiser/3/exp_avg",
     "discriminator_optimiser/3/exp_avg_sq",
 }
@@ -125,12 +126,12 @@ def test_each_step_teaches_its_own_network_only(recipe):
     match, batches = match_for(config), batches_for(config)
     random = torch.Generator().manual_seed(0)
     generator, discriminator = weights(match.generator), weights(match.discriminator)
-    match.discriminator_step(batches.at(0), random)
+    match.game.discriminator_step(match, batches.at(0), random)
     assert same(generator, weights(match.generator))
     assert not same(discriminator, weights(match.discriminator))
     assert all(parameter.grad is None for parameter in match.generator.parameters())
     discriminator = weights(match.discriminator)
-    match.generator_step(batches.at(1), random)
+    match.game.generator_step(match, batches.at(1), random)
     assert not same(generator, weights(match.generator))
     assert same(discriminator, weights(match.discriminator))
 
@@ -203,9 +204,7 @@ def test_images_seen_counts_reals_shown_to_the_discriminator():
 
 def test_bfloat16_forward_passes_leave_float32_weights():
     config = config_for("cgan")
-    match = Match(
-        config.game, config.space, config.optimisation, 10, 0, torch.device("cpu"), torch.bfloat16
-    )
+    match = Match(config, torch.device("cpu"), torch.bfloat16)
     play(match, config, 2)
     floating = [t for t in match.state().tensors.values() if t.is_floating_point()]
     assert all(tensor.dtype == torch.float32 for tensor in floating)

@@ -45,7 +45,7 @@ def test_items_have_the_shape_of_their_space_and_get_one_logit_each(name, shape)
     items = game.generator(space)(torch.randn(2, 7), None)
     assert items.shape == (2, *space.shape)
     assert items.abs().max() <= 1
-    assert game.discriminator(space)(items, None).shape == (2,)
+    assert game.discriminator(space)(items, None).logits.shape == (2,)
 
 
 def test_a_generator_of_128_pixels_has_128_pixels():
@@ -81,7 +81,7 @@ def test_a_label_changes_the_item_and_its_logit(name, conditioning):
     latents = torch.randn(1, 64).expand(3, -1)
     items = generator(latents, torch.arange(3))
     assert not torch.equal(items[0], items[1])
-    logits = discriminator(items[:1].expand(3, -1, -1, -1), torch.arange(3))
+    logits = discriminator(items[:1].expand(3, -1, -1, -1), torch.arange(3)).logits
     assert len(set(logits.tolist())) == 3
 
 
@@ -97,7 +97,7 @@ def test_a_residual_block_without_normalisation_starts_as_the_identity():
     torch.manual_seed(0)
     discriminator = Gan(network=NETWORKS["resnet plain"]).discriminator(image_space())
     features = torch.randn(2, 4, 8, 8)
-    for block in discriminator.blocks:
+    for block in discriminator.trunk.blocks:
         assert torch.equal(block(features), features)
 
 

@@ -29,6 +29,16 @@ def softplus(value: float) -> float:
     [
         (Minimax(), softplus(-2) + softplus(-1), -softplus(-1)),
         (NonSaturating(), softplus(-2) + softplus(-1), softplus(1)),
+        (
+            Minimax(real_target=0.9),
+            0.9 * softplus(-2) + 0.1 * softplus(2) + softplus(-1),
+            -softplus(-1),
+        ),
+        (
+            NonSaturating(real_target=0.9),
+            0.9 * softplus(-2) + 0.1 * softplus(2) + softplus(-1),
+            softplus(1),
+        ),
         (LeastSquares(), 0.5 + 0.5, 2.0),
         (Hinge(), 0.0, 1.0),
         (Hinge(margin=3.0), 1.0 + 2.0, 1.0),
@@ -73,8 +83,46 @@ def test_a_probability_lies_in_0_to_1_or_is_not_claimed(kind):
 
 
 def test_relativistic_pairing_refuses_logits_that_do_not_pair():
-    for real, fake in ((torch.zeros(4), torch.zeros(4, 1)), (torch.zeros(4), torch.zeros(3))):
+    patches = torch.zeros(4, 3, 3)
+    for real, fake in (
+        (torch.zeros(4), torch.zeros(4, 1)),
+        (torch.zeros(4), torch.zeros(3)),
+        (patches, patches),
+    ):
         with pytest.raises(ValueError, match="do not pair"):
             RelativisticPairing().discriminator_loss(real, fake)
         with pytest.raises(ValueError, match="do not pair"):
             RelativisticPairing().generator_loss(real, fake)
+
+
+@pytest.mark.parametrize("kind", [k for k in OBJECTIVES if not k.paired], ids=lambda k: k.__name__)
+def test_verdicts_on_patches_weigh_the_same_as_verdicts_on_items(kind):
+    real, fake = torch.randn(2, 12), torch.randn(2, 12)
+    flat = kind().discriminator_loss(real.flatten(), fake.flatten())
+    patches = kind().discriminator_loss(real.reshape(2, 3, 4), fake.reshape(2, 3, 4))
+    assert patches.item() == pytest.approx(flat.item())
+    assert kind().generator_loss(None, fake.reshape(2, 3, 4)).item() == pytest.approx(
+        kind().generator_loss(None, fake).item()
+    )
+
+
+@pytest.mark.parametrize("kind", [Minimax, NonSaturating])
+@pytest.mark.parametrize("target", [0.6, 0.9, 1.0])
+def test_smoothing_moves_the_optimal_discriminator_but_not_what_is_said_of_an_item(kind, target):
+    """Where a share of 3 in 4 items is real, the optimal D says 0.75 t and the belief is 0.75."""
+    objective = kind(real_target=target)
+    optimum = torch.logit(torch.tensor([0.75 * target], dtype=torch.float64))
+    logit = optimum.clone().requires_grad_(True)
+    on_reals = objective.discriminator_loss(logit, logit.detach())
+    on_fakes = objective.discriminator_loss(logit.detach(), logit)
+    (slope,) = torch.autograd.grad(0.75 * on_reals + 0.25 * on_fakes, logit)
+    assert slope.item() == pytest.approx(0, abs=1e-12)
+    assert objective.probability(optimum).item() == pytest.approx(0.75)
+
+
+@pytest.mark.parametrize("kind", [Minimax, NonSaturating])
+def test_the_boundary_is_where_an_item_is_as_likely_real_as_fake(kind):
+    assert kind().boundary == 0
+    smoothed = kind(real_target=0.9)
+    belief = smoothed.probability(torch.tensor([smoothed.boundary]))
+    assert belief.item() == pytest.approx(0.5)

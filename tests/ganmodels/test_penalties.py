@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ganmodels.penalties import R1, R2, Judged, OneCentred, squared_gradient_norm
+from ganmodels.penalties import R1, R2, Dragan, Judged, OneCentred, squared_gradient_norm
 
 WEIGHT = torch.tensor([3.0, 4.0])
 
@@ -24,8 +24,11 @@ def test_zero_centred_penalty_of_a_linear_critic_is_half_gamma_times_its_squared
     assert penalty(judged_by(linear)).item() == pytest.approx(25.0)
 
 
-def test_one_centred_penalty_of_a_linear_critic_is_weight_times_squared_distance_to_slope_1():
-    assert OneCentred(weight=10.0)(judged_by(linear)).item() == pytest.approx(160.0)
+@pytest.mark.parametrize("penalty", [OneCentred(weight=10.0), Dragan(weight=10.0)])
+def test_one_centred_penalty_of_a_linear_critic_is_weight_times_squared_distance_to_slope_1(
+    penalty,
+):
+    assert penalty(judged_by(linear)).item() == pytest.approx(160.0)
 
 
 def test_r1_looks_at_reals_and_r2_at_fakes():
@@ -110,3 +113,75 @@ def test_the_one_centred_penalty_draws_new_ratios_from_the_stream():
     again, other = between_0_and_1(half_square), between_0_and_1(half_square, seed=1)
     assert first != second
     assert OneCentred()(again) == first != OneCentred()(other)
+
+
+@pytest.mark.parametrize("kind", [R1, R2])
+def test_gamma_moves_to_its_final_value_while_training_settles(kind):
+    judged = judged_by(linear)
+    moving, still = kind(gamma=2.0, final_gamma=0.2), kind(gamma=2.0)
+    values = [moving(judged._replace(settled=settled)).item() for settled in (0, 0.25, 1)]
+    assert values == pytest.approx([25.0, 25.0 * (0.2 + 1.8 * 0.75) / 2, 2.5])
+    assert still(judged._replace(settled=0.25)).item() == pytest.approx(25.0)
+
+
+def noted(penalty, judged: Judged) -> torch.Tensor:
+    """The points at which a penalty asks for the slope."""
+    points: list[torch.Tensor] = []
+
+    def noting(items: torch.Tensor) -> torch.Tensor:
+        points.append(items.detach())
+        return half_square(items)
+
+    penalty(judged._replace(critic=noting))
+    return points[0]
+
+
+def test_dragan_looks_around_reals_as_far_as_its_spread_says_and_never_at_fakes():
+    real = 3 * torch.randn(200, 2, 4, generator=torch.Generator().manual_seed(1))
+    fake = torch.full_like(real, 1e6)
+    judged = Judged(real, fake, real[:, 0, 0], fake[:, 0, 0], half_square, torch.Generator())
+    distance = noted(Dragan(spread=0.5), judged) - real
+    limit = 0.5 * real.std().item()
+    assert distance.abs().max().item() == pytest.approx(limit, rel=0.01)
+    assert distance.abs().max().item() <= limit
+    assert distance.mean().item() == pytest.approx(0, abs=0.1)
+    assert not Dragan().keeps_lipschitz
+
+
+def packed(critic, pack: int, count: int = 6) -> Judged:
+    """A critic of packs: the items of a pack lie one after another."""
+
+    def of_packs(items: torch.Tensor) -> torch.Tensor:
+        return critic(items.reshape(len(items) // pack, -1))
+
+    real = torch.zeros(count, 2, requires_grad=True)
+    fake = torch.ones(count, 2, requires_grad=True)
+    random = torch.Generator().manual_seed(0)
+    return Judged(real, fake, of_packs(real), of_packs(fake), of_packs, random)
+
+
+def slopes(items: torch.Tensor) -> torch.Tensor:
+    """Linear in packs of three: its gradient at any pack is (1, 2, 2, 0, 4, 0), of norm 5."""
+    return items @ torch.tensor([1.0, 2.0, 2.0, 0.0, 4.0, 0.0], requires_grad=True)
+
+
+def test_the_squared_norm_of_a_packed_logit_is_over_all_of_its_items():
+    judged = packed(slopes, pack=3)
+    assert squared_gradient_norm(judged.real_logits, judged.real).tolist() == [25.0, 25.0]
+    assert R1(gamma=2.0)(judged).item() == pytest.approx(25.0)
+    assert R2(gamma=2.0)(judged).item() == pytest.approx(25.0)
+    assert OneCentred(weight=10.0)(judged).item() == pytest.approx(160.0)
+    assert Dragan(weight=10.0)(judged._replace(real=torch.randn(6, 2))).item() == pytest.approx(160)
+
+
+def test_the_items_of_a_pack_are_mixed_with_one_ratio():
+    points = noted(OneCentred(), packed(slopes, pack=3))
+    first, second = points[:3].flatten(), points[3:].flatten()
+    assert len(first.unique()) == len(second.unique()) == 1
+    assert first[0] != second[0]
+
+
+def test_items_that_do_not_divide_into_packs_are_an_error():
+    items = torch.ones(5, 2, requires_grad=True)
+    with pytest.raises(ValueError, match="5 items do not make 2 packs"):
+        squared_gradient_norm(half_square(items)[:2], items)

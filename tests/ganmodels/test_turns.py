@@ -9,11 +9,11 @@ from torch.nn.functional import softplus
 
 from ganmodels.augment import NoAugmentation
 from ganmodels.config import TrainConfig
-from ganmodels.data.batches import Batch
-from ganmodels.games.gan import Match
+from ganmodels.data.batches import Batch, Deck
+from ganmodels.games.gan import Gan
 from ganmodels.objectives import RelativisticPairing
 from ganmodels.recipes import RECIPES
-from tests.ganmodels.builders import batches_for, config_for, match_for
+from tests.ganmodels.builders import batches_for, config_for, deck_for, match_for
 
 every_recipe = pytest.mark.parametrize("recipe", RECIPES)
 Shown = list[tuple[Tensor, Tensor | None]]
@@ -61,7 +61,7 @@ def test_the_discriminator_learns_from_augmented_reals_and_fakes_only(recipe):
     config = augmented(config_for(recipe), Offset())
     match, real = match_for(config), batches_for(config).at(0)
     shown = shown_to(match.discriminator)
-    match.discriminator_step(real, fixed_stream())
+    match.game.discriminator_step(match, real, fixed_stream())
     assert all((items > OFFSET / 2).all() for items, _ in shown)
     assert contains(shown, real.items.detach() + OFFSET)
     assert sum(len(items) for items, _ in shown) >= 2 * len(real.items)
@@ -72,7 +72,7 @@ def test_the_generator_is_judged_by_augmented_fakes(recipe):
     config = augmented(config_for(recipe), Offset())
     match, real = match_for(config), batches_for(config).at(0)
     shown = shown_to(match.discriminator)
-    match.generator_step(real, fixed_stream())
+    match.game.generator_step(match, real, fixed_stream())
     assert all((items > OFFSET / 2).all() for items, _ in shown)
     paired = config.game.objective.paired
     assert contains(shown, real.items + OFFSET) == paired
@@ -85,11 +85,8 @@ def test_a_penalty_differentiates_by_the_item_before_its_augmentation(penalty):
     config = config_for("points", game={"penalties": [{"kind": penalty}]})
 
     def value(config: TrainConfig) -> float:
-        return (
-            match_for(config)
-            .discriminator_step(batches_for(config).at(0), fixed_stream())[1]
-            .item()
-        )
+        match, real = match_for(config), batches_for(config).at(0)
+        return match.game.discriminator_step(match, real, fixed_stream())["penalty"].item()
 
     assert value(config) > 0
     assert value(augmented(config, Double())) == pytest.approx(4 * value(config), rel=1e-5)
@@ -114,7 +111,7 @@ def test_each_turn_is_shown_a_batch_of_its_own(recipe, expected):
         return drawn[-1][1]
 
     for numbers in expected:
-        match.play(draw)
+        match.play(Deck(draw))
         assert [number for number, _ in drawn] == numbers
         times = [sum(torch.equal(items, batch.items) for items, _ in shown) for _, batch in drawn]
         assert times == [1] * len(numbers)
@@ -129,14 +126,14 @@ CONDITIONAL: list[Any] = [
 
 
 @pytest.mark.parametrize(("recipe", "game"), CONDITIONAL)
-@pytest.mark.parametrize("turn", [Match.discriminator_step, Match.generator_step])
+@pytest.mark.parametrize("turn", [Gan.discriminator_step, Gan.generator_step])
 def test_fakes_are_made_and_judged_with_the_labels_of_their_reals(recipe, game, turn):
     config = config_for(recipe, game=game)
     match, real = match_for(config), batches_for(config).at(3)
     assert real.labels is not None
     assert len(real.labels.unique()) > 1
     made, judged = shown_to(match.generator), shown_to(match.discriminator)
-    turn(match, real, fixed_stream())
+    turn(match.game, match, real, fixed_stream())
     assert len(made) == 1
     assert all(torch.equal(labels, real.labels) for _, labels in made + judged)
 
@@ -159,7 +156,7 @@ def test_objectives_receive_one_logit_per_item_and_no_second_dimension(recipe):
 
     game = config.game.model_copy(update={"objective": Noting()})
     match = match_for(config.model_copy(update={"game": game}))
-    match.play(batches_for(config).at)
+    match.play(deck_for(config))
     assert len(received) == game.discriminator_steps + 1
     assert {logits.shape for pair in received for logits in pair} == {
         (config.optimisation.batch_size,)

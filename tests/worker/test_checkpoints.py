@@ -85,8 +85,8 @@ def test_what_confirm_raises_keeps_a_checkpoint_from_appearing(tmp_path):
 def test_a_checkpoint_of_another_format_is_refused_by_its_number(tmp_path):
     checkpoint = commit(tmp_path / "step-5", TENSORS, config_for("dcgan"), MANIFEST)
     path = checkpoint.path / "manifest.json"
-    path.write_text(path.read_text().replace('"format_version": 2', '"format_version": 1'))
-    with pytest.raises(CheckpointCorrupt, match="format 1; this release reads 2"):
+    path.write_text(path.read_text().replace('"format_version": 3', '"format_version": 1'))
+    with pytest.raises(CheckpointCorrupt, match="format 1; this release reads 3"):
         Checkpoint(checkpoint.path).verify()
 
 

@@ -21,7 +21,7 @@ from worker.store import disk
 from worker.store.files import new_directory, read_regular, write_durably
 from worker.store.tensorfile import safetensors_parts
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 MANIFEST = "manifest.json"
 SEAL = "manifest.sha256"
 CONFIG = "config.json"
@@ -32,7 +32,7 @@ _DAMAGE = frozenset(
     {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EINVAL, errno.ENXIO}
 )
 
-FileName = Annotated[str, Field(pattern=r"^[a-z]+\.(safetensors|json)$")]
+FileName = Annotated[str, Field(pattern=r"^[a-z_]+\.(safetensors|json)$")]
 
 
 class Frozen(BaseModel):

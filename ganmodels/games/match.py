@@ -1,0 +1,260 @@
+"""A match: a game being played. What all games share is here; the moves are the game's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from ganmodels.data.batches import Deck, stream
+from ganmodels.games.player import Player
+from ganmodels.networks.blocks import untraced
+from ganmodels.networks.discriminator import Discriminator
+from ganmodels.networks.noise import listen
+from ganmodels.spaces import ImageSpace
+from ganmodels.types import Items, Labels, Logits, Scalar
+
+if TYPE_CHECKING:
+    from ganmodels.config import TrainConfig
+
+AVERAGE, OPTIMISER = "_average", "_optimiser"
+
+
+class State(NamedTuple):
+    """Everything a match needs to go on as if it had never stopped."""
+
+    tensors: dict[str, Tensor]
+    step: int
+
+
+class Bad(NamedTuple):
+    """The first step at which a measured value was not finite, and the value's name."""
+
+    step: int
+    cause: str
+
+
+class Measured(NamedTuple):
+    """Means over the steps since the last reading, and what was not finite, if anything."""
+
+    means: dict[str, float]
+    bad: Bad | None
+
+    @property
+    def first_bad_step(self) -> int | None:
+        """The first step that was not finite."""
+        return None if self.bad is None else self.bad.step
+
+
+class Memory(Protocol):
+    """What a game remembers beside its networks, such as a pool of fakes."""
+
+    def tensors(self) -> Mapping[str, Tensor]:
+        """The live tensors by name; they keep their shapes."""
+
+
+class Match:
+    """A game being played: its players, what it remembers, and the step counter.
+
+    Every draw is a function of (seed, step), so the state holds no random-number generator.
+    Each game has a player called generator and one called discriminator.
+    """
+
+    def __init__(
+        self, config: TrainConfig, device: torch.device, autocast: torch.dtype | None = None
+    ) -> None:
+        self.config, self.device, self.autocast = config, device, autocast
+        self.game, self.space, self.optimisation = config.game, config.space, config.optimisation
+        self.total_steps, self.seed = config.schedule.steps, config.seed
+        self.step = 0
+        self._random = torch.Generator(device)
+        self.players = {
+            name: self._player(name, network) for name, network in self._networks().items()
+        }
+        self.memories: Mapping[str, Memory] = config.game.memories(self)
+        self._names = config.game.metrics
+        self._sums = torch.zeros(len(self._names), device=device)
+        self._summed = torch.zeros((), device=device)
+        self._bad = torch.full((2,), -1, dtype=torch.int64, device=device)
+
+    @property
+    def generator(self) -> nn.Module:
+        """The network that makes items."""
+        return self.players["generator"].network
+
+    @property
+    def discriminator(self) -> nn.Module:
+        """The network that judges items."""
+        return self.players["discriminator"].network
+
+    @property
+    def average(self) -> nn.Module:
+        """The generator that users sample from."""
+        return self.players["generator"].average
+
+    @property
+    def average_discriminator(self) -> nn.Module:
+        """The discriminator that users score by."""
+        return self.players["discriminator"].average
+
+    @property
+    def images_per_step(self) -> int:
+        """Real items shown to the discriminator in one step."""
+        return self.game.discriminator_steps * self.optimisation.batch_size
+
+    @property
+    def images_seen(self) -> int:
+        """Real items shown to the discriminator so far."""
+        return self.step * self.images_per_step
+
+    @property
+    def settled(self) -> float:
+        """How far the burn-in has come, from 0 to 1."""
+        return self.optimisation.settled(self.images_seen)
+
+    def play(self, deck: Deck) -> None:
+        """One step: the game's moves, then every average follows."""
+        settled = self.settled
+        factor = self.optimisation.decay.factor(self.step / self.total_steps, settled)
+        for player in self.players.values():
+            player.adjust(self.step, factor, settled)
+        random = stream(self.seed, "step", self.step, self._random)
+        measured = self.game.step(self, deck, random)
+        self.step += 1
+        for player in self.players.values():
+            player.follow(self.step, self.images_per_step)
+        self._record(torch.stack([measured[name] for name in self._names]))
+
+    @torch.no_grad()
+    def show(self, inputs: Tensor, labels: Labels | None) -> Items:
+        """What the generator makes of its inputs now, as the networks see items."""
+        with untraced(self.generator), self.precision():
+            items: Tensor = self.generator(inputs, labels)
+        return items.float()
+
+    @torch.no_grad()
+    def judge(self, items: Items, labels: Labels | None, random: torch.Generator) -> Logits:
+        """What the discriminator thinks of items now, augmented as those that it learns from."""
+        with untraced(self.discriminator):
+            return self.game.logits(self, items, labels, random)
+
+    def precision(self) -> torch.autocast:
+        """Forward passes run in it."""
+        return torch.autocast(
+            self.device.type, self.autocast or torch.bfloat16, enabled=self.autocast is not None
+        )
+
+    def read_metrics(self) -> Measured:
+        """Means since the last reading. This is the only place that waits for the device."""
+        bad = self.first_bad()
+        means = (self._sums / self._summed).tolist()
+        self._sums.zero_()
+        self._summed.zero_()
+        return Measured(dict(zip(self._names, means, strict=True)), bad)
+
+    def first_bad(self) -> Bad | None:
+        """The first value that was not finite; it stays known for the rest of the match."""
+        step, entry = self._bad.tolist()
+        return None if step < 0 else Bad(step, self._names[entry])
+
+    def state(self) -> State:
+        """The whole state; tensors are the live ones, not copies."""
+        tensors = {"metric_sums": self._sums, "metric_count": self._summed}
+        for name, player in self.players.items():
+            owned = {
+                name: player.network.state_dict(),
+                name + AVERAGE: player.average.state_dict(),
+                name + OPTIMISER: player.moments(),
+            }
+            tensors |= _named(owned)
+        tensors |= _named({name: memory.tensors() for name, memory in self.memories.items()})
+        return State(tensors, self.step)
+
+    def load(self, state: State) -> None:
+        """Go on from a state.
+
+        Raises:
+            ValueError: when the state lacks a tensor or has one too many.
+        """
+        self.step = state.step
+        if state.step:
+            for player in self.players.values():
+                player.create_moments()
+        mine = self.state().tensors
+        if mine.keys() != state.tensors.keys():
+            odd = sorted(mine.keys() ^ state.tensors.keys())
+            raise ValueError(f"the state does not fit the match: {', '.join(odd[:5])}")
+        with torch.no_grad():
+            for key, tensor in mine.items():
+                tensor.copy_(state.tensors[key])
+
+    def _networks(self) -> dict[str, nn.Module]:
+        """All networks with weights that depend on the seed alone."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            networks = self.game.networks(self.config)
+        layout = (
+            torch.channels_last if isinstance(self.space, ImageSpace) else torch.preserve_format
+        )
+        return {
+            name: network.to(self.device, memory_format=layout)  # type: ignore[call-overload]
+            for name, network in networks.items()
+        }
+
+    def _player(self, name: str, network: nn.Module) -> Player:
+        optimisation = self.optimisation
+        judges = name.endswith("discriminator")
+        player = Player(
+            network,
+            optimisation.discriminator if judges else optimisation.generator,
+            optimisation.discriminator_average if judges else optimisation.average,
+        )
+        # After the copy: generators of random numbers cannot be copied.
+        listen(network, self._random)
+        return player
+
+    def _record(self, values: Tensor) -> None:
+        self._sums += values
+        self._summed += 1
+        # Kept on the device, so that no step waits for it.
+        wrong = ~values.isfinite()
+        place = torch.stack([torch.full_like(self._bad[0], self.step), wrong.int().argmax()])
+        self._bad = torch.where(wrong.any() & (self._bad[0] < 0), place, self._bad)
+
+
+def restore(
+    config: TrainConfig, weights: Mapping[str, Mapping[str, Tensor]]
+) -> dict[str, nn.Module]:
+    """Networks by name, ready to be used, with weights that are taken over rather than copied."""
+    # Nothing is drawn for first values that would be overwritten.
+    with torch.device("meta"):
+        made = config.game.networks(config)
+    for name, network in made.items():
+        network.load_state_dict(weights[name], assign=True)
+        network.eval()
+    return made
+
+
+def restore_pair(
+    config: TrainConfig, weights: Mapping[str, Mapping[str, Tensor]]
+) -> tuple[nn.Module, Discriminator]:
+    """The generator and the discriminator of ``restore``."""
+    networks = restore(config, weights)
+    discriminator = networks["discriminator"]
+    assert isinstance(discriminator, Discriminator)
+    return networks["generator"], discriminator
+
+
+def mean_of(told: list[dict[str, Scalar]]) -> dict[str, Scalar]:
+    """Figures of the parts of a batch, as figures of the batch."""
+    if len(told) == 1:
+        return told[0]
+    return {name: torch.stack([one[name] for one in told]).mean() for name in told[0]}
+
+
+def _named(owned: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    return {
+        f"{owner}/{key}": tensor for owner, held in owned.items() for key, tensor in held.items()
+    }

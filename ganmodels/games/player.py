@@ -1,0 +1,68 @@
+"""A player: one network in training, the average of its weights, and its optimiser."""
+
+import copy
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from torch import Tensor, nn
+from torch.nn.utils import get_total_norm
+
+from ganmodels.optimisation import Average, Optimiser, WeightAverage
+from ganmodels.types import Scalar
+
+
+class Player:
+    """A network that learns. ``average`` is what users sample and score by.
+
+    Weights that require no gradient stay as they are: nobody thaws what was frozen for good.
+    """
+
+    def __init__(self, network: nn.Module, rule: Optimiser, average: Average) -> None:
+        self.network, self.rule, self._average = network, rule, average
+        self.average = copy.deepcopy(network).requires_grad_(False).eval()
+        self._averaging = WeightAverage(self.average, network)
+        self.weights = [p for p in network.parameters() if p.requires_grad]
+        self.optimiser = rule.build(self.weights)
+
+    def adjust(self, step: int, factor: float, settled: float) -> None:
+        """Set what the next update uses; ``factor`` multiplies the learning rate."""
+        self.rule.adjust(self.optimiser, step, factor, settled)
+
+    def descend(self, losses: Iterable[Scalar], count: int) -> Scalar:
+        """One update by the mean of ``count`` losses. Returns the norm of its gradient.
+
+        Each loss is followed back before the next is taken, so that one graph is in memory.
+        """
+        self.optimiser.zero_grad(set_to_none=True)
+        for loss in losses:
+            (loss / count).backward()
+        norm = get_total_norm([p.grad for p in self.weights if p.grad is not None])
+        self.optimiser.step()
+        return norm
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Gradients pass through the network and none is computed for it: a tenth is saved."""
+        for weight in self.weights:
+            weight.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for weight in self.weights:
+                weight.requires_grad_(True)
+
+    def follow(self, step: int, images_per_step: int) -> None:
+        """Let the average follow what was learned in step ``step``."""
+        self._averaging.update(self._average.retention(step, images_per_step))
+
+    def moments(self) -> dict[str, Tensor]:
+        """The optimiser's state, by place and name."""
+        return {
+            f"{index}/{key}": value
+            for index, weight in enumerate(self.weights)
+            for key, value in self.optimiser.state.get(weight, {}).items()
+        }
+
+    def create_moments(self) -> None:
+        """Make what begins with the first update otherwise, so that it can be filled."""
+        self.rule.create_state(self.optimiser)

@@ -1,0 +1,109 @@
+"""The discriminator: a trunk that sees items, and heads on what it sees."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ganmodels.types import Items, Labels, Logits
+
+
+class Trunk(nn.Module):
+    """Items [batch, *shape] and labels [batch] to features [batch, width]."""
+
+    width: int
+
+
+class Verdict(NamedTuple):
+    """All that a discriminator says of a batch; packs count as one item.
+
+    ``features`` [batch, width] are those of the trunk; ``classes`` [batch, classes] logits of an
+    auxiliary classifier; ``codes`` [batch, values] what a recogniser takes the codes for.
+    """
+
+    logits: Logits
+    features: Tensor
+    classes: Tensor | None = None
+    codes: Tensor | None = None
+
+    def float(self) -> "Verdict":
+        """The same in float32: losses are computed in it."""
+        return Verdict(*(None if one is None else one.float() for one in self))  # type: ignore[arg-type]
+
+
+class Company(NamedTuple):
+    """Real items [count, *shape] beside which items are scored, with their labels."""
+
+    items: Items
+    labels: Labels | None
+
+
+class Discriminator(nn.Module):
+    """A trunk, the head that tells real from fake, and further heads where the game has them.
+
+    ``pack`` items of a batch are judged as one (Lin et al. 2017, arXiv:1712.04086): their channels
+    lie one after the other.
+    """
+
+    def __init__(
+        self,
+        trunk: Trunk,
+        head: nn.Module,
+        pack: int = 1,
+        mixer: nn.Module | None = None,
+        classifier: nn.Module | None = None,
+        recogniser: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        self.trunk, self.head, self.pack, self.mixer = trunk, head, pack, mixer
+        self.classifier, self.recogniser = classifier, recogniser
+
+    @property
+    def mates_matter(self) -> bool:
+        """Whether a logit depends on which items are judged together, norms left aside."""
+        return self.pack > 1 or self.mixer is not None
+
+    def forward(self, items: Items, labels: Labels | None) -> Verdict:
+        """What all heads say of each item or pack."""
+        features = self.features(items, labels)
+        logits: Tensor = self.head(self._mixed(features), labels)
+        classes = None if self.classifier is None else self.classifier(features)
+        codes = None if self.recogniser is None else self.recogniser(features)
+        return Verdict(logits, features, classes, codes)
+
+    def features(self, items: Items, labels: Labels | None) -> Tensor:
+        """What the trunk sees: [batch / pack, width]."""
+        features: Tensor = self.trunk(packed(items, self.pack), labels)
+        return features
+
+    def score(self, items: Items, labels: Labels | None, company: Company | None) -> Logits:
+        """One logit for each item [batch], whoever else is in the batch.
+
+        Where mates matter every item has the same ones, which ``company`` holds.
+        """
+        logits: Logits
+        if company is None:
+            logits = self(items, labels).logits
+        elif self.pack > 1:
+            logits = self(_with_mates(items, company.items, self.pack), labels).logits
+        else:
+            beside = self.features(company.items, company.labels)
+            logits = self.head(self._mixed(self.features(items, labels), beside), labels)
+        return logits
+
+    def _mixed(self, features: Tensor, company: Tensor | None = None) -> Tensor:
+        mixed: Tensor = features if self.mixer is None else self.mixer(features, company)
+        return mixed
+
+
+def packed(items: Items, pack: int) -> Items:
+    """[batch, channels, ...] to [batch / pack, pack * channels, ...]."""
+    if pack == 1:
+        return items
+    return items.reshape(len(items) // pack, pack * items.shape[1], *items.shape[2:])
+
+
+def _with_mates(items: Items, company: Items, pack: int) -> Items:
+    """Each item followed by the same ``pack - 1`` others."""
+    mates = company[: pack - 1].expand(len(items), *company[: pack - 1].shape)
+    return torch.cat([items.unsqueeze(1), mates], dim=1).flatten(0, 1)
