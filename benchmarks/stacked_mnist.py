@@ -34,6 +34,7 @@ from benchmarks.lab.report import (
 )
 from benchmarks.lab.stacks import MODES, SPACE, Stacks, coverage, coverage_of, real_stacks
 from benchmarks.referee_lab.datasets import dataset
+from ganmodels.data.batches import Draw
 
 TINY_SAMPLES, FULL_SAMPLES = 25_600, 26_000
 _LOOKS = 6
@@ -122,8 +123,8 @@ def _task(variant: Variant) -> Task:
     assert data is not None
     digits = mnist().train_images
 
-    def stacks(batch_size: int, seed: int, device: torch.device) -> Stacks:
-        return Stacks(digits, batch_size, seed, device)
+    def stacks(batch_size: int, seed: int, device: torch.device) -> Draw:
+        return Stacks(digits, batch_size, seed, device).at
 
     return Task(variant.recipe, variant.changes, data, SPACE, stacks)
 

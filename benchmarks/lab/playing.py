@@ -3,15 +3,15 @@
 import json
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import torch
 
 from benchmarks.lab.options import Budget
 from ganmodels.config import TrainConfig
-from ganmodels.data.batches import Batch, Batches
+from ganmodels.data.batches import Batches, Deck, Draw
 from ganmodels.data.packed import PackedDataset
-from ganmodels.games.gan import Match
+from ganmodels.games.match import Match
 from ganmodels.labels import Clusters, labels_of
 from ganmodels.recipes import settings
 from ganmodels.sampling import Sampler
@@ -23,13 +23,6 @@ _WARM_UP_STEPS = 5
 _PACE_SECONDS = 5.0
 _FINITE_EVERY = 500
 _SAMPLED_AT_ONCE = 100
-
-
-class Source(Protocol):
-    """Where batches of real items come from."""
-
-    def at(self, draw: int) -> Batch:
-        """Batch number ``draw`` (from 0)."""
 
 
 class Played(NamedTuple):
@@ -71,15 +64,15 @@ class Played(NamedTuple):
 class Task(NamedTuple):
     """What is to be played: a recipe with changes on a dataset.
 
-    ``space`` and ``source`` are given where batches are not simply the dataset's items;
-    ``source`` makes them of (batch size, seed, device).
+    ``space`` and ``real`` are given where batches are not simply the dataset's items; ``real``
+    makes the function that draws them of (batch size, seed, device).
     """
 
     recipe: str
     changes: dict[str, Any]
     data: PackedDataset
     space: Space | None = None
-    source: Callable[[int, int, torch.device], Source] | None = None
+    real: Callable[[int, int, torch.device], Draw] | None = None
 
     def config(self, seed: int, steps: int) -> TrainConfig:
         """The checked configuration.
@@ -101,7 +94,7 @@ class Seat(NamedTuple):
 
     config: TrainConfig
     match: Match
-    source: Source
+    deck: Deck
     clusters: Clusters | None
 
 
@@ -149,21 +142,21 @@ def _seat(task: Task, seed: int, steps: int) -> Seat:
     config = task.config(seed, steps)
     device = choose_device("auto")
     precision = autocast_dtype(describe(config, device, None))
-    match = Match(config.game, config.space, config.optimisation, steps, seed, device, precision)
+    match = Match(config, device, precision)
     batch_size = config.optimisation.batch_size
-    if task.source:
-        return Seat(config, match, task.source(batch_size, seed, device), None)
+    if task.real:
+        return Seat(config, match, Deck(task.real(batch_size, seed, device)), None)
     chosen = task.data.training_indices
     clusters = config.game.labels.fit(task.data.items[chosen], seed)
     labels = labels_of(task.data, chosen, clusters)
     items = task.data.items[chosen]
     batches = Batches(items, labels, config.space, batch_size, seed, device)
-    return Seat(config, match, batches, clusters)
+    return Seat(config, match, Deck(batches.at), clusters)
 
 
 def _play_to(seat: Seat, steps: int) -> None:
     match = seat.match
     while match.step < steps:
-        match.play(seat.source.at)
+        match.play(seat.deck)
         if match.step % _FINITE_EVERY == 0 and (bad := match.first_bad()):
             raise ArithmeticError(f"{bad.cause} is not finite at step {bad.step}")
