@@ -9,10 +9,12 @@ from typing import Any
 from pydantic import Field
 
 from ganmodels.augment import Shift
-from ganmodels.conditioning import ClassNorm, LearnedMap
+from ganmodels.conditioning import Auxiliary, ClassNorm, EveryLayer, LearnedMap, Projection
 from ganmodels.config import Schedule
 from ganmodels.games import Game
 from ganmodels.games.gan import Gan
+from ganmodels.games.unrolling import Unrolling
+from ganmodels.information import Information
 from ganmodels.labels import ClusterLabels
 from ganmodels.latents import Latent
 from ganmodels.networks import Dcgan, Mlp, Resnet
@@ -23,7 +25,7 @@ from ganmodels.objectives import (
     Wasserstein,
 )
 from ganmodels.optimisation import Adam, Average, CosineDecay, LinearDecay, Optimisation
-from ganmodels.penalties import R1, R2, OneCentred
+from ganmodels.penalties import R1, R2, Dragan, OneCentred
 from ganmodels.referee.config import Referee, StopRules
 from ganmodels.spaces import ImageSpace, Space
 from ganmodels.spec import Spec
@@ -86,6 +88,79 @@ RECIPES: Mapping[str, Recipe] = {
         source="Mao et al. 2017, arXiv:1611.04076",
         game=Gan(objective=LeastSquares()),
         optimisation=_DIGITS_PACE,
+    ),
+    "acgan": Recipe(
+        summary="A discriminator that names the class of items; the generator is told it",
+        source="Odena et al. 2016, arXiv:1610.09585; shift: Zhao et al. 2020, arXiv:2006.10738",
+        game=Gan(conditioning=Auxiliary(), augmentation=Shift(pixels=1)),
+        optimisation=_DIGITS_PACE,
+    ),
+    "cdcgan": Recipe(
+        summary="dcgan with the label beside the input of every layer of both networks",
+        source="Radford et al. 2015, arXiv:1511.06434, conditional networks for MNIST",
+        game=Gan(conditioning=EveryLayer(), augmentation=Shift(pixels=1)),
+        optimisation=_DIGITS_PACE,
+    ),
+    "infogan": Recipe(
+        summary="Codes that the discriminator recovers: one of ten kinds, two that vary smoothly",
+        source="Chen et al. 2016, arXiv:1606.03657",
+        game=Gan(
+            latent=Latent(gaussian=0, uniform=62, categorical=(10,), continuous=2),
+            information=Information(),
+        ),
+        optimisation=Optimisation(
+            batch_size=64,
+            generator=_QUICK,
+            discriminator=_SLOW,
+            average=Average(half_life_images=20_000),
+        ),
+    ),
+    "wgan": Recipe(
+        summary="Wasserstein critic whose weights are clipped, five turns per step",
+        source="Arjovsky et al. 2017, arXiv:1701.07875",
+        game=Gan(
+            network=Dcgan(discriminator_norm="none"),
+            objective=Wasserstein(),
+            weight_clip=0.01,
+            discriminator_steps=5,
+        ),
+        optimisation=Optimisation(
+            batch_size=64, generator=_adam(5e-5, 0.0, 0.9), discriminator=_adam(5e-5, 0.0, 0.9)
+        ),
+    ),
+    "dragan": Recipe(
+        summary="dcgan whose discriminator is held smooth around the data",
+        source="Kodali et al. 2017, arXiv:1705.07215",
+        game=Gan(network=Dcgan(discriminator_norm="none"), penalties=(Dragan(),)),
+        optimisation=Optimisation(batch_size=64, generator=_SLOW, discriminator=_SLOW),
+    ),
+    "unrolled": Recipe(
+        summary="A generator that looks five updates of its discriminator ahead",
+        source="Metz et al. 2017, arXiv:1611.02163",
+        game=Gan(network=Dcgan(discriminator_norm="none"), unrolling=Unrolling(steps=5)),
+        optimisation=Optimisation(batch_size=32, generator=_SLOW, discriminator=_SLOW),
+    ),
+    "pacgan": Recipe(
+        summary="dcgan whose discriminator judges two items at a time, against lost modes",
+        source="Lin et al. 2017, arXiv:1712.04086",
+        game=Gan(pack=2, generator_steps=2),
+        optimisation=Optimisation(batch_size=64, generator=_SLOW, discriminator=_SLOW),
+    ),
+    "cgan-pd": Recipe(
+        summary="sngan with labels: class-conditional normalisation in G, projection in D",
+        source="Miyato & Koyama 2018, arXiv:1802.05637",
+        game=Gan(
+            network=Resnet(generator_width=32, discriminator_width=32),
+            conditioning=Projection(),
+            objective=Hinge(),
+            discriminator_steps=5,
+        ),
+        optimisation=Optimisation(
+            batch_size=64,
+            generator=_CRITIC,
+            discriminator=_CRITIC,
+            decay=LinearDecay(start=0.0, final=0.0),
+        ),
     ),
     "wgan-gp": Recipe(
         summary="Wasserstein critic with the one-centred gradient penalty, five turns per step",

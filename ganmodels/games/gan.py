@@ -100,6 +100,11 @@ class Gan(Spec):
         return self.conditioning.classifies and self.labels.given
 
     @property
+    def needs_float32(self) -> bool:
+        """Whether gradients of gradients are taken."""
+        return bool(self.penalties or self.unrolling)
+
+    @property
     def boundary(self) -> float | None:
         """The logit above which an item is taken for real; None where only differences count."""
         return self.objective.boundary

@@ -30,6 +30,7 @@ class Mlp(Spec):
     generator_widths: Widths = (256, 512)
     discriminator_widths: Widths = (512, 256)
     image_only: ClassVar[bool] = False
+    has_plain_layers: ClassVar[bool] = True
 
     @property
     def generator_has_batch_norm(self) -> bool:

@@ -74,9 +74,10 @@ def test_the_generator_is_judged_by_augmented_fakes(recipe):
     shown = shown_to(match.discriminator)
     match.game.generator_step(match, real, fixed_stream())
     assert all((items > OFFSET / 2).all() for items, _ in shown)
-    paired = config.game.objective.paired
-    assert contains(shown, real.items + OFFSET) == paired
-    assert sum(len(items) for items, _ in shown) == (1 + paired) * len(real.items)
+    paired, ahead = config.game.objective.paired, config.game.unrolling
+    assert contains(shown, real.items + OFFSET) == bool(paired or ahead)
+    looks = 2 * ahead.steps if ahead else 0
+    assert sum(len(items) for items, _ in shown) == (1 + paired + looks) * len(real.items)
 
 
 @pytest.mark.parametrize("penalty", ["r1", "r2"])
@@ -157,9 +158,10 @@ def test_objectives_receive_one_logit_per_item_and_no_second_dimension(recipe):
     game = config.game.model_copy(update={"objective": Noting()})
     match = match_for(config.model_copy(update={"game": game}))
     match.play(deck_for(config))
-    assert len(received) == game.discriminator_steps + 1
+    looks = game.unrolling.steps if game.unrolling else 0
+    assert len(received) == game.discriminator_steps + game.generator_steps * (1 + looks)
     assert {logits.shape for pair in received for logits in pair} == {
-        (config.optimisation.batch_size,)
+        (config.optimisation.batch_size // game.pack,)
     }
 
 

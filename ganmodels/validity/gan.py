@@ -1,0 +1,308 @@
+"""Which axes of a GAN go together."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+from ganmodels.config import TrainConfig
+from ganmodels.games.gan import Gan
+from ganmodels.networks.blocks import LARGEST_EDGE, SMALLEST_EDGE
+from ganmodels.optimisation import Adam, BurnInDecay
+from ganmodels.penalties import OneCentred
+from ganmodels.spaces import ImageSpace
+from ganmodels.validity.finding import Finding, error, warning
+
+
+def network_fits_space(config: TrainConfig, game: Gan) -> Iterator[Finding]:
+    """Convolutional networks need images from 8 to 128 pixels."""
+    network, space = game.network, config.space
+    if not network.image_only:
+        return
+    if not isinstance(space, ImageSpace):
+        yield error(
+            "network-needs-images",
+            "/game/network",
+            f"{network.kind} works on images, but the dataset holds {space.kind}; use mlp",
+        )
+        return
+    edges = (space.height, space.width)
+    if min(edges) < SMALLEST_EDGE or max(edges) > LARGEST_EDGE:
+        yield error(
+            "image-size-unsupported",
+            "/game/network",
+            f"{network.kind} takes images of {SMALLEST_EDGE} to {LARGEST_EDGE} pixels a side, the "
+            f"dataset's are {space.height}x{space.width}; import it again with another size",
+        )
+
+
+def labels_exist(config: TrainConfig, game: Gan) -> Iterator[Finding]:
+    """Conditioning needs labels, and labels need conditioning."""
+    if game.conditioning.needs_labels and game.labels.classes(config.space) == 0:
+        yield error(
+            "dataset-unlabelled",
+            "/game/conditioning",
+            "this conditioning needs labels, and the dataset has none; import it with labels, set "
+            'labels to {"kind": "clusters"} or conditioning to {"kind": "none"}',
+        )
+    if not (game.conditioning.needs_labels or game.labels.given):
+        yield error(
+            "labels-unused",
+            "/game/labels",
+            "clusters are found for conditioning, and this game has none; set conditioning to "
+            '{"kind": "learned_map"} or labels to {"kind": "given"}',
+        )
+
+
+def conditioning_has_a_place(config: TrainConfig, game: Gan) -> Iterator[Finding]:
+    """Class-conditional batch normalisation needs batch normalisation in the generator."""
+    if game.conditioning.needs_generator_norm and not game.network.generator_has_batch_norm:
+        yield error(
+            "class-norm-needs-batch-norm",
+            "/game/conditioning",
+            "this conditioning tells the generator its class through batch normalisation, and this "
+            'generator has none; set generator_norm to "batch" or conditioning to '
+            '{"kind": "concatenation"}',
+        )
+
+
+def gradients_are_per_item(config: TrainConfig, game: Gan) -> Iterator[Finding]:
+    """Batch normalisation in D mixes items, so no gradient or pair belongs to one item."""
+    if not game.network.discriminator_has_batch_norm:
+        return
+    reasons = [f"the {penalty.kind} penalty" for penalty in game.penalties]
+    reasons += ["relativistic pairing"] if game.objective.paired else []
+    reasons += ["unrolling"] if game.unrolling else []
+    if reasons:
+        yield error(
+            "batch-norm-in-discriminator",
+            "/game/network/discriminator_norm",
+            f"{' and '.join(reasons)} needs a logit that depends on one item alone, and batch "
+            'normalisation mixes the batch; set discriminator_norm to "none" or "spectral"',
+        )
+
+
+def critic_is_lipschitz(config: TrainConfig, game: Gan) -> Iterator[Finding]:
+    """The Wasserstein estimate is meaningless for an unbounded slope."""
+    held = game.network.discriminator_has_spectral_norm
+    held = held or any(penalty.keeps_lipschitz for penalty in game.penalties)
+    held = held or game.weight_clip > 0
+    if game.objective.needs_lipschitz and not held:
+        yield error(
+            "wasserstein-without-lipschitz",
+            "/game/penalties",
+            "the wasserstein objective diverges unless the discriminator's slope is held; add "
+            '{"kind": "one_centred"} to penalties or set discriminator_norm to "spectral"',
+        )
+
+
+def penalties_are_not_lazy(config: TrainConfig, game: Gan) -> Iterator[Finding]:
+    """Lazy R1/R2 fails with relativistic pairing. Source: Huang et al. 2024, appendix E."""
+    lazy = [i for i, penalty in enumerate(game.penalties) if penalty.every > 1]
+    if not (game.objective.paired and lazy):
+        return
+    severity: Literal["error", "warning"] = (
+        "warning" if isinstance(config.space, ImageSpace) else "error"
+    )
+    yield Finding(
+        severity,
+        "lazy-penalty",
+        f"/game/penalties/{lazy[0]}/every",
+        "with relativistic pairing a penalty that is not applied at every step costs quality on "
+        "images and fails completely on points; set every to 1",
+    )
+
+
+def penalties_are_not_redundant(config: TrainConfig, game: Gan) -> Iterator[Finding]:
+    """Two holds on the same slope cost time and gain nothing."""
+    if game.network.discriminator_has_spectral_norm and any(
+        isinstance(penalty, OneCentred) for penalty in game.penalties
+    ):
+        yield warning(
+            "redundant-penalty",
+            "/game/penalties",
+            "spectral normalisation already bounds the slope; the one-centred penalty is slow and "
+            "adds little",
+        )
+    kinds = [penalty.kind for penalty in game.penalties]
+    if len(set(kinds)) < len(kinds):
+        yield error(
+            "duplicate-penalty",
+            "/game/penalties",
+            "a penalty is listed twice; list it once with a larger gamma or weight",
+        )
+
+
+def augmentation_fits_space(config: TrainConfig, game: Gan) -> Iterator[Finding]:
+    """Image augmentations move pixels."""
+    augmentation, space = game.augmentation, config.space
+    if augmentation.image_only and not isinstance(space, ImageSpace):
+        yield error(
+            "augmentation-needs-images",
+            "/game/augmentation",
+            f'{augmentation.kind} works on images only; set augmentation to {{"kind": "none"}}',
+        )
+
+
+def precision_fits_penalties(config: TrainConfig, game: Gan) -> Iterator[Finding]:
+    """Second-order penalties run in float32."""
+    if config.optimisation.precision == "bfloat16" and game.penalties:
+        yield error(
+            "penalty-needs-float32",
+            "/optimisation/precision",
+            'second-order penalties are computed in float32; set precision to "automatic" or '
+            '"float32"',
+        )
+
+
+def labels_fit_networks(config: TrainConfig, game: Gan) -> Iterator[Finding]:
+    """Labels beside every layer need layers that lie in one line."""
+    if game.conditioning.needs_plain_layers and not game.network.has_plain_layers:
+        yield error(
+            "labels-in-every-layer",
+            "/game/conditioning",
+            f"{game.network.kind} has paths that bypass its layers, so labels cannot be put before "
+            'each of them; set network to {"kind": "dcgan"} or conditioning to '
+            '{"kind": "concatenation"}',
+        )
+
+
+def packs_are_whole(config: TrainConfig, game: Gan) -> Iterator[Finding]:
+    """A pack is judged as one item, so all of it must be there and of one kind."""
+    batch, count = config.optimisation.batch_size, config.optimisation.accumulate
+    if batch % (count * game.pack):
+        yield error(
+            "batch-not-divisible",
+            "/optimisation/batch_size",
+            f"a batch of {batch} cannot be computed in {count} equal parts of whole packs of "
+            f"{game.pack}; make batch_size a multiple of {count * game.pack}",
+        )
+    if game.pack > 1 and game.conditioning.needs_labels:
+        yield error(
+            "pack-with-labels",
+            "/game/pack",
+            "items of one pack would have different labels; set pack to 1 or conditioning to "
+            '{"kind": "none"}',
+        )
+
+
+def parts_do_not_change_statistics(config: TrainConfig, game: Gan) -> Iterator[Finding]:
+    """Batch statistics are taken over what is computed at once."""
+    network = game.network
+    by_batch = network.generator_has_batch_norm or network.discriminator_has_batch_norm
+    if config.optimisation.accumulate > 1 and by_batch:
+        yield warning(
+            "statistics-of-parts",
+            "/optimisation/accumulate",
+            "batch normalisation takes its statistics over each part of the batch, so the result "
+            "is not that of the whole batch; use networks without it for that",
+        )
+
+
+def unrolling_is_differentiable(config: TrainConfig, game: Gan) -> Iterator[Finding]:
+    """Looking ahead differentiates through updates of the discriminator, in float32."""
+    if game.unrolling is None:
+        return
+    if game.penalties:
+        yield error(
+            "unrolling-with-penalty",
+            "/game/penalties",
+            "looking ahead through a gradient penalty needs derivatives of third order; set "
+            "penalties to [] or unrolling to null",
+        )
+    if game.network.discriminator_has_spectral_norm:
+        yield error(
+            "unrolling-with-spectral-norm",
+            "/game/network/discriminator_norm",
+            "each look ahead would move the singular vectors of the discriminator itself; set "
+            'discriminator_norm to "none" or unrolling to null',
+        )
+    if not isinstance(config.optimisation.discriminator, Adam):
+        yield error(
+            "unrolling-needs-adam",
+            "/optimisation/discriminator",
+            'the look ahead follows Adam; set the kind of optimisation.discriminator to "adam"',
+        )
+    if config.optimisation.precision == "bfloat16":
+        yield error(
+            "unrolling-needs-float32",
+            "/optimisation/precision",
+            'updates that are looked through are computed in float32; set precision to "float32"',
+        )
+
+
+def codes_are_recovered(config: TrainConfig, game: Gan) -> Iterator[Finding]:
+    """Codes mean something only if somebody recovers them."""
+    codes = game.latent.code_count
+    if game.information and not codes:
+        yield error(
+            "information-without-codes",
+            "/game/latent",
+            "there are no codes to be recovered; add some, such as categorical: [10] and "
+            "continuous: 2, or set information to null",
+        )
+    if codes and not game.information:
+        yield warning(
+            "codes-without-information",
+            "/game/information",
+            "nothing makes the generator let its codes show; set information to {}",
+        )
+    if game.information and game.replay:
+        yield error(
+            "replay-with-information",
+            "/game/replay",
+            "fakes from the pool come without their codes, which are to be recovered from them; "
+            "set replay or information to null",
+        )
+
+
+def pairs_share_a_class(config: TrainConfig, game: Gan) -> Iterator[Finding]:
+    """A real item and a fake can be compared only under one label."""
+    if game.replay and game.objective.paired and game.conditioning.needs_labels:
+        yield error(
+            "replay-with-pairs",
+            "/game/replay",
+            "fakes from the pool have other labels than the reals they are paired with; set replay "
+            'to null, or conditioning to {"kind": "none"}',
+        )
+
+
+def schedules_settle(config: TrainConfig, game: Gan) -> Iterator[Finding]:
+    """What goes from one value to another needs to be told by when."""
+    optimisation = config.optimisation
+    rules = (optimisation.generator, optimisation.discriminator)
+    moving = any(getattr(penalty, "final_gamma", None) is not None for penalty in game.penalties)
+    moving = moving or any(getattr(rule, "final_beta2", None) is not None for rule in rules)
+    moving = moving or isinstance(optimisation.decay, BurnInDecay)
+    if moving and not optimisation.burn_in_images:
+        yield warning(
+            "no-burn-in",
+            "/optimisation/burn_in_images",
+            "final_gamma, final_beta2 and the burn_in decay take effect at once without a burn-in; "
+            "set burn_in_images to about a fifth of all images",
+        )
+
+
+RULES = (
+    network_fits_space,
+    labels_exist,
+    conditioning_has_a_place,
+    gradients_are_per_item,
+    critic_is_lipschitz,
+    penalties_are_not_lazy,
+    penalties_are_not_redundant,
+    augmentation_fits_space,
+    precision_fits_penalties,
+    labels_fit_networks,
+    packs_are_whole,
+    parts_do_not_change_statistics,
+    unrolling_is_differentiable,
+    codes_are_recovered,
+    pairs_share_a_class,
+    schedules_settle,
+)
+
+
+def check_gan(config: TrainConfig) -> Iterator[Finding]:
+    """What is wrong or doubtful with a GAN; nothing is said of other games."""
+    if isinstance(config.game, Gan):
+        for rule in RULES:
+            yield from rule(config, config.game)
