@@ -25,6 +25,7 @@ from rich.table import Table
 from sklearn.metrics import roc_auc_score
 
 from benchmarks.judges import DigitsJudge, halve
+from benchmarks.lab.digits import spreads
 from benchmarks.lab.mnist import mnist, read_idx
 from benchmarks.lab.mnist_judge import MnistJudge, mnist_judge
 from benchmarks.running import DATA, Service, running_service
@@ -52,7 +53,8 @@ def digits(service: Service) -> Iterator[Row]:
     right = float((judge.labels(images) == asked).mean())
     chunk = next(BUILTIN["digits"]().chunks())
     assert chunk.labels is not None
-    ratio = spread(halve(images), asked) / spread(halve(chunk.values[..., 0]), chunk.labels)
+    reals = spreads(halve(chunk.values[..., 0]), chunk.labels)
+    ratio = spreads(halve(images), asked).mean() / reals.mean()
     chance = float((judge.labels(images) == np.roll(asked, 1)).mean())
     yield Row(
         "digits, cgan: samples show the digit asked for",
@@ -69,16 +71,6 @@ def digits(service: Service) -> Iterator[Row]:
     yield Row(
         "digits, cgan: training", f"{seconds:.0f} s", "<= 120 s", f"{DIGITS_STEPS} steps of 32"
     )
-
-
-def spread(items: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
-    """Mean distance between two items of one class, mean over classes."""
-    means = []
-    for label in np.unique(labels):
-        members = items[labels == label][:200]
-        squares = ((members[:, None] - members[None]) ** 2).sum(2)
-        means.append(np.sqrt(squares).sum() / (len(members) * (len(members) - 1)))
-    return float(np.mean(means))
 
 
 def ring(service: Service) -> Iterator[Row]:

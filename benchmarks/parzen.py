@@ -17,8 +17,9 @@ import torch
 from numpy.typing import NDArray
 from rich.console import Console
 
+from benchmarks.lab.digits import drawn, legibility
 from benchmarks.lab.mnist import mnist
-from benchmarks.lab.mnist_judge import CONFIDENT, MnistJudge, mnist_judge
+from benchmarks.lab.mnist_judge import MnistJudge, mnist_judge
 from benchmarks.lab.options import read_options
 from benchmarks.lab.parzen_window import Parzen, parzen
 from benchmarks.lab.playing import Task, play
@@ -35,7 +36,6 @@ from benchmarks.lab.report import (
 from benchmarks.referee_lab.datasets import dataset
 from ganmodels.data.packed import PackedDataset
 from ganmodels.labels import ClusterLabels
-from ganmodels.referee.measures.modes import modes
 from ganmodels.referee.measures.neighbours import neighbour_accuracies
 
 RECIPES = ("vanilla",)
@@ -69,9 +69,7 @@ def main() -> None:
     for recipe in () if options.baselines_only else options.variants:
         for seed in options.seeds:
             played = play(Task(recipe, {}, _dataset()), seed, options.budget)
-            sampler = played.sampler()
-            drawn = sampler.draw(sampler.latents(0, 0, SAMPLES), sampler.labels(0, 0, SAMPLES))
-            row = run_row(recipe, seed, played, figures(drawn[..., 0], judge))
+            row = run_row(recipe, seed, played, figures(drawn(played, SAMPLES), judge))
             console.print(row, highlight=False)
             rows.insert(0, row)
     protocol = f"{_PROTOCOL}; judge {judge.test_accuracy:.2%} on test images"
@@ -86,19 +84,15 @@ def figures(images: NDArray[np.generic], judge: MnistJudge) -> Figures:
         _flat(data.train_images[TRAINED : TRAINED + VALIDATED]),
         _flat(data.test_images),
     )
-    verdict = judge.judge(images)
-    covered = modes(verdict.labels, judge.judge(data.test_images).labels, classes=10)
     near = neighbour_accuracies(_flat(images)[:COMPARED], _flat(data.test_images)[:COMPARED])
     return {
         "nats": found.estimate.value,
         "standard_error": found.estimate.standard_error or 0.0,
         "sigma": found.sigma,
-        "digits": covered.covered.value,
-        "rarest": np.bincount(verdict.labels, minlength=10).min() / len(images),
-        "confident": float((verdict.confidence > CONFIDENT).mean()),
         "neighbour": near.all.value,
         "neighbour_real": near.real.value,
         "neighbour_fake": near.fake.value,
+        **legibility(images, judge),
     }
 
 
