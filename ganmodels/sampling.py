@@ -1,5 +1,7 @@
 """Sampling: latents and labels named by (seed, index), and items that depend on nothing else."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -7,6 +9,7 @@ from torch import nn
 
 from ganmodels.games import Game
 from ganmodels.labels import Clusters, draw_evenly
+from ganmodels.latents import Code
 from ganmodels.spaces import ImageSpace, Space
 
 # Kernels choose their order of summation by batch size, so every batch has this size: then an
@@ -34,10 +37,19 @@ class Sampler:
         self.device = device or torch.device("cpu")
         self.generator = generator.to(self.device).eval()
 
-    def latents(self, seed: int, offset: int, count: int, truncation: float = 1.0) -> Latent:
+    def latents(
+        self,
+        seed: int,
+        offset: int,
+        count: int,
+        truncation: float = 1.0,
+        codes: Sequence[Code] | None = None,
+    ) -> Latent:
         """Latents [count, width] of the items ``offset`` to ``offset + count - 1``."""
-        drawn = [self.game.latent.at(seed, offset + index) for index in range(count)]
-        return self.game.latent.truncate(np.stack(drawn), truncation)
+        latent = self.game.latent
+        drawn = np.stack([latent.at(seed, offset + index) for index in range(count)])
+        truncated = latent.truncate(drawn, truncation)
+        return truncated if codes is None else latent.with_codes(truncated, codes)
 
     def labels(self, seed: int, offset: int, count: int) -> Label:
         """Labels [count] by (seed, index), where none was asked for: classes evenly, clusters by

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ganmodels.config import TrainConfig
 from ganmodels.spaces import ImageSpace
+from service.codes import Codes
 from service.engine.encode import ENCODER_VERSION, FORMATS, Encoding, Samples
 from service.engine.models import LoadedModel
 from service.negotiation import choose_format
@@ -35,6 +36,7 @@ class Drawing(NamedTuple):
     offset: int = 0
     truncation: float = 1.0
     latents: NDArray[np.float32] | None = None
+    codes: Codes | None = None
 
     @property
     def class_names(self) -> Sequence[str]:
@@ -52,6 +54,7 @@ class Drawing(NamedTuple):
             "n": self.item_count,
             "labels": self.labels and [names[label] if names else label for label in self.labels],
             "truncation": self.truncation,
+            **({"codes": self.codes} if self.codes else {}),
         }
 
     def etag(self) -> str:
@@ -66,7 +69,9 @@ class Drawing(NamedTuple):
         sampler, seed = model.sampler, self.seed or 0
         latents = self.latents
         if latents is None:
-            latents = sampler.latents(seed, self.offset, self.item_count, self.truncation)
+            latents = sampler.latents(
+                seed, self.offset, self.item_count, self.truncation, self.codes
+            )
         if self.labels is None:
             labels = sampler.labels(seed, self.offset, self.item_count)
         else:

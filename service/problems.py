@@ -62,6 +62,7 @@ KINDS: Mapping[str, Kind] = {
     "idempotency-mismatch": Kind(422, "The Idempotency-Key was used for another request"),
     "model-unconditional": Kind(422, "The model knows no labels"),
     "label-unknown": Kind(422, "The model knows no such label"),
+    "codes-unknown": Kind(422, "The model knows no such codes"),
     "sample-too-large": Kind(422, "Too much was asked for at once"),
     "too-many-jobs": Kind(429, "Too many jobs are waiting"),
     "evaluation-impossible": Kind(422, "This cannot be measured here"),

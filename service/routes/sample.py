@@ -10,6 +10,7 @@ from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 
 from ganmodels.latents import MAX_SEED
+from service.codes import parse_codes
 from service.deps import EngineDep, ModelDep, StoreDep, choose_model
 from service.drawing import (
     MAX_IMAGES,
@@ -46,6 +47,14 @@ Label = Annotated[
     str | None,
     Query(max_length=2000, description="class name or number; several by comma are cycled"),
 ]
+CodesText = Annotated[
+    str | None,
+    Query(
+        alias="codes",
+        max_length=500,
+        description="InfoGAN's codes, one entry each by comma: a number, or * for one by the seed",
+    ),
+]
 Layout = Annotated[
     Literal["auto", "grid", "separate"] | None, Query(description="one picture or one per item")
 ]
@@ -63,6 +72,7 @@ async def sample(
     offset: Offset = 0,
     label: Label = None,
     truncation: Truncation = 1.0,
+    codes: CodesText = None,
     layout: Layout = None,
     columns: Columns = None,
     format: Format = None,
@@ -79,6 +89,7 @@ async def sample(
         secrets.randbelow(2**32) if seed is None else seed,
         offset,
         truncation,
+        codes=parse_codes(codes, config),
     )
     headers = _headers(drawing, seeded=seed is not None)
     if seed is not None and matches(request.headers.get("if-none-match"), drawing.etag()):
@@ -137,15 +148,16 @@ async def latents(
     n: Count = 1,
     offset: Offset = 0,
     truncation: Truncation = 1.0,
+    codes: CodesText = None,
     format: Format = None,
 ) -> Response:
     """The latents [n, width] and labels [n] behind the same ``GET /sample``."""
     resolved, config = model
-    count = check_count(n, config)
+    count, wanted = check_count(n, config), parse_codes(codes, config)
     chosen = choose_format(format, request.headers.get("accept"), _LATENT_FORMATS)
 
     def draw(loaded: LoadedModel) -> bytes:
-        drawn = loaded.sampler.latents(seed, offset, count, truncation)
+        drawn = loaded.sampler.latents(seed, offset, count, truncation, wanted)
         if chosen == "npy":
             return encode_array(drawn)
         labels = loaded.sampler.labels(seed, offset, count) if label_count(config) else None

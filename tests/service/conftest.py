@@ -24,11 +24,13 @@ SCHEDULE = {
 
 
 class Trained(NamedTuple):
-    """The jobs of the session: an image model without labels, one with labels, a points model."""
+    """The jobs of the session: an image model without labels, one with labels, a points model, one
+    with codes."""
 
     plain: str
     conditional: str
     points: str
+    codes: str
 
 
 @pytest.fixture(scope="session")
@@ -49,7 +51,7 @@ def client(settings: Settings, redis_url: str) -> Iterator[TestClient]:
 
 @pytest.fixture(scope="session")
 def trained(client: TestClient, settings: Settings, store: Store) -> Trained:
-    """Three models, named like the fields of ``Trained``."""
+    """Models, named like the fields of ``Trained``."""
     small = {"network": {"generator_width": 8, "discriminator_width": 8}}
 
     def train(name: str, dataset: str, recipe: str, game: dict[str, Any] | None = None) -> str:
@@ -66,6 +68,7 @@ def trained(client: TestClient, settings: Settings, store: Store) -> Trained:
         train("plain", "digits", "dcgan", small),
         train("conditional", "digits", "cgan", small),
         train("points", "ring", "points"),
+        train("codes", "digits", "infogan", small),
     )
 
 

@@ -396,3 +396,37 @@ def test_no_acceptable_format_is_refused_with_those_on_offer(client: TestClient)
     assert "image/png" in problem["supported"]
     problem = assert_problem(sample(client, format="gif"), 406, "not-acceptable")
     assert problem["errors"][0]["parameter"] == "format"
+
+
+def test_codes_change_what_they_name_and_leave_the_rest_to_the_seed(client: TestClient) -> None:
+    def latents(**parameters: Any) -> Any:
+        answer = client.get(
+            "/latents",
+            params={"model": "codes", "seed": 3, "n": 4, "format": "npy", **parameters},
+        )
+        return array(answer)
+
+    drawn, set_ = latents(), latents(codes="7,*,-1.5")
+    assert np.array_equal(drawn[:, :62], set_[:, :62])
+    assert set_[:, 62:72].argmax(1).tolist() == [7] * 4
+    assert np.array_equal(drawn[:, 72], set_[:, 72])
+    assert set_[:, 73].tolist() == [-1.5] * 4
+    first = sample(client, model="codes", seed=3, codes="7,*,-1.5")
+    again = sample(client, model="codes", seed=3, codes="7,*,-1.5")
+    other = sample(client, model="codes", seed=3, codes="6,*,-1.5")
+    assert first.content == again.content
+    assert first.headers["etag"] != other.headers["etag"]
+    assert first.content != other.content
+
+
+@pytest.mark.parametrize(
+    "codes", ["", "7", "7,0", "10,0,0", "1.5,0,0", "1,0,3", "a,b,c", "nan,0,0"]
+)
+def test_codes_that_the_model_has_not_are_refused(client: TestClient, codes: str) -> None:
+    answer = sample(client, model="codes", codes=codes)
+    assert_problem(answer, 422, "codes-unknown")
+    assert answer.json()["errors"][0]["parameter"] == "codes"
+
+
+def test_codes_for_a_model_without_any_are_refused(client: TestClient) -> None:
+    assert_problem(sample(client, codes="1"), 422, "codes-unknown")
