@@ -105,7 +105,7 @@ def _baselines(judge: MnistJudge) -> Iterator[tuple[str, Figures]]:
     kept = order[labels[order] != 4][:SAMPLES]
     yield "real training images without the digit 4", figures(images[kept], judge)
     clusters = ClusterLabels(count=_CENTRES).fit(images, 0)
-    centres = clusters.centres.numpy().reshape(-1, 28, 28)
+    centres = clusters.centres.numpy().clip(0, 255).reshape(-1, 28, 28)
     repeated = np.repeat(centres, SAMPLES // _CENTRES, 0)
     yield f"{_CENTRES:,} k-means centres, ten times each", figures(repeated, judge)
     means = np.stack([images[labels == digit].mean(0) for digit in range(10)])
