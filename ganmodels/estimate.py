@@ -11,12 +11,10 @@ from ganmodels.config import TrainConfig
 BYTES_PER_VALUE = 4
 # Of each network: weights, gradients, two moments of Adam, and the average.
 COPIES = 5
-# A second-order penalty keeps the graph of the gradient beside the graph of the logits.
-SECOND_ORDER_FACTOR = 3
 
 
 class Estimate(NamedTuple):
-    """Parameters of both networks, memory of a training, arithmetic of one step."""
+    """Parameters of generators and of discriminators, memory of a training, a step's arithmetic."""
 
     generator_parameters: int
     discriminator_parameters: int
@@ -27,33 +25,33 @@ class Estimate(NamedTuple):
 def estimate(config: TrainConfig) -> Estimate:
     """The cost of training on one device, resident dataset not counted.
 
-    Activations are counted exactly by running both networks on the meta device; what the
+    Activations are counted exactly by running networks on the meta device; what the
     allocator and the libraries add is not.
     """
-    game, batch = config.game, config.optimisation.batch_size
+    game = config.game
     with torch.device("meta"):
         networks = game.networks(config)
-        generator, discriminator = networks["generator"], networks["discriminator"]
-        latents = torch.empty(batch, game.latent.width)
-        labels = torch.zeros(batch, dtype=torch.int64)
-        items = torch.empty(batch, *config.space.shape)
-        forward_g, kept_g = _forward(generator, latents, labels)
-        forward_d, kept_d = _forward(discriminator, items, labels)
-    g_parameters, d_parameters = _count(generator), _count(discriminator)
-    second_order = SECOND_ORDER_FACTOR if game.penalties else 1
-    memory = BYTES_PER_VALUE * (
-        COPIES * (g_parameters + d_parameters) + max(2 * second_order * kept_d, kept_g + kept_d)
-    )
-    return Estimate(g_parameters, d_parameters, memory, _step_flops(config, forward_g, forward_d))
+        forward_g, kept_g = _forward(networks["generator"], *_inputs(config))
+        forward_d, kept_d = _forward(networks["discriminator"], *_items(config))
+    judges = {name for name in networks if name.endswith("discriminator")}
+    g_parameters = sum(_count(networks[name]) for name in networks.keys() - judges)
+    d_parameters = sum(_count(networks[name]) for name in judges)
+    values = COPIES * (g_parameters + d_parameters) + game.peak_values(kept_g, kept_d)
+    memory = BYTES_PER_VALUE * values + game.remembered_bytes(config.space)
+    flops = game.operations(forward_g, forward_d)
+    return Estimate(g_parameters, d_parameters, memory, flops)
 
 
-def _step_flops(config: TrainConfig, forward_g: int, forward_d: int) -> int:
-    """One turn of D: reals and fakes, forward and backward. One turn of G: through a frozen D."""
-    game = config.game
-    turn = forward_g + 2 * 3 * forward_d
-    for penalty in game.penalties:
-        turn += 3 * forward_d // penalty.every
-    return game.discriminator_steps * turn + 3 * forward_g + (2 + game.objective.paired) * forward_d
+def _inputs(config: TrainConfig) -> tuple[torch.Tensor, torch.Tensor]:
+    """A batch of what the generator is given."""
+    latent, (items, labels) = config.game.latent, _items(config)
+    return (items if latent is None else torch.empty(len(items), latent.width)), labels
+
+
+def _items(config: TrainConfig) -> tuple[torch.Tensor, torch.Tensor]:
+    """A batch of items and labels."""
+    batch = config.optimisation.batch_size
+    return torch.empty(batch, *config.space.shape), torch.zeros(batch, dtype=torch.int64)
 
 
 def _forward(network: nn.Module, inputs: torch.Tensor, labels: torch.Tensor) -> tuple[int, int]:

@@ -17,7 +17,7 @@ from ganmodels.networks.discriminator import Discriminator
 from ganmodels.referee.evaluation.nearest import nearest_training
 from ganmodels.rendering import grid, image
 from ganmodels.sampling import Sampler
-from ganmodels.scoring import judge
+from ganmodels.scoring import Mates, judge
 from ganmodels.spaces import ImageSpace
 from worker.checkpointing import BATCH_SIZE
 from worker.store.checkpoints import Checkpoint
@@ -34,11 +34,20 @@ class Players(NamedTuple):
 
     sampler: Sampler
     discriminator: Discriminator
+    mates: Mates | None
     clusters: Clusters | None
 
     @classmethod
-    def of(cls, checkpoint: Checkpoint, weights: str, device: torch.device) -> "Players":
+    def of(
+        cls,
+        checkpoint: Checkpoint,
+        weights: str,
+        device: torch.device,
+        source: PackedDataset | None = None,
+    ) -> "Players":
         """The averages that are served, or the weights that train at the moment.
+
+        What translates draws from the items of ``source``.
 
         Raises:
             CheckpointCorrupt: when a file is not as it was committed.
@@ -52,8 +61,10 @@ class Players(NamedTuple):
             held = {name: _part(training, f"{name}/") for name in game.players}
         generator, discriminator = restore_pair(config, held)
         clusters = None if game.labels.given else Clusters(**checkpoint.tensors("clusters"))
-        sampler = Sampler(game, space, generator, clusters, device, BATCH_SIZE)
-        return cls(sampler, discriminator.to(device), clusters)
+        inputs = game.inputs(source)
+        sampler = Sampler(game, space, generator, clusters, device, BATCH_SIZE, inputs)
+        mates = Mates(**checkpoint.tensors("mates")) if discriminator.mates_matter else None
+        return cls(sampler, discriminator.to(device), mates, clusters)
 
 
 def neighbours(players: Players, dataset: PackedDataset, seed: int) -> bytes | None:
@@ -64,7 +75,7 @@ def neighbours(players: Players, dataset: PackedDataset, seed: int) -> bytes | N
     if not isinstance(dataset.manifest.space, ImageSpace):
         return None
     fakes = players.sampler.draw(
-        players.sampler.latents(seed, 0, SHOWN), players.sampler.labels(seed, 0, SHOWN)
+        players.sampler.inputs(seed, 0, SHOWN), players.sampler.labels(seed, 0, SHOWN)
     )
     held_out = dataset.held_out if len(dataset.held_out) else dataset.training_indices
     reals = dataset.items[_evenly(held_out, SHOWN)]
@@ -83,7 +94,7 @@ def scores(players: Players, dataset: PackedDataset, seed: int) -> bytes | None:
     """
     sampler = players.sampler
     labels = sampler.labels(seed, 0, _JUDGED)
-    fakes = sampler.draw(sampler.latents(seed, 0, _JUDGED), labels)
+    fakes = sampler.draw(sampler.inputs(seed, 0, _JUDGED), labels)
     logits = {
         "training": _of_reals(players, dataset, dataset.training_indices),
         "held_out": _of_reals(players, dataset, dataset.held_out),
@@ -122,7 +133,8 @@ def _logits(
     with torch.inference_mode():
         seen = to_network(items, sampler.space, sampler.device)
         asked = None if labels is None else torch.from_numpy(labels)
-        return judge(players.discriminator, seen, asked, sampler.batch_size)
+        company = players.mates and players.mates.company(sampler.space, sampler.device)
+        return judge(players.discriminator, seen, asked, sampler.batch_size, company)
 
 
 def _tile(item: Items) -> Image.Image:

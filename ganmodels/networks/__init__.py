@@ -1,4 +1,7 @@
-"""The union of network families. To add one: write its file and add its name here."""
+"""The unions of network families. To add one: write its file and add its name here.
+
+``Network`` makes items of latents, ``ImageNetwork`` images of images.
+"""
 
 from typing import Annotated
 
@@ -6,8 +9,21 @@ from pydantic import Field
 
 from ganmodels.networks.dcgan import Dcgan
 from ganmodels.networks.mlp import Mlp
+from ganmodels.networks.noisy import NoisyMlp
+from ganmodels.networks.refiner import ResidualRefiner
 from ganmodels.networks.resnet import Resnet
+from ganmodels.networks.translator import ResidualTranslator
 
-Network = Annotated[Mlp | Dcgan | Resnet, Field(discriminator="kind")]
+Network = Annotated[Mlp | NoisyMlp | Dcgan | Resnet, Field(discriminator="kind")]
+ImageNetwork = Annotated[ResidualTranslator | ResidualRefiner, Field(discriminator="kind")]
 
-__all__ = ["Dcgan", "Mlp", "Network", "Resnet"]
+__all__ = [
+    "Dcgan",
+    "ImageNetwork",
+    "Mlp",
+    "Network",
+    "NoisyMlp",
+    "ResidualRefiner",
+    "ResidualTranslator",
+    "Resnet",
+]

@@ -17,7 +17,8 @@ class Trunk(nn.Module):
 class Verdict(NamedTuple):
     """All that a discriminator says of a batch; packs count as one item.
 
-    ``features`` [batch, width] are those of the trunk; ``classes`` [batch, classes] logits of an
+    ``logits`` are [batch], or [batch, rows, columns] where patches are judged. ``features``
+    [batch, width] are those of the trunk; ``classes`` [batch, classes] logits of an
     auxiliary classifier; ``codes`` [batch, values] what a recogniser takes the codes for.
     """
 
@@ -60,8 +61,12 @@ class Discriminator(nn.Module):
 
     @property
     def mates_matter(self) -> bool:
-        """Whether a logit depends on which items are judged together, norms left aside."""
+        """Whether a logit depends on which items are judged together."""
         return self.pack > 1 or self.mixer is not None
+
+    def mates(self, company: Company) -> int:
+        """How many of a company stand beside each item."""
+        return self.pack - 1 if self.pack > 1 else len(company.items)
 
     def forward(self, items: Items, labels: Labels | None) -> Verdict:
         """What all heads say of each item or pack."""
@@ -77,7 +82,7 @@ class Discriminator(nn.Module):
         return features
 
     def score(self, items: Items, labels: Labels | None, company: Company | None) -> Logits:
-        """One logit for each item [batch], whoever else is in the batch.
+        """One logit for each item [batch], whoever else is in the batch; the mean of its patches.
 
         Where mates matter every item has the same ones, which ``company`` holds.
         """
@@ -89,11 +94,39 @@ class Discriminator(nn.Module):
         else:
             beside = self.features(company.items, company.labels)
             logits = self.head(self._mixed(self.features(items, labels), beside), labels)
+        return logits if logits.dim() == 1 else logits.flatten(1).mean(1)
+
+    def classify(self, items: Items, company: Company | None) -> Tensor:
+        """Logits [batch, classes] of the classes, for a discriminator that names them.
+
+        Where items are judged in packs, every item is packed with those of ``company``.
+        """
+        assert self.classifier is not None, "this discriminator names no classes"
+        seen = items if company is None else _with_mates(items, company.items, self.pack)
+        logits: Tensor = self.classifier(self.features(seen, None))
         return logits
 
     def _mixed(self, features: Tensor, company: Tensor | None = None) -> Tensor:
         mixed: Tensor = features if self.mixer is None else self.mixer(features, company)
         return mixed
+
+
+class ClassifierDiscriminator(Discriminator):
+    """Names one of the classes, or takes the item for a fake: a class beyond, whose logit is 0.
+
+    Real against fake is then the log-odds of all classes together, logsumexp of theirs.
+    Source: Salimans et al. 2016 (arXiv:1606.03498), section 5.
+    """
+
+    def __init__(self, trunk: Trunk, classifier: nn.Module) -> None:
+        super().__init__(trunk, nn.Identity(), classifier=classifier)
+
+    def forward(self, items: Items, labels: Labels | None) -> Verdict:
+        """Labels are not looked at."""
+        assert self.classifier is not None
+        features = self.features(items, None)
+        classes: Tensor = self.classifier(features)
+        return Verdict(classes.logsumexp(1), features, classes)
 
 
 def packed(items: Items, pack: int) -> Items:

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from typing import Literal
 
+from ganmodels.augmentation import DiffAugment
 from ganmodels.config import TrainConfig
-from ganmodels.games.gan import Gan
+from ganmodels.games import Game, Gan
 from ganmodels.networks.blocks import LARGEST_EDGE, SMALLEST_EDGE
 from ganmodels.optimisation import Adam, BurnInDecay
 from ganmodels.penalties import OneCentred
@@ -12,7 +13,7 @@ from ganmodels.spaces import ImageSpace
 from ganmodels.validity.finding import Finding, error, warning
 
 
-def network_fits_space(config: TrainConfig, game: Gan) -> Iterator[Finding]:
+def network_fits_space(config: TrainConfig, game: Game) -> Iterator[Finding]:
     """Convolutional networks need images from 8 to 128 pixels."""
     network, space = game.network, config.space
     if not network.image_only:
@@ -131,7 +132,7 @@ def penalties_are_not_redundant(config: TrainConfig, game: Gan) -> Iterator[Find
         )
 
 
-def augmentation_fits_space(config: TrainConfig, game: Gan) -> Iterator[Finding]:
+def augmentation_fits_space(config: TrainConfig, game: Game) -> Iterator[Finding]:
     """Image augmentations move pixels."""
     augmentation, space = game.augmentation, config.space
     if augmentation.image_only and not isinstance(space, ImageSpace):
@@ -139,6 +140,35 @@ def augmentation_fits_space(config: TrainConfig, game: Gan) -> Iterator[Finding]
             "augmentation-needs-images",
             "/game/augmentation",
             f'{augmentation.kind} works on images only; set augmentation to {{"kind": "none"}}',
+        )
+
+
+def augmentation_has_a_measure(config: TrainConfig, game: Gan) -> Iterator[Finding]:
+    """An adaptive strength follows the sign of reals' logits, which must mean something."""
+    if game.augmentation.needs_anchored_logits and game.boundary is None:
+        yield error(
+            "augmentation-needs-anchored-logits",
+            "/game/augmentation/target",
+            f"logits of {game.objective.kind} have no zero, so their sign cannot steer the "
+            "augmentation; set target to null for a schedule, or use another objective",
+        )
+    if isinstance(game.augmentation, DiffAugment) and "cutout" in game.augmentation.policy:
+        yield warning(
+            "cutout-leaks",
+            "/game/augmentation/policy",
+            "with few images (below about 500) cut-out squares leak into the samples; look at the "
+            "previews, or leave cutout out",
+        )
+
+
+def mates_are_judged_one_by_one(config: TrainConfig, game: Gan) -> Iterator[Finding]:
+    """A penalty on the slope of one item overlooks what its batch mates add."""
+    if game.mixing.mixes_items and game.penalties:
+        yield warning(
+            "penalty-on-mixed-items",
+            "/game/mixing",
+            "the penalty holds the slope by one item, and this discriminator also looks at the "
+            'others of its batch; set mixing to {"kind": "none"} unless modes are lost',
         )
 
 
@@ -290,6 +320,8 @@ RULES = (
     penalties_are_not_lazy,
     penalties_are_not_redundant,
     augmentation_fits_space,
+    augmentation_has_a_measure,
+    mates_are_judged_one_by_one,
     precision_fits_penalties,
     labels_fit_networks,
     packs_are_whole,

@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 
 from ganmodels.config import TrainConfig
 from ganmodels.data.batches import Batches, Deck
+from ganmodels.data.subset import labelled_subset
+from ganmodels.games import Gan, SemiSupervised
 from ganmodels.games.match import Match
 from ganmodels.labels import Clusters
-from ganmodels.recipes import settings
+from ganmodels.recipes import RECIPES, settings
 from ganmodels.spaces import ImageSpace, PointSpace, Space
 
 DATASET = "ds_" + "0" * 32
@@ -20,12 +22,16 @@ SMALL: dict[str, Any] = {
     "dcgan": {"generator_width": 4, "discriminator_width": 4},
     "resnet": {"generator_width": 4, "discriminator_width": 4},
     "mlp": {"generator_widths": [8], "discriminator_widths": [8]},
+    "noisy_mlp": {"generator_widths": [8], "discriminator_widths": [8, 8]},
 }
 
 
 def image_space(height: int = 8, width: int = 8, channels: int = 1, classes: int = 3) -> ImageSpace:
     names = tuple(f"class {number}" for number in range(classes))
     return ImageSpace(height=height, width=width, channels=channels, classes=names)
+
+
+GANS = tuple(name for name, recipe in RECIPES.items() if isinstance(recipe.game, Gan))
 
 
 def space_for(recipe: str) -> Space:
@@ -68,7 +74,15 @@ def batches_for(config: TrainConfig) -> Batches:
 
 
 def deck_for(config: TrainConfig) -> Deck:
-    return Deck(batches_for(config).at)
+    real = batches_for(config)
+    if not isinstance(config.game, SemiSupervised):
+        return Deck(real.at)
+    labels = labels_for(config.space)
+    assert labels is not None
+    chosen = labelled_subset(labels, len(config.space.classes), 2, config.seed)
+    items, size = items_for(config.space)[chosen], config.optimisation.batch_size
+    known = Batches(items, labels[chosen], config.space, size, config.seed, CPU, "labelled")
+    return Deck(real.at, labelled=known.at)
 
 
 def match_for(config: TrainConfig, seed: int | None = None) -> Match:

@@ -7,15 +7,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from ganmodels.augment import NoAugmentation
+from ganmodels.augmentation import NoAugmentation
 from ganmodels.config import TrainConfig
 from ganmodels.data.batches import Batch, Deck
 from ganmodels.games.gan import Gan
 from ganmodels.objectives import RelativisticPairing
-from ganmodels.recipes import RECIPES
-from tests.ganmodels.builders import batches_for, config_for, deck_for, match_for
+from tests.ganmodels.builders import GANS, batches_for, config_for, deck_for, match_for
 
-every_recipe = pytest.mark.parametrize("recipe", RECIPES)
+every_recipe = pytest.mark.parametrize("recipe", GANS)
 Shown = list[tuple[Tensor, Tensor | None]]
 OFFSET = 100.0
 
@@ -23,12 +22,12 @@ OFFSET = 100.0
 class Offset(NoAugmentation):
     """Moves items to where neither reals nor fakes can be."""
 
-    def __call__(self, items: Tensor, random: torch.Generator) -> Tensor:
+    def __call__(self, items: Tensor, random: torch.Generator, strength: Any = None) -> Tensor:
         return items + OFFSET
 
 
 class Double(NoAugmentation):
-    def __call__(self, items: Tensor, random: torch.Generator) -> Tensor:
+    def __call__(self, items: Tensor, random: torch.Generator, strength: Any = None) -> Tensor:
         return 2 * items
 
 
