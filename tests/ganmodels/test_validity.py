@@ -51,6 +51,18 @@ def test_every_recipe_passes_without_a_warning(recipe):
             None,
             {"game": {"conditioning": {"kind": "class_norm"}}},
         ),
+        (
+            "output-noise-needs-latent",
+            "points",
+            None,
+            {"game": {"latent": {"gaussian": 1}, "network": {"output_noise": True}}},
+        ),
+        (
+            "output-noise-needs-latent",
+            "points",
+            None,
+            {"game": {"latent": {"gaussian": 2, "signs": 0}, "network": {"output_noise": True}}},
+        ),
         ("batch-norm-in-discriminator", "dcgan", None, {"game": {"penalties": [{"kind": "r1"}]}}),
         ("batch-norm-in-discriminator", "dcgan", None, {"game": {"objective": RELATIVISTIC}}),
         (
