@@ -291,6 +291,13 @@ def codes_are_recovered(config: TrainConfig, game: Gan) -> Iterator[Finding]:
             "/game/information",
             "nothing makes the generator let its codes show; set information to {}",
         )
+    if game.information and game.pack > 1:
+        yield error(
+            "pack-with-codes",
+            "/game/pack",
+            "items of one pack have different codes, and only the pack is judged; set pack to 1 "
+            "or information to null",
+        )
     if game.information and game.replay:
         yield error(
             "replay-with-information",

@@ -80,6 +80,7 @@ def test_every_recipe_passes_without_a_warning(recipe):
         ("information-without-codes", "lsgan", None, {"game": {"information": {}}}),
         ("replay-with-information", "infogan", None, {"game": {"replay": {"size": 8}}}),
         ("replay-with-pairs", "r3gan-small", None, {"game": {**LABELLED, "replay": {"size": 8}}}),
+        ("pack-with-codes", "infogan", None, {"game": {"pack": 2}}),
         ("pack-with-labels", "cgan", None, {"game": {"pack": 2}}),
         ("batch-not-divisible", "pacgan", None, {"game": {"pack": 3}}),
         ("batch-not-divisible", "dcgan", None, {"optimisation": {"accumulate": 3}}),
