@@ -19,10 +19,7 @@ def deal(
     clusters: Clusters | None,
     device: torch.device,
 ) -> Deck:
-    """Batches of the training split; what is held out is never dealt.
-
-    ``source`` is the dataset whose items the generator is given, in games that translate.
-    """
+    """Batches of the training splits; what is held out is never dealt."""
     training = dataset.training_indices
     if not isinstance(config.game, SemiSupervised):
         labels = labels_of(dataset, training, clusters)
@@ -30,8 +27,8 @@ def deal(
         if source is None:
             return Deck(real.at)
         # What the generator is given has no labels: there is one kind of them, the dataset's.
-        given = source.training_indices
-        return Deck(real.at, _batches(config, source, given, None, device, "source order").at)
+        given = _batches(config, source, source.training_indices, None, device, "source order")
+        return Deck(real.at, given.at)
     chosen, labels = _labelled(config, config.game, dataset)
     known = _batches(config, dataset, chosen, labels, device, "labelled")
     # Without any labels: nobody can look at one by mistake.

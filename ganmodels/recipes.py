@@ -212,19 +212,6 @@ RECIPES: Mapping[str, Recipe] = {
             average=Average(half_life_images=20_000),
         ),
     ),
-    "semi-supervised": Recipe(
-        summary="A classifier from a few labels of each class, taught by fakes and by all the rest",
-        source="Salimans et al. 2016, arXiv:1606.03498; decay and averages measured here",
-        game=SemiSupervised(),
-        optimisation=Optimisation(
-            batch_size=100,
-            generator=_LABELS,
-            discriminator=_LABELS,
-            decay=LinearDecay(start=0.3, final=0.02),
-            average=Average(half_life_images=60_000),
-            discriminator_average=Average(half_life_images=60_000),
-        ),
-    ),
     "simgan": Recipe(
         summary="Makes simulated images look real and keeps what they show: their labels hold",
         source="Shrivastava et al. 2016, arXiv:1612.07828; Adam in place of its plain descent",
@@ -253,6 +240,19 @@ RECIPES: Mapping[str, Recipe] = {
             average=Average(half_life_images=10_000),
         ),
         schedule=Schedule(steps=5_000),
+    ),
+    "semi-supervised": Recipe(
+        summary="A classifier from a few labels of each class, taught by fakes and by all the rest",
+        source="Salimans et al. 2016, arXiv:1606.03498; decay and averages measured here",
+        game=SemiSupervised(),
+        optimisation=Optimisation(
+            batch_size=100,
+            generator=_LABELS,
+            discriminator=_LABELS,
+            decay=LinearDecay(start=0.3, final=0.02),
+            average=Average(half_life_images=60_000),
+            discriminator_average=Average(half_life_images=60_000),
+        ),
     ),
     "points": Recipe(
         summary="Small perceptrons for points in a few dimensions",

@@ -4,7 +4,7 @@ A raw logit means nothing by itself. Each checkpoint stores quantiles of the log
 real items and of fakes, so a score can say where among them an item stands.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -95,8 +95,9 @@ class Scores(NamedTuple):
 
     ``labels`` are those under which the items were judged, or the most probable ones where the
     discriminator names classes; None for a model that knows no labels. ``classes`` [n, classes]
-    are the probabilities of all labels, where the discriminator names them.
-    ``mates`` is how many real items stood beside each, for discriminators that judge together.
+    are the probabilities of all labels, where the discriminator names them; ``codes`` those of
+    categorical codes and the means of continuous ones, where it recovers them. ``mates`` is how
+    many real items stood beside each, for discriminators that judge together.
     """
 
     logits: Logits
@@ -104,8 +105,9 @@ class Scores(NamedTuple):
     percentile_real: Logits
     percentile_fake: Logits
     labels: NDArray[np.int64] | None
-    mates: int = 0
     classes: Probabilities | None = None
+    codes: Probabilities | None = None
+    mates: int = 0
 
 
 class Scorer:
@@ -146,18 +148,20 @@ class Scorer:
             logits, labels = self._best(judged, label)
         probability = self.game.probability(torch.from_numpy(logits))
         real, fake = self.calibration.percentiles(logits)
-        mates = 0 if self._company is None else self.discriminator.mates(self._company)
         known = None if probability is None else probability.numpy()
-        return Scores(logits, known, real, fake, labels, mates, classes)
+        codes = self._codes(judged) if self.discriminator.recogniser else None
+        mates = 0 if self._company is None else self.discriminator.mates(self._company)
+        return Scores(logits, known, real, fake, labels, classes, codes, mates)
 
     def _classes(self, items: Tensor) -> Probabilities:
         """Probabilities [n, classes] of the labels."""
-        logits = [
-            self.discriminator.classify(padded, self._company)[:count].float().cpu()
-            for padded, count in _padded(items, FIXED_BATCH)
-        ]
-        probabilities: Probabilities = torch.cat(logits).softmax(1).numpy()
-        return probabilities
+        return _by_batch(self.discriminator.classify, items).softmax(1).numpy()
+
+    def _codes(self, items: Tensor) -> Probabilities:
+        """Probabilities of categorical codes and means of continuous ones, [n, code_width]."""
+        recognised, latent = _by_batch(self.discriminator.recognise, items), self.game.latent
+        assert latent is not None
+        return latent.read_codes(recognised).numpy()
 
     def _best(self, items: Tensor, label: int | None) -> tuple[Logits, NDArray[np.int64] | None]:
         if not self.game.conditional:
@@ -172,6 +176,12 @@ class Scorer:
 
     def _judge(self, items: Tensor, labels: Tensor | None) -> Logits:
         return judge(self.discriminator, items, labels, company=self._company)
+
+
+def _by_batch(head: Callable[[Tensor], Tensor], items: Tensor) -> Tensor:
+    """What a head says of each item, in batches of one size."""
+    said = [head(padded)[:count].float().cpu() for padded, count in _padded(items, FIXED_BATCH)]
+    return torch.cat(said)
 
 
 class Probe(NamedTuple):

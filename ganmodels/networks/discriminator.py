@@ -96,15 +96,17 @@ class Discriminator(nn.Module):
             logits = self.head(self._mixed(self.features(items, labels), beside), labels)
         return logits if logits.dim() == 1 else logits.flatten(1).mean(1)
 
-    def classify(self, items: Items, company: Company | None) -> Tensor:
-        """Logits [batch, classes] of the classes, for a discriminator that names them.
-
-        Where items are judged in packs, every item is packed with those of ``company``.
-        """
+    def classify(self, items: Items) -> Tensor:
+        """Logits [batch, classes] of the classes, for a discriminator that names them."""
         assert self.classifier is not None, "this discriminator names no classes"
-        seen = items if company is None else _with_mates(items, company.items, self.pack)
-        logits: Tensor = self.classifier(self.features(seen, None))
+        logits: Tensor = self.classifier(self.features(items, None))
         return logits
+
+    def recognise(self, items: Items) -> Tensor:
+        """Logits and means [batch, code_width] of codes, for one that recovers them."""
+        assert self.recogniser is not None, "this discriminator recovers no codes"
+        codes: Tensor = self.recogniser(self.features(items, None))
+        return codes
 
     def _mixed(self, features: Tensor, company: Tensor | None = None) -> Tensor:
         mixed: Tensor = features if self.mixer is None else self.mixer(features, company)

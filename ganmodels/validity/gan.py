@@ -6,6 +6,7 @@ from typing import Literal
 from ganmodels.augmentation import DiffAugment
 from ganmodels.config import TrainConfig
 from ganmodels.games import Game, Gan
+from ganmodels.networks import Mlp
 from ganmodels.networks.blocks import LARGEST_EDGE, SMALLEST_EDGE
 from ganmodels.optimisation import Adam, BurnInDecay
 from ganmodels.penalties import OneCentred
@@ -62,6 +63,21 @@ def conditioning_has_a_place(config: TrainConfig, game: Gan) -> Iterator[Finding
             "this conditioning tells the generator its class through batch normalisation, and this "
             'generator has none; set generator_norm to "batch" or conditioning to '
             '{"kind": "concatenation"}',
+        )
+
+
+def output_noise_has_coordinates(config: TrainConfig, game: Gan) -> Iterator[Finding]:
+    """Noise on the items is taken from the latent's normal coordinates, and some must remain."""
+    if not isinstance(game.network, Mlp):
+        return
+    needed, latent = game.network.noise_width(config.space), game.latent
+    if latent.gaussian < needed or (needed and latent.width == needed):
+        yield error(
+            "output-noise-needs-latent",
+            "/game/latent/gaussian",
+            f"output_noise takes {needed} normal coordinates of the latent, one for each value of "
+            f"an item, and leaves the others to the layers; the latent has {latent.gaussian} of "
+            f"{latent.width} in all: set gaussian to {needed + 1} or output_noise to false",
         )
 
 
@@ -275,6 +291,13 @@ def codes_are_recovered(config: TrainConfig, game: Gan) -> Iterator[Finding]:
             "/game/information",
             "nothing makes the generator let its codes show; set information to {}",
         )
+    if game.information and game.pack > 1:
+        yield error(
+            "pack-with-codes",
+            "/game/pack",
+            "items of one pack have different codes, and only the pack is judged; set pack to 1 "
+            "or information to null",
+        )
     if game.information and game.replay:
         yield error(
             "replay-with-information",
@@ -315,6 +338,7 @@ RULES = (
     network_fits_space,
     labels_exist,
     conditioning_has_a_place,
+    output_noise_has_coordinates,
     gradients_are_per_item,
     critic_is_lipschitz,
     penalties_are_not_lazy,

@@ -6,6 +6,7 @@ import numpy as np
 from fastapi import APIRouter, Query, Request
 
 from ganmodels.config import TrainConfig
+from ganmodels.latents import Latent
 from ganmodels.scoring import CALIBRATION_ITEMS, QUANTILES, Scores
 from ganmodels.spaces import ImageSpace, Space
 from service.deps import EngineDep, ModelDep
@@ -110,6 +111,7 @@ def _entry(scores: Scores, position: int, config: TrainConfig) -> dict[str, Any]
         "percentile_fake": float(scores.percentile_fake[position]),
         "label": None if labels is None else config.space.classes[labels[position]],
         "labels": _named(scores, position, config.space),
+        "codes": _codes(scores, position, config.game.latent),
     }
 
 
@@ -118,6 +120,23 @@ def _named(scores: Scores, position: int, space: Space) -> dict[str, float] | No
     if scores.classes is None:
         return None
     return dict(zip(space.classes, scores.classes[position].tolist(), strict=True))
+
+
+def _codes(scores: Scores, position: int, latent: Latent | None) -> dict[str, Any] | None:
+    """What the codes of an item seem to be, by name: choices with probabilities, or a mean."""
+    if scores.codes is None or latent is None:
+        return None
+    found, start = {}, 0
+    values = scores.codes[position].tolist()
+    for name, choices in zip(latent.code_names, latent.code_widths, strict=True):
+        shares = values[start : start + choices]
+        found[name] = shares[0] if choices == 1 else _choice(shares)
+        start += choices
+    return found
+
+
+def _choice(shares: list[float]) -> dict[str, Any]:
+    return {"choice": max(range(len(shares)), key=shares.__getitem__), "probabilities": shares}
 
 
 def _preprocessing(space: Space) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from ganmodels.augmentation import Ada
 from ganmodels.config import TrainConfig
 from ganmodels.games import Gan, SemiSupervised
 from ganmodels.latents import Latent
-from ganmodels.networks import Mlp, NoisyMlp
+from ganmodels.networks import R3, Maxout, Mlp, NoisyMlp
 from ganmodels.optimisation import Adam, Optimisation, Sgd
 from ganmodels.penalties import R1, R2
 from ganmodels.recipes import RECIPES, choose, fit_to_items, merge_patch
@@ -21,10 +21,12 @@ from tests.ganmodels.builders import config_for, image_space
 
 # Hypothesis does not see the bounds of the items of a tuple, nor those beside None.
 widths = st.lists(st.integers(1, 8192), min_size=1, max_size=16).map(tuple)
-for family in (Mlp, NoisyMlp):
+for perceptron in (Mlp, NoisyMlp, Maxout):
     st.register_type_strategy(
-        family, st.builds(family, generator_widths=widths, discriminator_widths=widths)
+        perceptron, st.builds(perceptron, generator_widths=widths, discriminator_widths=widths)
     )
+multiples = st.lists(st.integers(1, 128).map(lambda n: 8 * n), min_size=1, max_size=6).map(tuple)
+st.register_type_strategy(R3, st.builds(R3, widths=multiples))
 choices = st.lists(st.integers(2, 1000), max_size=16).map(tuple)
 st.register_type_strategy(
     Latent, st.builds(Latent, gaussian=st.integers(1, 1024), categorical=choices)

@@ -51,6 +51,18 @@ def test_every_recipe_passes_without_a_warning(recipe):
             None,
             {"game": {"conditioning": {"kind": "class_norm"}}},
         ),
+        (
+            "output-noise-needs-latent",
+            "points",
+            None,
+            {"game": {"latent": {"gaussian": 1}, "network": {"output_noise": True}}},
+        ),
+        (
+            "output-noise-needs-latent",
+            "points",
+            None,
+            {"game": {"latent": {"gaussian": 2, "signs": 0}, "network": {"output_noise": True}}},
+        ),
         ("batch-norm-in-discriminator", "dcgan", None, {"game": {"penalties": [{"kind": "r1"}]}}),
         ("batch-norm-in-discriminator", "dcgan", None, {"game": {"objective": RELATIVISTIC}}),
         (
@@ -68,6 +80,7 @@ def test_every_recipe_passes_without_a_warning(recipe):
         ("information-without-codes", "lsgan", None, {"game": {"information": {}}}),
         ("replay-with-information", "infogan", None, {"game": {"replay": {"size": 8}}}),
         ("replay-with-pairs", "r3gan-small", None, {"game": {**LABELLED, "replay": {"size": 8}}}),
+        ("pack-with-codes", "infogan", None, {"game": {"pack": 2}}),
         ("pack-with-labels", "cgan", None, {"game": {"pack": 2}}),
         ("batch-not-divisible", "pacgan", None, {"game": {"pack": 3}}),
         ("batch-not-divisible", "dcgan", None, {"optimisation": {"accumulate": 3}}),
