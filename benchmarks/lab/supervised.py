@@ -28,7 +28,9 @@ def nearest_labelled(
     return labels[torch.cat(nearest).numpy()]
 
 
-def classifier_of_labels_alone(config: TrainConfig, dataset: PackedDataset) -> Discriminator:
+def classifier_of_labels_alone(
+    config: TrainConfig, dataset: PackedDataset, steps: int = _STEPS
+) -> Discriminator:
     """The game's discriminator, with its noise, trained on the labelled items and nothing else."""
     game = config.game
     assert isinstance(game, SemiSupervised)
@@ -39,8 +41,8 @@ def classifier_of_labels_alone(config: TrainConfig, dataset: PackedDataset) -> D
     assert labelled is not None
     learning = [weight for weight in discriminator.parameters() if weight.requires_grad]
     optimiser = torch.optim.Adam(learning, lr=_LEARNING_RATE)
-    decay = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.0, _STEPS)
-    for step in range(_STEPS):
+    decay = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.0, steps)
+    for step in range(steps):
         items, labels = labelled(step)
         loss = supervised_loss(discriminator.classify(items), labels)
         optimiser.zero_grad()
