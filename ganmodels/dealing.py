@@ -15,14 +15,20 @@ from ganmodels.labels import Clusters, labels_of
 def deal(
     config: TrainConfig,
     dataset: PackedDataset,
+    source: PackedDataset | None,
     clusters: Clusters | None,
     device: torch.device,
 ) -> Deck:
-    """Batches of the training split; what is held out is never dealt."""
+    """Batches of the training splits; what is held out is never dealt."""
     training = dataset.training_indices
     if not isinstance(config.game, SemiSupervised):
         labels = labels_of(dataset, training, clusters)
-        return Deck(_batches(config, dataset, training, labels, device).at)
+        real = _batches(config, dataset, training, labels, device)
+        if source is None:
+            return Deck(real.at)
+        # What the generator is given has no labels: there is one kind of them, the dataset's.
+        given = _batches(config, source, source.training_indices, None, device, "source order")
+        return Deck(real.at, given.at)
     chosen, labels = _labelled(config, config.game, dataset)
     known = _batches(config, dataset, chosen, labels, device, "labelled")
     # Without any labels: nobody can look at one by mistake.

@@ -14,7 +14,7 @@ COPIES = 5
 
 
 class Estimate(NamedTuple):
-    """Parameters of both networks, memory of a training, arithmetic of one step."""
+    """Parameters of generators and of discriminators, memory of a training, a step's arithmetic."""
 
     generator_parameters: int
     discriminator_parameters: int
@@ -25,22 +25,33 @@ class Estimate(NamedTuple):
 def estimate(config: TrainConfig) -> Estimate:
     """The cost of training on one device, resident dataset not counted.
 
-    Activations are counted exactly by running both networks on the meta device; what the
+    Activations are counted exactly by running networks on the meta device; what the
     allocator and the libraries add is not.
     """
-    game, batch = config.game, config.optimisation.batch_size
+    game = config.game
     with torch.device("meta"):
         networks = game.networks(config)
-        generator, discriminator = networks["generator"], networks["discriminator"]
-        latents = torch.empty(batch, game.latent.width)
-        labels = torch.zeros(batch, dtype=torch.int64)
-        items = torch.empty(batch, *config.space.shape)
-        forward_g, kept_g = _forward(generator, latents, labels)
-        forward_d, kept_d = _forward(discriminator, items, labels)
-    g_parameters, d_parameters = _count(generator), _count(discriminator)
+        forward_g, kept_g = _forward(networks["generator"], *_inputs(config))
+        forward_d, kept_d = _forward(networks["discriminator"], *_items(config))
+    judges = {name for name in networks if name.endswith("discriminator")}
+    g_parameters = sum(_count(networks[name]) for name in networks.keys() - judges)
+    d_parameters = sum(_count(networks[name]) for name in judges)
     values = COPIES * (g_parameters + d_parameters) + game.peak_values(kept_g, kept_d)
+    memory = BYTES_PER_VALUE * values + game.remembered_bytes(config.space)
     flops = game.operations(forward_g, forward_d)
-    return Estimate(g_parameters, d_parameters, BYTES_PER_VALUE * values, flops)
+    return Estimate(g_parameters, d_parameters, memory, flops)
+
+
+def _inputs(config: TrainConfig) -> tuple[torch.Tensor, torch.Tensor]:
+    """A batch of what the generator is given."""
+    latent, (items, labels) = config.game.latent, _items(config)
+    return (items if latent is None else torch.empty(len(items), latent.width)), labels
+
+
+def _items(config: TrainConfig) -> tuple[torch.Tensor, torch.Tensor]:
+    """A batch of items and labels."""
+    batch = config.optimisation.batch_size
+    return torch.empty(batch, *config.space.shape), torch.zeros(batch, dtype=torch.int64)
 
 
 def _forward(network: nn.Module, inputs: torch.Tensor, labels: torch.Tensor) -> tuple[int, int]:

@@ -13,11 +13,14 @@ from ganmodels.conditioning import Auxiliary, ClassNorm, EveryLayer, LearnedMap,
 from ganmodels.config import Schedule
 from ganmodels.games import Game
 from ganmodels.games.gan import Gan
+from ganmodels.games.refiner import Refiner
+from ganmodels.games.semi_supervised import SemiSupervised
+from ganmodels.games.translator import Translator
 from ganmodels.games.unrolling import Unrolling
 from ganmodels.information import Information
 from ganmodels.labels import ClusterLabels
 from ganmodels.latents import Latent
-from ganmodels.networks import Dcgan, Mlp, Resnet
+from ganmodels.networks import Dcgan, Mlp, ResidualRefiner, ResidualTranslator, Resnet
 from ganmodels.objectives import (
     Hinge,
     LeastSquares,
@@ -51,6 +54,7 @@ def _adam(learning_rate: float, beta1: float, beta2: float) -> Adam:
 
 _SLOW, _QUICK, _CRITIC = _adam(2e-4, 0.5, 0.999), _adam(1e-3, 0.5, 0.999), _adam(2e-4, 0.0, 0.9)
 _NORM_FREE, _POINTS = _adam(5e-4, 0.0, 0.99), _adam(5e-3, 0.5, 0.999)
+_LABELS = _adam(3e-3, 0.5, 0.999)
 
 _DIGITS_PACE = Optimisation(
     generator=_QUICK,
@@ -208,6 +212,48 @@ RECIPES: Mapping[str, Recipe] = {
             average=Average(half_life_images=20_000),
         ),
     ),
+    "simgan": Recipe(
+        summary="Makes simulated images look real and keeps what they show: their labels hold",
+        source="Shrivastava et al. 2016, arXiv:1612.07828; Adam in place of its plain descent",
+        game=Refiner(
+            network=ResidualRefiner(width=32, discriminator_width=48),
+            generator_warm_up=200,
+            discriminator_warm_up=100,
+        ),
+        optimisation=Optimisation(
+            batch_size=32,
+            generator=_SLOW,
+            discriminator=_SLOW,
+            average=Average(half_life_images=10_000),
+        ),
+        schedule=Schedule(steps=5_000),
+    ),
+    "cyclegan": Recipe(
+        summary="Translates images of one dataset into the style of another and back, unpaired",
+        source="Zhu et al. 2017, arXiv:1703.10593; fewer channels and blocks, larger batches",
+        game=Translator(network=ResidualTranslator(generator_width=16, blocks=3)),
+        optimisation=Optimisation(
+            batch_size=8,
+            generator=_SLOW,
+            discriminator=_SLOW,
+            decay=LinearDecay(start=0.5, final=0.0),
+            average=Average(half_life_images=10_000),
+        ),
+        schedule=Schedule(steps=5_000),
+    ),
+    "semi-supervised": Recipe(
+        summary="A classifier from a few labels of each class, taught by fakes and by all the rest",
+        source="Salimans et al. 2016, arXiv:1606.03498; decay and averages measured here",
+        game=SemiSupervised(),
+        optimisation=Optimisation(
+            batch_size=100,
+            generator=_LABELS,
+            discriminator=_LABELS,
+            decay=LinearDecay(start=0.3, final=0.02),
+            average=Average(half_life_images=60_000),
+            discriminator_average=Average(half_life_images=60_000),
+        ),
+    ),
     "points": Recipe(
         summary="Small perceptrons for points in a few dimensions",
         source="Huang et al. 2024, arXiv:2501.05441 (objective); rates measured here",
@@ -229,8 +275,10 @@ RECIPES: Mapping[str, Recipe] = {
 }
 
 
-def choose(space: Space) -> str:
-    """The name of a sensible recipe for a space."""
+def choose(space: Space, has_source: bool = False) -> str:
+    """The name of a sensible recipe for a space, and for a source that is to be translated."""
+    if has_source:
+        return "cyclegan"
     if not isinstance(space, ImageSpace):
         return "points"
     return "cgan" if space.classes else "dcgan"
@@ -254,7 +302,7 @@ def fit_to_items(recipe: Recipe, items: int) -> Recipe:
     """The recipe for a small dataset: batches that it can fill, clusters of 20 items or more."""
     game, optimisation = recipe.game, recipe.optimisation
     batch_size = max(2, min(optimisation.batch_size, items))
-    if isinstance(game.labels, ClusterLabels):
+    if isinstance(game, Gan) and isinstance(game.labels, ClusterLabels):
         count = max(2, min(game.labels.count, items // ITEMS_PER_CLUSTER))
         game = game.model_copy(update={"labels": ClusterLabels(count=count)})
     optimisation = optimisation.model_copy(update={"batch_size": batch_size})

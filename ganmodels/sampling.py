@@ -1,4 +1,4 @@
-"""Sampling: latents and labels named by (seed, index), and items that depend on nothing else."""
+"""Sampling: inputs and labels named by (seed, index), and items that depend on nothing else."""
 
 from collections.abc import Sequence
 
@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ganmodels.games import Game
+from ganmodels.inputs import Inputs
 from ganmodels.labels import Clusters, draw_evenly
 from ganmodels.latents import Code
 from ganmodels.spaces import ImageSpace, Space
@@ -21,7 +22,10 @@ Label = NDArray[np.int64]
 
 
 class Sampler:
-    """A trained generator, ready to draw items; safe to call from several threads."""
+    """A trained generator, ready to draw items; safe to call from several threads.
+
+    ``inputs`` is what it makes them of; games with latents need no more than their own.
+    """
 
     def __init__(
         self,
@@ -31,11 +35,23 @@ class Sampler:
         clusters: Clusters | None = None,
         device: torch.device | None = None,
         batch_size: int = FIXED_BATCH,
+        inputs: Inputs | None = None,
     ) -> None:
         self.game, self.space, self.clusters = game, space, clusters
+        self._inputs = inputs or game.inputs(None)
         self.batch_size = batch_size
         self.device = device or torch.device("cpu")
         self.generator = generator.to(self.device).eval()
+
+    def inputs(self, seed: int, offset: int, count: int) -> NDArray[np.generic]:
+        """Inputs of the items ``offset`` to ``offset + count - 1``: latents, or source items.
+
+        Raises:
+            ValueError: when the source is not at hand.
+        """
+        if self._inputs is None:
+            raise ValueError("this generator takes items of a source, which is not at hand")
+        return self._inputs.at(seed, offset, count)
 
     def latents(
         self,
@@ -45,8 +61,14 @@ class Sampler:
         truncation: float = 1.0,
         codes: Sequence[Code] | None = None,
     ) -> Latent:
-        """Latents [count, width] of the items ``offset`` to ``offset + count - 1``."""
+        """Latents [count, width] of the items ``offset`` to ``offset + count - 1``.
+
+        Raises:
+            ValueError: when the generator takes no latents.
+        """
         latent = self.game.latent
+        if latent is None:
+            raise ValueError("this generator takes items of a source, no latents")
         drawn = np.stack([latent.at(seed, offset + index) for index in range(count)])
         truncated = latent.truncate(drawn, truncation)
         return truncated if codes is None else latent.with_codes(truncated, codes)
@@ -63,24 +85,25 @@ class Sampler:
         return np.array(drawn, dtype=np.int64)
 
     @torch.inference_mode()
-    def draw(self, latents: Latent, labels: Label) -> NDArray[np.generic]:
-        """Items [count, ...] for latents and labels.
+    def draw(self, inputs: NDArray[np.generic], labels: Label) -> NDArray[np.generic]:
+        """Items [count, ...] for inputs (latents, or stored source items) and labels.
 
         Images are uint8 [count, height, width, channels]; points are float32
         [count, dimensions] in the dataset's own units.
         """
         batches = []
-        for start in range(0, len(latents), self.batch_size):
+        for start in range(0, len(inputs), self.batch_size):
             some = slice(start, start + self.batch_size)
-            batches.append(self._batch(latents[some], labels[some]))
+            batches.append(self._batch(inputs[some], labels[some]))
         return np.concatenate(batches)
 
-    def _batch(self, latents: Latent, labels: Label) -> NDArray[np.generic]:
-        missing = self.batch_size - len(latents)
-        padded = np.pad(latents, ((0, missing), (0, 0)))
+    def _batch(self, inputs: NDArray[np.generic], labels: Label) -> NDArray[np.generic]:
+        missing = self.batch_size - len(inputs)
+        padded = np.pad(inputs, [(0, missing), *[(0, 0)] * (inputs.ndim - 1)])
         padded_labels = torch.from_numpy(np.pad(labels, (0, missing))).to(self.device)
-        items = self.generator(torch.from_numpy(padded).to(self.device), padded_labels)
-        return from_network(items[: len(latents)], self.space)
+        given = self.game.given(padded, self.space, self.device)
+        items = self.generator(given, padded_labels)
+        return from_network(items[: len(inputs)], self.space)
 
 
 def from_network(items: torch.Tensor, space: Space) -> NDArray[np.generic]:

@@ -4,6 +4,7 @@ A raw logit means nothing by itself. Each checkpoint stores quantiles of the log
 real items and of fakes, so a score can say where among them an item stands.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +24,7 @@ CALIBRATION_ITEMS = 1_000
 _CALIBRATION_SEED = 0
 
 Logits = NDArray[np.float32]
+Probabilities = NDArray[np.float32]
 
 
 class Calibration(NamedTuple):
@@ -91,8 +93,10 @@ class Mates(NamedTuple):
 class Scores(NamedTuple):
     """For each item: logit, probability where the objective defines one, percentiles, label.
 
-    ``labels`` are those under which the items were judged; None for an unconditional model.
-    ``mates`` is how many real items stood beside each, for discriminators that judge together.
+    ``labels`` are those under which the items were judged, or the most probable ones where the
+    discriminator names classes; None for a model that knows no labels. ``classes`` [n, classes]
+    are the probabilities of all labels, where the discriminator names them. ``mates`` is how many
+    real items stood beside each, for discriminators that judge together.
     """
 
     logits: Logits
@@ -100,6 +104,7 @@ class Scores(NamedTuple):
     percentile_real: Logits
     percentile_fake: Logits
     labels: NDArray[np.int64] | None
+    classes: Probabilities | None = None
     mates: int = 0
 
 
@@ -127,20 +132,32 @@ class Scorer:
         """Scores of stored items (uint8 [n, h, w, c] or float32 [n, d]).
 
         A conditional discriminator judges under ``label``; without one it judges under every
-        label and keeps the best. One that was trained on clusters judges under the nearest.
+        label and keeps the best. One that was trained on clusters judges under the nearest. One
+        that names classes is told no label.
         """
-        judged = to_network(items, self.space, self.device)
-        if self.clusters is not None:
+        judged, classes = to_network(items, self.space, self.device), None
+        if self.game.classifies:
+            logits, classes = self._judge(judged, None), self._classes(judged)
+            labels: NDArray[np.int64] | None = classes.argmax(1)
+        elif self.clusters is not None:
             nearest = torch.from_numpy(self.clusters.nearest(items))
             logits, labels = self._judge(judged, nearest), None
         else:
             logits, labels = self._best(judged, label)
         probability = self.game.probability(torch.from_numpy(logits))
         real, fake = self.calibration.percentiles(logits)
+        known = None if probability is None else probability.numpy()
         mates = 0 if self._company is None else self.discriminator.mates(self._company)
-        return Scores(
-            logits, None if probability is None else probability.numpy(), real, fake, labels, mates
-        )
+        return Scores(logits, known, real, fake, labels, classes, mates)
+
+    def _classes(self, items: Tensor) -> Probabilities:
+        """Probabilities [n, classes] of the labels."""
+        logits = [
+            self.discriminator.classify(padded, None)[:count].float().cpu()
+            for padded, count in _padded(items, FIXED_BATCH)
+        ]
+        probabilities: Probabilities = torch.cat(logits).softmax(1).numpy()
+        return probabilities
 
     def _best(self, items: Tensor, label: int | None) -> tuple[Logits, NDArray[np.int64] | None]:
         if not self.game.conditional:
@@ -158,24 +175,24 @@ class Scorer:
 
 
 class Probe(NamedTuple):
-    """What discriminators are measured on: at most 1,000 real items, stored, and as many latents;
-    both with their labels.
+    """What discriminators are measured on: at most 1,000 real items, stored, and as many inputs
+    of the generator; both with their labels.
     """
 
     reals: NDArray[np.generic]
     real_labels: NDArray[np.int64] | None
-    latents: NDArray[np.float32]
+    inputs: NDArray[np.generic]
     fake_labels: NDArray[np.int64]
 
     @classmethod
     def of(
         cls, sampler: Sampler, reals: NDArray[np.generic], labels: NDArray[np.int64] | None
     ) -> "Probe":
-        """The same latents each time; they depend on the sampler's game and space alone."""
+        """The same inputs each time; they depend on the sampler's game and space alone."""
         return cls(
             np.array(reals[:CALIBRATION_ITEMS]),
             None if labels is None else np.array(labels[:CALIBRATION_ITEMS]),
-            sampler.latents(_CALIBRATION_SEED, 0, CALIBRATION_ITEMS),
+            sampler.inputs(_CALIBRATION_SEED, 0, CALIBRATION_ITEMS),
             sampler.labels(_CALIBRATION_SEED, 0, CALIBRATION_ITEMS),
         )
 
@@ -185,7 +202,7 @@ def calibrate(
 ) -> Calibration:
     """Measure a discriminator, which must be in evaluation mode."""
     company = mates and mates.company(sampler.space, sampler.device)
-    fakes = sampler.draw(probe.latents, probe.fake_labels)
+    fakes = sampler.draw(probe.inputs, probe.fake_labels)
     labels = None if probe.real_labels is None else torch.from_numpy(probe.real_labels)
     with torch.inference_mode():
         real = to_network(probe.reals, sampler.space, sampler.device)
@@ -225,3 +242,10 @@ def judge(
         )
     gathered: Logits = torch.cat(logits).numpy()
     return gathered
+
+
+def _padded(items: Tensor, batch_size: int) -> Iterator[tuple[Tensor, int]]:
+    """Batches of one size, and how many of the items in each were asked for."""
+    for some in items.split(batch_size):
+        missing = batch_size - len(some)
+        yield torch.cat([some, some[:1].expand(missing, *some.shape[1:])]), len(some)

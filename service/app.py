@@ -30,6 +30,7 @@ from service.routes import (
     sample,
     score,
     train,
+    translate,
 )
 from service.strict import refuse_undeclared
 from service.telemetry import JobsCollector, Telemetry
@@ -49,6 +50,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     models.router,
     sample.router,
     score.router,
+    translate.router,
     recipes.router,
     health.router,
     docs.router,

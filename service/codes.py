@@ -22,7 +22,7 @@ def parse_codes(text: str | None, config: TrainConfig) -> Codes | None:
     if text is None:
         return None
     latent = config.game.latent
-    if not latent.code_count:
+    if latent is None or not latent.code_count:
         detail = "this model has no codes; leave codes out or train with the infogan recipe"
         raise parameter_problem("codes-unknown", "codes", detail)
     codes = tuple(_number(part.strip()) for part in text.split(","))

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from ganmodels.config import TrainConfig
+from ganmodels.latents import Latent
 from ganmodels.spaces import ImageSpace
 from service.codes import Codes
 from service.engine.encode import ENCODER_VERSION, FORMATS, Encoding, Samples
@@ -80,6 +81,22 @@ class Drawing(NamedTuple):
         names = self.class_names
         named = tuple(names[label] if names else None for label in labels)
         return Samples(sampler.draw(latents, labels), named, self.config.space, self.parameters())
+
+
+def require_latents(config: TrainConfig) -> Latent:
+    """The latents of a model that draws.
+
+    Raises:
+        Problem: when it translates images instead.
+    """
+    latent = config.game.latent
+    if latent is None:
+        raise parameter_problem(
+            "model-translates",
+            "model",
+            "this model makes images of images and takes no latents; send them to POST /translate",
+        )
+    return latent
 
 
 def check_count(n: int, config: TrainConfig) -> int:
@@ -187,7 +204,7 @@ def check_latents(rows: list[list[float]], config: TrainConfig) -> NDArray[np.fl
     Raises:
         Problem: when they do not fit the model.
     """
-    width = config.game.latent.width
+    width = require_latents(config).width
     if any(len(row) != width for row in rows):
         raise _bad_latents(f"each latent of this model has {width} values")
     array = np.array(rows, dtype=np.float64)

@@ -42,6 +42,22 @@ class TrainRequest(Body):
     """
 
     dataset: str = Field(max_length=200, description="name or id of a dataset", examples=["digits"])
+    source: str | None = Field(
+        default=None,
+        max_length=200,
+        description="name or id of the dataset whose items are translated into the dataset's",
+    )
+    start_from: str | None = Field(
+        default=None,
+        max_length=200,
+        description="a model or a job, as in GET /sample, whose averaged weights to start from",
+    )
+    freeze_discriminator_layers: int = Field(
+        default=0,
+        ge=0,
+        le=64,
+        description="first layers of it that keep the weights it starts with",
+    )
     recipe: str | None = Field(
         default=None, max_length=64, description="one suited to the dataset if left out"
     )
@@ -58,7 +74,17 @@ class TrainRequest(Body):
 
     def changes(self) -> dict[str, Any]:
         """What is to be changed in the recipe."""
-        given = self.model_dump(exclude_unset=True, exclude={"dataset", "recipe", "model"})
+        given = self.model_dump(
+            exclude_unset=True,
+            exclude={
+                "dataset",
+                "source",
+                "start_from",
+                "freeze_discriminator_layers",
+                "recipe",
+                "model",
+            },
+        )
         shortcuts = ("steps", "batch_size", "learning_rate", "seed")
         return {k: v for k, v in given.items() if not (k in shortcuts and v is None)}
 
@@ -191,6 +217,7 @@ class JobView(BaseModel):
     status: Status
     stopping: Literal["pause", "cancel"] | None
     dataset: str
+    source: str | None
     recipe: str
     recipe_chosen: bool
     model: str | None
@@ -226,6 +253,7 @@ class JobView(BaseModel):
             health=_health(progress),
             stopping=job.stop_wanted() if running else None,
             dataset=config.dataset,
+            source=config.source and config.source.dataset,
             seed=config.seed,
             progress=Progress(
                 step=step,
@@ -246,9 +274,15 @@ class JobView(BaseModel):
                         *("evaluations", "plots", "report"),
                     )
                 },
-                "sample": f"/sample?model={job.id}",
+                **_use(config, job.id),
             },
         )
+
+
+def _use(config: TrainConfig | None, reference: str) -> dict[str, str]:
+    """Where a model is used: items are drawn from it, or sent to it."""
+    use = "translate" if config and config.game.directions else "sample"
+    return {use: f"/{use}?model={reference}"}
 
 
 def _health(progress: dict[str, Any]) -> Health | None:
@@ -278,8 +312,8 @@ class ModelView(BaseModel):
     links: dict[str, str]
 
     @classmethod
-    def of(cls, model: Model, space: Space | None) -> "ModelView":
-        """The view of a model; ``space`` of its latest version."""
+    def of(cls, model: Model, config: TrainConfig | None) -> "ModelView":
+        """The view of a model; ``config`` of its latest version, once there is one."""
         views = [
             VersionView(
                 **version.model_dump(),
@@ -291,11 +325,11 @@ class ModelView(BaseModel):
         return cls(
             name=model.name,
             created_at=model.created_at,
-            space=space,
+            space=config and config.space,
             versions=tuple(views),
             aliases=model.aliases,
             jobs=model.jobs,
-            links={"self": f"/models/{model.name}", "sample": f"/sample?model={model.name}"},
+            links={"self": f"/models/{model.name}", **_use(config, model.name)},
         )
 
 

@@ -7,26 +7,20 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import numpy as np
-
 from ganmodels.games.match import Match
 from ganmodels.labels import Clusters
 from ganmodels.referee.health import Diagnosis, Health
 from ganmodels.referee.referee import Reading
-from ganmodels.rendering import picture
-from ganmodels.sampling import Sampler
-from ganmodels.spaces import ImageSpace
-from worker.checkpointing import BATCH_SIZE, CheckpointWriter, Snapshot
+from worker.checkpointing import CheckpointWriter, Snapshot
 from worker.endings import Ending
+from worker.material import Material
+from worker.previewing import preview
 from worker.refereeing import JobReferee, check_signals
 from worker.saving import Saver
 from worker.store.claims import Claim
 from worker.store.files import now, replace_file, replace_json
 from worker.store.job import Job
 from worker.tensorboard import Board
-
-PREVIEW_SEED = 0
-PREVIEW_ROWS, MOST_COLUMNS, PREVIEW_POINTS = 8, 16, 1_000
 
 
 class Attempt:
@@ -38,11 +32,13 @@ class Attempt:
         claim: Claim,
         writer: CheckpointWriter,
         referee: JobReferee,
+        material: Material,
         clusters: Clusters | None,
         board: Board | None,
     ) -> None:
         self.job, self.claim, self.config = job, claim, job.config()
-        self._writer, self._referee, self._clusters = writer, referee, clusters
+        self._writer, self._referee = writer, referee
+        self._material, self._clusters = material, clusters
         self._board = board
         self._rate: float = 0.0
         self._means: dict[str, float] = job.progress().get("metrics", {})
@@ -107,19 +103,12 @@ class Attempt:
             self.job.events.append("job.warning", diagnosis.model_dump(mode="json"))
 
     def write_preview(self, match: Match) -> None:
-        """A picture of the same latents at every step."""
+        """A picture of the same inputs at every step."""
         self.claim.check()
-        game, space = match.game, match.space
-        sampler = Sampler(game, space, match.average, self._clusters, match.device, BATCH_SIZE)
-        classes = game.labels.classes(space)
-        columns = classes if 2 <= classes <= MOST_COLUMNS else PREVIEW_ROWS
-        count = PREVIEW_ROWS * columns if isinstance(space, ImageSpace) else PREVIEW_POINTS
-        latents = sampler.latents(PREVIEW_SEED, 0, count)
-        labels = np.arange(count) % max(1, classes)
         path = self.claim.epoch.preview_path(match.step)
         path.parent.mkdir(exist_ok=True)
         buffer = io.BytesIO()
-        picture(sampler.draw(latents, labels), space, columns).save(buffer, "PNG")
+        preview(match, self._material, self._clusters).save(buffer, "PNG")
         replace_file(path, buffer.getvalue(), durable=False)
         if self._board:
             self._board.preview(match.step, buffer.getvalue())

@@ -8,13 +8,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ganmodels.data.packed import PackedDataset
 from ganmodels.games.match import AVERAGE, Match, State, restore_pair
 from ganmodels.labels import Clusters, labels_of
 from ganmodels.sampling import Sampler
 from ganmodels.scoring import CALIBRATION_ITEMS, Mates, Probe, calibrate
 from worker.cadence import Cadence
 from worker.errors import Unavailable
+from worker.material import MaterialGuard
 from worker.store import Store
 from worker.store.best import read_best
 from worker.store.checkpoints import Checkpoint, Environment, Manifest, commit
@@ -52,31 +52,6 @@ class Snapshot(NamedTuple):
         return cls(match.step, match.images_seen, files, time.perf_counter() - began)
 
 
-class DatasetGuard:
-    """A dataset whose content is what its name says, from the beginning on."""
-
-    def __init__(self, dataset: PackedDataset) -> None:
-        """Hash everything.
-
-        Raises:
-            DataError: when the content is not that of its name.
-        """
-        # Taken first: what is changed while it is hashed is hashed again.
-        self.dataset, self._signature = dataset, dataset.signature()
-        dataset.verify()
-
-    def check(self) -> None:
-        """Hash again if a file was touched: only the hash tells whether the content has changed.
-
-        Raises:
-            DataError: when it has.
-        """
-        signature = self.dataset.signature()
-        if signature != self._signature:
-            self.dataset.verify()
-            self._signature = signature
-
-
 class CheckpointWriter:
     """Calibrates, commits and prunes the checkpoints of one attempt."""
 
@@ -85,7 +60,7 @@ class CheckpointWriter:
         store: Store,
         job: Job,
         claim: Claim,
-        guard: DatasetGuard,
+        guard: MaterialGuard,
         environment: Environment,
         clusters: Clusters | None,
         device: torch.device,
@@ -99,7 +74,7 @@ class CheckpointWriter:
         """Commit a checkpoint, then prune what retention no longer keeps.
 
         Raises:
-            DataError: when the dataset was changed or deleted meanwhile.
+            DataError: when a dataset was changed or deleted meanwhile.
             Fenced: when another attempt has taken over; nothing was committed.
             OSError: when the disk is full or fails; nothing was committed.
         """
@@ -129,7 +104,8 @@ class CheckpointWriter:
         """Measure the discriminator of a snapshot, with networks of its own."""
         game, space = self._config.game, self._config.space
         generator, discriminator = restore_pair(self._config, files)
-        sampler = Sampler(game, space, generator, self._clusters, self._device, BATCH_SIZE)
+        inputs = game.inputs(self._guard.material.source)
+        sampler = Sampler(game, space, generator, self._clusters, self._device, BATCH_SIZE, inputs)
         if self._probe is None:
             self._probe = self._make_probe(sampler)
         mates = self._mates() if discriminator.mates_matter else None
@@ -138,13 +114,13 @@ class CheckpointWriter:
         return {"calibration": quantiles} | ({"mates": mates.tensors()} if mates else {})
 
     def _mates(self) -> Mates:
-        dataset = self._guard.dataset
+        dataset = self._guard.material.dataset
         chosen = dataset.training_indices[:: max(1, len(dataset.training_indices) // _CHOICE)]
         labels = labels_of(dataset, chosen, self._clusters)
         return Mates.of(dataset.items[chosen], labels, self._config.optimisation.batch_size)
 
     def _make_probe(self, sampler: Sampler) -> Probe:
-        dataset = self._guard.dataset
+        dataset = self._guard.material.dataset
         held_out = dataset.held_out if len(dataset.held_out) else dataset.training_indices
         chosen = held_out[:CALIBRATION_ITEMS]
         labels = labels_of(dataset, chosen, self._clusters)

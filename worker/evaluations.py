@@ -18,6 +18,7 @@ from worker.engine import DeviceUnavailable, choose_device
 from worker.errors import NotFound, StoreError
 from worker.evidence import Players, neighbours, scores
 from worker.failures import is_out_of_memory
+from worker.material import Material
 from worker.queue import STOP_SIGNALS
 from worker.settings import Settings
 from worker.storage import is_storage_trouble
@@ -107,13 +108,14 @@ def _measure(
     checkpoint = evaluation.job.checkpoint_by_digest(record.step, record.checkpoint)
     if checkpoint is None:
         raise NotFound("checkpoint-not-found", "the checkpoint is not there any more")
-    dataset = store.datasets.get(checkpoint.config().dataset)
-    dataset.verify()
+    dataset, source = material = Material.of(store, checkpoint.config())
+    for one in material.all:
+        one.verify()
     protocol, device = record.protocol, choose_device(settings.evaluation_device)
     cache = dataset.directory / _CLASSIFIER
     weights = settings.inception_weights
     features = load_features(protocol.features, dataset, cache, weights, device, replace_file)
-    players = Players.of(checkpoint, protocol.weights, device)
+    players = Players.of(checkpoint, protocol.weights, device, source)
     findings = evaluate(players.sampler, dataset, protocol, features)
     for name, make in ((NEIGHBOURS, neighbours), (SCORES, scores)):
         try:

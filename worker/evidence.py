@@ -38,8 +38,16 @@ class Players(NamedTuple):
     clusters: Clusters | None
 
     @classmethod
-    def of(cls, checkpoint: Checkpoint, weights: str, device: torch.device) -> "Players":
+    def of(
+        cls,
+        checkpoint: Checkpoint,
+        weights: str,
+        device: torch.device,
+        source: PackedDataset | None = None,
+    ) -> "Players":
         """The averages that are served, or the weights that train at the moment.
+
+        What translates draws from the items of ``source``.
 
         Raises:
             CheckpointCorrupt: when a file is not as it was committed.
@@ -53,7 +61,8 @@ class Players(NamedTuple):
             held = {name: _part(training, f"{name}/") for name in game.players}
         generator, discriminator = restore_pair(config, held)
         clusters = None if game.labels.given else Clusters(**checkpoint.tensors("clusters"))
-        sampler = Sampler(game, space, generator, clusters, device, BATCH_SIZE)
+        inputs = game.inputs(source)
+        sampler = Sampler(game, space, generator, clusters, device, BATCH_SIZE, inputs)
         mates = Mates(**checkpoint.tensors("mates")) if discriminator.mates_matter else None
         return cls(sampler, discriminator.to(device), mates, clusters)
 
@@ -66,7 +75,7 @@ def neighbours(players: Players, dataset: PackedDataset, seed: int) -> bytes | N
     if not isinstance(dataset.manifest.space, ImageSpace):
         return None
     fakes = players.sampler.draw(
-        players.sampler.latents(seed, 0, SHOWN), players.sampler.labels(seed, 0, SHOWN)
+        players.sampler.inputs(seed, 0, SHOWN), players.sampler.labels(seed, 0, SHOWN)
     )
     held_out = dataset.held_out if len(dataset.held_out) else dataset.training_indices
     reals = dataset.items[_evenly(held_out, SHOWN)]
@@ -85,7 +94,7 @@ def scores(players: Players, dataset: PackedDataset, seed: int) -> bytes | None:
     """
     sampler = players.sampler
     labels = sampler.labels(seed, 0, _JUDGED)
-    fakes = sampler.draw(sampler.latents(seed, 0, _JUDGED), labels)
+    fakes = sampler.draw(sampler.inputs(seed, 0, _JUDGED), labels)
     logits = {
         "training": _of_reals(players, dataset, dataset.training_indices),
         "held_out": _of_reals(players, dataset, dataset.held_out),

@@ -9,7 +9,6 @@ from safetensors import SafetensorError
 from safetensors.torch import load as parse_tensors
 
 from ganmodels.config import TrainConfig
-from ganmodels.data.packed import PackedDataset
 from ganmodels.games.match import Match
 from ganmodels.labels import Clusters
 from ganmodels.referee.config import Failure, StopRules
@@ -23,6 +22,7 @@ from ganmodels.referee.stopping import equilibrium_reached, plateau_reached
 from ganmodels.referee.watcher import Watcher
 from worker.best import competing
 from worker.endings import Ending, TrainingDiverged
+from worker.material import Material
 from worker.store import Store
 from worker.store.files import replace_file
 from worker.store.job import Job
@@ -33,16 +33,16 @@ PANEL = "panel.safetensors"
 _LOOK_SECONDS = 2.0
 
 
-def open_panel(job: Job, config: TrainConfig, dataset: PackedDataset) -> Panel:
+def open_panel(job: Job, config: TrainConfig, material: Material) -> Panel:
     """The panel of the job: as it was saved, so that all attempts are watched alike, or a new one.
 
-    One that cannot be read is chosen again: it follows from the dataset and the game.
+    One that cannot be read is chosen again: it follows from the datasets and the game.
     """
     path = job.path / PANEL
     try:
         return Panel(**parse_tensors(path.read_bytes()))
     except (FileNotFoundError, SafetensorError, TypeError):
-        panel = Panel.choose(dataset, config.game)
+        panel = Panel.choose(material.dataset, config.game, material.source)
         replace_file(path, b"".join(safetensors_parts(panel._asdict())))
         return panel
 
@@ -103,12 +103,12 @@ class JobReferee:
         store: Store,
         job: Job,
         config: TrainConfig,
-        dataset: PackedDataset,
+        material: Material,
         clusters: Clusters | None,
         device: torch.device,
     ) -> "JobReferee":
         """For a job whose attempt has begun: it remembers the readings that count."""
-        watcher = Watcher(open_panel(job, config, dataset), dataset, clusters, device)
+        watcher = Watcher(open_panel(job, config, material), material.dataset, clusters, device)
         referee = Referee(config, watcher, job.metrics())
         return cls(referee, StopRulesAtJob(store, job, config.stop), job)
 

@@ -5,17 +5,19 @@ import threading
 import torch
 
 from ganmodels.config import TrainConfig
-from ganmodels.data.batches import Batches, Deck
+from ganmodels.data.batches import Deck
 from ganmodels.data.packed import PackedDataset
+from ganmodels.dealing import deal
 from ganmodels.games.match import Match
-from ganmodels.labels import Clusters, labels_of
+from ganmodels.labels import Clusters
 from ganmodels.referee.diagnoses import broken_down
 from ganmodels.referee.remedies import with_rates
 from worker.attempt import Attempt
-from worker.checkpointing import CheckpointWriter, DatasetGuard, join_state
+from worker.checkpointing import CheckpointWriter, join_state
 from worker.endings import Ending, Outcome, TrainingDiverged
 from worker.engine import autocast_dtype, changes, choose_device, describe
 from worker.loop import run
+from worker.material import Material, MaterialGuard
 from worker.refereeing import JobReferee
 from worker.settings import Settings
 from worker.store import Store
@@ -43,21 +45,22 @@ def play(
     if record.model:
         # Whoever accepted the job may have died before this.
         store.models.add_job(record.model, job.id)
-    dataset = store.datasets.get(config.dataset)
-    guard = DatasetGuard(dataset)
+    material = Material.of(store, config)
+    guard = MaterialGuard(material)
     device = choose_device(settings.device)
     checkpoint = job.newest_sound_checkpoint(record.return_to)
     environment = describe(config, device, checkpoint.manifest.environment if checkpoint else None)
-    match = _match(config, device, environment, checkpoint)
-    clusters = _clusters(config, dataset, checkpoint)
+    match = _match(config, device, environment, checkpoint, job.start())
+    clusters = _clusters(config, material.dataset, checkpoint)
     claim.begin(match.step)
     job.note_return()
     if checkpoint:
         _note_environment(job, environment, checkpoint.manifest.environment)
     writer = CheckpointWriter(store, job, claim, guard, environment, clusters, device)
-    referee = JobReferee.open(store, job, config, dataset, clusters, device)
-    attempt = Attempt(job, claim, writer, referee, clusters, Board.open(settings, job))
-    deck = Deck(_batches(config, dataset, clusters, device).at)
+    referee = JobReferee.open(store, job, config, material, clusters, device)
+    board = Board.open(settings, job)
+    attempt = Attempt(job, claim, writer, referee, material, clusters, board)
+    deck = deal(config, *material, clusters, device)
     try:
         return _run(match, deck, attempt, interrupted)
     finally:
@@ -85,10 +88,13 @@ def _match(
     device: torch.device,
     environment: Environment,
     checkpoint: Checkpoint | None,
+    start: Checkpoint | None,
 ) -> Match:
     match = Match(config, device, autocast_dtype(environment))
     if checkpoint:
         match.load(join_state(checkpoint))
+    elif start:
+        match.adopt({name: start.tensors(name) for name in config.game.players})
     return match
 
 
@@ -110,18 +116,3 @@ def _clusters(
     if checkpoint and not labels.given:
         return Clusters(**checkpoint.tensors("clusters"))
     return labels.fit(dataset.items[dataset.training_indices], config.seed)
-
-
-def _batches(
-    config: TrainConfig, dataset: PackedDataset, clusters: Clusters | None, device: torch.device
-) -> Batches:
-    chosen = dataset.training_indices
-    labels = labels_of(dataset, chosen, clusters)
-    return Batches(
-        dataset.items[chosen],
-        labels,
-        config.space,
-        config.optimisation.batch_size,
-        config.seed,
-        device,
-    )

@@ -27,10 +27,15 @@ def labelled_subset(labels: Places, classes: int, per_class: int, seed: int) -> 
     Raises:
         TooFewLabelled: when there are not so many of a class.
     """
-    order = philox(seed, 0, _SUBSET_STREAM).permutation(len(labels))
+    order = order_of(len(labels), seed)
     met = labels[order]
     chosen = [order[np.flatnonzero(met == number)[:per_class]] for number in range(classes)]
     for number, places in enumerate(chosen):
         if len(places) < per_class:
             raise TooFewLabelled(number, len(places))
     return np.sort(np.concatenate(chosen)).astype(np.int64)
+
+
+def order_of(count: int, seed: int) -> Places:
+    """The order in which items are gone through."""
+    return philox(seed, 0, _SUBSET_STREAM).permutation(count)

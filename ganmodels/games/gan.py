@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import torch
 from pydantic import Field
@@ -17,13 +17,13 @@ from torch.nn.functional import cross_entropy
 from ganmodels.augmentation import Augmentation, NoAugmentation
 from ganmodels.conditioning import Auxiliary, Conditioning, Unconditional
 from ganmodels.data.batches import Batch, Deck, parts
+from ganmodels.games.drawn import Drawn
 from ganmodels.games.historical import WeightHistory
 from ganmodels.games.match import Match, Memory, mean_of
 from ganmodels.games.strength import Strength
 from ganmodels.games.unrolling import Unrolling, Weights, look_ahead
 from ganmodels.information import Information
 from ganmodels.labels import GivenLabels, LabelSource
-from ganmodels.latents import Latent
 from ganmodels.matching import FeatureMatching
 from ganmodels.mixing import Mixing, NoMixing
 from ganmodels.networks import Dcgan, Network
@@ -32,7 +32,6 @@ from ganmodels.objectives import NonSaturating, Objective
 from ganmodels.penalties import Judged, Penalty
 from ganmodels.replay import Pool, Replay
 from ganmodels.spaces import Space
-from ganmodels.spec import Spec
 from ganmodels.types import Items, Labels, Latents, Logits, Scalar
 
 if TYPE_CHECKING:
@@ -59,7 +58,7 @@ class Made(NamedTuple):
     labels: Labels | None
 
 
-class Gan(Spec):
+class Gan(Drawn):
     """One generator against one discriminator, on one dataset.
 
     The discriminator's weights are held in [-weight_clip, weight_clip] unless it is 0.
@@ -67,7 +66,6 @@ class Gan(Spec):
     """
 
     kind: Literal["gan"] = "gan"
-    latent: Latent = Latent()
     network: Network = Dcgan()
     conditioning: Conditioning = Unconditional()
     objective: Objective = NonSaturating()
@@ -84,8 +82,6 @@ class Gan(Spec):
     historical_averaging: float = Field(default=0.0, ge=0, le=1e3)
     discriminator_steps: int = Field(default=1, ge=1, le=20)
     generator_steps: int = Field(default=1, ge=1, le=20)
-    needs_source: ClassVar[bool] = False
-    players: ClassVar[tuple[str, ...]] = ("generator", "discriminator")
 
     @property
     def objective_name(self) -> str:
@@ -199,6 +195,10 @@ class Gan(Spec):
             for name, player in match.players.items():
                 found[f"{name}_history"] = WeightHistory(player.weights)
         return found
+
+    def remembered_bytes(self, space: Space) -> int:
+        """Size of what is remembered beside the networks and their weights."""
+        return self.replay.memory_bytes(space.shape) if self.replay else 0
 
     def step(self, match: Match, deck: Deck, random: torch.Generator) -> Told:
         """The discriminator's turns, then the generator's."""

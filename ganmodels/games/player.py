@@ -1,7 +1,7 @@
 """A player: one network in training, the average of its weights, and its optimiser."""
 
 import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from torch import Tensor, nn
@@ -29,16 +29,8 @@ class Player:
         self.rule.adjust(self.optimiser, step, factor, settled)
 
     def descend(self, losses: Iterable[Scalar], count: int) -> Scalar:
-        """One update by the mean of ``count`` losses. Returns the norm of its gradient.
-
-        Each loss is followed back before the next is taken, so that one graph is in memory.
-        """
-        self.optimiser.zero_grad(set_to_none=True)
-        for loss in losses:
-            (loss / count).backward()
-        norm = get_total_norm([p.grad for p in self.weights if p.grad is not None])
-        self.optimiser.step()
-        return norm
+        """One update by the mean of ``count`` losses. Returns the norm of its gradient."""
+        return descend_together([self], losses, count)
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
@@ -66,3 +58,19 @@ class Player:
     def create_moments(self) -> None:
         """Make what begins with the first update otherwise, so that it can be filled."""
         self.rule.create_state(self.optimiser)
+
+
+def descend_together(players: Sequence[Player], losses: Iterable[Scalar], count: int) -> Scalar:
+    """One update of all players by the mean of ``count`` losses. Returns the gradient's norm.
+
+    Each loss is followed back before the next is taken, so that one graph is in memory.
+    """
+    for player in players:
+        player.optimiser.zero_grad(set_to_none=True)
+    for loss in losses:
+        (loss / count).backward()
+    weights = [weight for player in players for weight in player.weights]
+    norm = get_total_norm([weight.grad for weight in weights if weight.grad is not None])
+    for player in players:
+        player.optimiser.step()
+    return norm

@@ -18,6 +18,7 @@ from torch.nn.functional import cross_entropy, softplus
 from ganmodels.augmentation import Augmentation, NoAugmentation
 from ganmodels.conditioning import Conditioning, Unconditional
 from ganmodels.data.batches import Batch, Deck, parts
+from ganmodels.games.drawn import Drawn
 from ganmodels.games.match import Match, Memory, mean_of
 from ganmodels.labels import GivenLabels
 from ganmodels.latents import Latent
@@ -26,7 +27,6 @@ from ganmodels.networks import Network, NoisyMlp
 from ganmodels.networks.discriminator import ClassifierDiscriminator, Discriminator, Verdict
 from ganmodels.penalties import Penalty
 from ganmodels.spaces import Space
-from ganmodels.spec import Spec
 from ganmodels.types import Items, Labels, Logits, Scalar
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 Told = dict[str, Scalar]
 
 
-class SemiSupervised(Spec):
+class SemiSupervised(Drawn):
     """One generator, and a discriminator that is told the labels of a few items of each class.
 
     ``labelled_per_class`` items of each class, chosen by the seed, are the only ones whose
@@ -55,14 +55,12 @@ class SemiSupervised(Spec):
     discriminator_steps: ClassVar[int] = 1
     # One for each player: what the generator imitates is not what the discriminator just saw.
     draws_per_step: ClassVar[int] = 2
-    needs_source: ClassVar[bool] = False
     needs_lipschitz: ClassVar[bool] = False
     needs_float32: ClassVar[bool] = False
     objective_name: ClassVar[str] = "semi_supervised"
     conditional: ClassVar[bool] = False
     classifies: ClassVar[bool] = True
     boundary: ClassVar[float | None] = 0.0
-    players: ClassVar[tuple[str, ...]] = ("generator", "discriminator")
     metrics: ClassVar[tuple[str, ...]] = (
         "discriminator_loss",
         "generator_loss",
@@ -103,6 +101,10 @@ class SemiSupervised(Spec):
         D learns from labelled items, others and fakes; G from fakes, beside features of reals.
         """
         return generator + 3 * 3 * discriminator + 3 * generator + 3 * discriminator
+
+    def remembered_bytes(self, space: Space) -> int:
+        """Size of what is remembered beside the networks."""
+        return 0
 
     def memories(self, match: Match) -> Mapping[str, Memory]:
         """Nothing is remembered beside the networks."""

@@ -1,4 +1,7 @@
-"""The union of network families. To add one: write its file and add its name here."""
+"""The unions of network families. To add one: write its file and add its name here.
+
+``Network`` makes items of latents, ``ImageNetwork`` images of images.
+"""
 
 from typing import Annotated
 
@@ -9,11 +12,26 @@ from ganmodels.networks.maxout import Maxout
 from ganmodels.networks.mlp import Mlp
 from ganmodels.networks.noisy import NoisyMlp
 from ganmodels.networks.r3 import R3
+from ganmodels.networks.refiner import ResidualRefiner
 from ganmodels.networks.resnet import Resnet
 from ganmodels.networks.tiny import Tiny
+from ganmodels.networks.translator import ResidualTranslator
 
 Network = Annotated[
     Mlp | NoisyMlp | Maxout | Dcgan | Tiny | Resnet | R3, Field(discriminator="kind")
 ]
+ImageNetwork = Annotated[ResidualTranslator | ResidualRefiner, Field(discriminator="kind")]
 
-__all__ = ["R3", "Dcgan", "Maxout", "Mlp", "Network", "NoisyMlp", "Resnet", "Tiny"]
+__all__ = [
+    "R3",
+    "Dcgan",
+    "ImageNetwork",
+    "Maxout",
+    "Mlp",
+    "Network",
+    "NoisyMlp",
+    "ResidualRefiner",
+    "ResidualTranslator",
+    "Resnet",
+    "Tiny",
+]

@@ -17,7 +17,8 @@ class Trunk(nn.Module):
 class Verdict(NamedTuple):
     """All that a discriminator says of a batch; packs count as one item.
 
-    ``features`` [batch, width] are those of the trunk; ``classes`` [batch, classes] logits of an
+    ``logits`` are [batch], or [batch, rows, columns] where patches are judged. ``features``
+    [batch, width] are those of the trunk; ``classes`` [batch, classes] logits of an
     auxiliary classifier; ``codes`` [batch, values] what a recogniser takes the codes for.
     """
 
@@ -81,7 +82,7 @@ class Discriminator(nn.Module):
         return features
 
     def score(self, items: Items, labels: Labels | None, company: Company | None) -> Logits:
-        """One logit for each item [batch], whoever else is in the batch.
+        """One logit for each item [batch], whoever else is in the batch; the mean of its patches.
 
         Where mates matter every item has the same ones, which ``company`` holds.
         """
@@ -93,6 +94,16 @@ class Discriminator(nn.Module):
         else:
             beside = self.features(company.items, company.labels)
             logits = self.head(self._mixed(self.features(items, labels), beside), labels)
+        return logits if logits.dim() == 1 else logits.flatten(1).mean(1)
+
+    def classify(self, items: Items, company: Company | None) -> Tensor:
+        """Logits [batch, classes] of the classes, for a discriminator that names them.
+
+        Where items are judged in packs, every item is packed with those of ``company``.
+        """
+        assert self.classifier is not None, "this discriminator names no classes"
+        seen = items if company is None else _with_mates(items, company.items, self.pack)
+        logits: Tensor = self.classifier(self.features(seen, None))
         return logits
 
     def _mixed(self, features: Tensor, company: Tensor | None = None) -> Tensor:

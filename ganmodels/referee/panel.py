@@ -1,4 +1,4 @@
-"""The panel: fixed items and latents on which a match is watched, the same from first to last."""
+"""The panel: fixed items and inputs on which a match is watched, the same from first to last."""
 
 from typing import NamedTuple
 
@@ -27,8 +27,10 @@ _SEED = 0
 
 
 class Panel(NamedTuple):
-    """Indices of training items and of held-out ones, the latents [n, width] whose fakes are
-    watched, and centres [k, values] of groups of items, found among thumbnails.
+    """Indices of training items and of held-out ones, the inputs whose fakes are watched, and
+    centres [k, values] of groups of items, found among thumbnails.
+
+    Inputs are latents, or stored items of the source.
 
     Fakes are asked for under the labels of the training items, so that both have the same mix.
     """
@@ -36,23 +38,26 @@ class Panel(NamedTuple):
     training: Tensor
     held_out: Tensor
     neighbours: Tensor
-    latents: Tensor
+    inputs: Tensor
     centres: Tensor
 
     @classmethod
-    def choose(cls, dataset: PackedDataset, game: Game) -> "Panel":
-        """The panel of a dataset and a game: equal for equal ones."""
+    def choose(
+        cls, dataset: PackedDataset, game: Game, source: PackedDataset | None = None
+    ) -> "Panel":
+        """The panel of a dataset, a game and its source if it has one: equal for equal ones."""
         space, random = dataset.manifest.space, philox(_SEED, 0)
         count = _IMAGES if isinstance(space, ImageSpace) else _POINTS
         training = random.permutation(dataset.training_indices)
         held_out = random.permutation(dataset.held_out)[:count]
-        latents = np.stack([game.latent.at(_SEED, index) for index in range(count)])
+        inputs = game.inputs(source)
+        assert inputs is not None, "this game is watched on items of its source"
         thumbs = thumbnails_of(dataset, np.sort(training[:_MOST_CLUSTERED]))
         return cls(
             torch.from_numpy(np.resize(training, count)),
             torch.from_numpy(np.sort(held_out)),
             torch.from_numpy(np.sort(training[:_MOST_NEIGHBOURS])),
-            torch.from_numpy(latents),
+            torch.from_numpy(inputs.at(_SEED, 0, count)),
             _centres(thumbs, space),
         )
 

@@ -32,7 +32,7 @@ class Watcher:
 
         self._reals, self._labels = real(panel.training)
         self._held_out, self._held_out_labels = real(panel.held_out)
-        self._latents, self._bounded = panel.latents.to(device), space.bounded
+        self._inputs, self._bounded = panel.inputs.to(device), space.bounded
         self._saturated_reals = self._saturated(self._reals)
         self._yardstick = Yardstick(
             thumbnails(self._reals),
@@ -49,7 +49,8 @@ class Watcher:
 
     def look(self, match: Match) -> dict[str, Any]:
         """The signals now, by the names of ``Judgement`` and ``Variety``, and ``saturated``."""
-        fakes = match.show(self._latents, self._labels)
+        inputs = match.game.given(self._inputs, match.space, match.device)
+        fakes = match.show(inputs, self._labels)
         random = stream(match.seed, "look", match.step, torch.Generator(match.device))
 
         def judge(items: Items, labels: Labels | None) -> Logits:

@@ -5,7 +5,7 @@ from typing import Literal
 
 from ganmodels.augmentation import DiffAugment
 from ganmodels.config import TrainConfig
-from ganmodels.games.gan import Gan
+from ganmodels.games import Game, Gan
 from ganmodels.networks.blocks import LARGEST_EDGE, SMALLEST_EDGE
 from ganmodels.optimisation import Adam, BurnInDecay
 from ganmodels.penalties import OneCentred
@@ -13,7 +13,7 @@ from ganmodels.spaces import ImageSpace
 from ganmodels.validity.finding import Finding, error, warning
 
 
-def network_fits_space(config: TrainConfig, game: Gan) -> Iterator[Finding]:
+def network_fits_space(config: TrainConfig, game: Game) -> Iterator[Finding]:
     """Convolutional networks need images from 8 to 128 pixels."""
     network, space = game.network, config.space
     if not network.image_only:
@@ -132,7 +132,7 @@ def penalties_are_not_redundant(config: TrainConfig, game: Gan) -> Iterator[Find
         )
 
 
-def augmentation_fits_space(config: TrainConfig, game: Gan) -> Iterator[Finding]:
+def augmentation_fits_space(config: TrainConfig, game: Game) -> Iterator[Finding]:
     """Image augmentations move pixels."""
     augmentation, space = game.augmentation, config.space
     if augmentation.image_only and not isinstance(space, ImageSpace):

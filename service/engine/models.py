@@ -2,22 +2,25 @@
 
 import threading
 from collections import OrderedDict
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from ganmodels.config import TrainConfig
-from ganmodels.games.match import restore_pair
+from ganmodels.games.match import restore
 from ganmodels.labels import Clusters
+from ganmodels.networks.discriminator import Discriminator
 from ganmodels.sampling import Sampler
 from ganmodels.scoring import Calibration, Mates, Scorer
 from worker.store.checkpoints import Checkpoint
 
 
 class LoadedModel(NamedTuple):
-    """A checkpoint in memory, ready to sample and to score."""
+    """A checkpoint in memory, ready to sample, to score and, by direction, to translate."""
 
     config: TrainConfig
     sampler: Sampler
     scorer: Scorer
+    translators: Mapping[str, Sampler]
     size_bytes: int
 
 
@@ -30,15 +33,18 @@ def load(checkpoint: Checkpoint) -> LoadedModel:
     config = checkpoint.config()
     game, space = config.game, config.space
     held = {name: checkpoint.tensors(name) for name in game.players}
-    generator, discriminator = restore_pair(config, held)
+    networks = restore(config, held)
+    discriminator = networks["discriminator"]
+    assert isinstance(discriminator, Discriminator)
     quantiles = checkpoint.tensors("calibration")
     calibration = Calibration(quantiles["real"].numpy(), quantiles["fake"].numpy())
     clusters = None if game.labels.given else Clusters(**checkpoint.tensors("clusters"))
     mates = Mates(**checkpoint.tensors("mates")) if discriminator.mates_matter else None
     return LoadedModel(
         config,
-        Sampler(game, space, generator, clusters),
+        Sampler(game, space, networks["generator"], clusters),
         Scorer(game, space, discriminator, calibration, clusters, mates),
+        {way: Sampler(game, space, networks[name]) for way, name in game.directions.items()},
         checkpoint.size_bytes,
     )
 

@@ -1,4 +1,4 @@
-"""The same latents through the training: a row of tiles for each step, or small scatter plots."""
+"""The same inputs through the training: a row of tiles for each step, or small scatter plots."""
 
 import io
 import math

@@ -168,11 +168,12 @@ def _check_dataset(
     store: Store, config: TrainConfig, protocol: Protocol, settings: Settings
 ) -> None:
     try:
-        store.datasets.id_of(config.dataset)
+        for dataset in config.datasets:
+            store.datasets.id_of(dataset)
         if protocol.features == "inception":
             _check_time(store.datasets.get(config.dataset), protocol, settings)
     except NotFound:
-        detail = "the dataset that this was trained on was deleted; import it again"
+        detail = "a dataset that this was trained on was deleted; import it again"
         raise Problem("dataset-not-found", detail, status=409) from None
 
 

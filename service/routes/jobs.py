@@ -132,7 +132,8 @@ def resume(
             config = config.model_copy(update={"stop": StopRules()})
         # No dataset is deleted meanwhile.
         with store.datasets.kept():
-            store.datasets.id_of(config.dataset)
+            for dataset in config.datasets:
+                store.datasets.id_of(dataset)
             if config != job.config():
                 job.replace_config(config)
             job.resume(record)
@@ -215,7 +216,7 @@ def _checkpoint_view(checkpoint: Checkpoint, context: CheckpointContext) -> Chec
 
 @router.get("/{job_id}/previews")
 def previews(job: JobDep) -> Listing:
-    """Pictures of the same latents through the training."""
+    """Pictures of the same inputs through the training."""
     return listing(
         [{"step": step, "href": f"/jobs/{job.id}/previews/{step}"} for step in job.previews()]
     )

@@ -51,7 +51,7 @@ def delete_alias(name: str, alias: AliasPath, store: StoreDep) -> ModelView:
 
 def _view(model: Model, store: Store) -> ModelView:
     try:
-        space = resolve(store, model.name).checkpoint.config().space
+        config = resolve(store, model.name).checkpoint.config()
     except (NotFound, CheckpointCorrupt):
-        space = None
-    return ModelView.of(model, space)
+        config = None
+    return ModelView.of(model, config)

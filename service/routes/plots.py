@@ -54,7 +54,7 @@ def list_plots(job: JobDep, settings: SettingsDep) -> Listing:
     "/filmstrip.png", response_class=Response, responses={200: {"content": {_PNG: {}}}, 304: {}}
 )
 def get_filmstrip(job: JobDep, if_none_match: IfNoneMatch = None) -> Response:
-    """The same latents through the training, at most twelve steps of it, first and last included.
+    """The same inputs through the training, at most twelve steps of it, first and last included.
 
     Points: scatter plots of the first two coordinates, each to its own scale.
     """

@@ -22,6 +22,7 @@ from service.drawing import (
     choose_encoding,
     label_count,
     parse_labels,
+    require_latents,
 )
 from service.engine.encode import FORMATS, encode_array
 from service.engine.engine import Engine
@@ -79,6 +80,7 @@ async def sample(
 ) -> Response:
     """Items from a generator. Item i depends on (seed, i) only, whatever else is asked for."""
     resolved, config = model
+    require_latents(config)
     drawing = Drawing(
         resolved,
         config,
@@ -119,6 +121,7 @@ async def sample_latents(
 ) -> Response:
     """Items from given latents; ``GET /latents`` has those of a seed."""
     resolved, config = await run_in_threadpool(choose_model, store, body.model)
+    require_latents(config)
     count = check_count(len(body.latents), config)
     if body.labels is not None and (len(body.labels) != count or body.label is not None):
         detail = "give one number for each latent, or label instead"
@@ -153,6 +156,7 @@ async def latents(
 ) -> Response:
     """The latents [n, width] and labels [n] behind the same ``GET /sample``."""
     resolved, config = model
+    require_latents(config)
     count, wanted = check_count(n, config), parse_codes(codes, config)
     chosen = choose_format(format, request.headers.get("accept"), _LATENT_FORMATS)
 

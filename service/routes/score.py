@@ -1,12 +1,9 @@
 """``POST /score``: what the discriminator thinks of given items."""
 
-from collections.abc import Callable
-from functools import partial
 from typing import Annotated, Any
 
 import numpy as np
 from fastapi import APIRouter, Query, Request
-from starlette.datastructures import UploadFile
 
 from ganmodels.config import TrainConfig
 from ganmodels.scoring import CALIBRATION_ITEMS, QUANTILES, Scores
@@ -14,43 +11,20 @@ from ganmodels.spaces import ImageSpace, Space
 from service.deps import EngineDep, ModelDep
 from service.drawing import label_number, require_labels
 from service.engine.models import LoadedModel
-from service.images import MAX_ITEMS, Received, from_images, from_npy, from_zip
-from service.problems import Problem
+from service.images import Received
+from service.receiving import BODIES, receive_items
 from service.refusals import data_problem
 
 router = APIRouter(tags=["scores"])
 
-Reader = Callable[[Space], list[Received]]
-
-# More than may be scored, so that too many are refused with the limit that counts.
-_MAX_FILES = 16 * MAX_ITEMS
 _COMPANY = (
     "this discriminator judges items together, so each is judged beside the same real items of "
     "its training data, whoever else is in the request"
 )
 _TOO_FAR = "the item lies so far from the data that its logit is no number; send nearer ones"
-_BODIES = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "properties": {
-                        "images": {"type": "array", "items": {"type": "string", "format": "binary"}}
-                    },
-                }
-            },
-            **{
-                media_type: {"schema": {"type": "string", "format": "binary"}}
-                for media_type in ("application/zip", "application/x-npy", "image/*")
-            },
-        },
-    }
-}
 
 
-@router.post("/score", openapi_extra=_BODIES)
+@router.post("/score", openapi_extra=BODIES)
 async def score(
     request: Request,
     engine: EngineDep,
@@ -61,13 +35,15 @@ async def score(
 ) -> dict[str, Any]:
     """Logit, probability where the objective defines one, and percentiles, for each item.
 
+    A model that names classes says how probable each label is; ``label`` is the most probable.
+
     One bad item among several does not spoil the others: its entry says what is wrong with it.
     A score says how well an item agrees with this training; it is no detector of fakes made
     elsewhere. Items are fitted to the model as a dataset's are at import.
     """
     resolved, config = model
     number = _label(label, config)
-    read = await _receive(request)
+    read = await receive_items(request)
 
     # Decoding takes as long as scoring and more, so it waits for a model thread as well.
     def judge(loaded: LoadedModel) -> tuple[list[Received], Scores | None]:
@@ -107,30 +83,6 @@ def _label(text: str | None, config: TrainConfig) -> int | None:
     return label_number(text, config.space.classes)
 
 
-async def _receive(request: Request) -> Reader:
-    """What reads the items of the body, once it is called."""
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type == "multipart/form-data":
-        return partial(from_images, await _form_files(request))
-    body = await request.body()
-    if media_type == "application/zip":
-        return partial(from_zip, body)
-    if media_type == "application/x-npy":
-        return partial(from_npy, body)
-    if media_type.startswith("image/"):
-        return partial(from_images, [("body", body)])
-    raise Problem(
-        "unsupported-media-type",
-        "send multipart/form-data with images, application/zip, application/x-npy or one image",
-    )
-
-
-async def _form_files(request: Request) -> list[tuple[str, bytes]]:
-    async with request.form(max_files=_MAX_FILES, max_fields=10) as form:
-        uploads = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
-        return [(upload.filename or "image", await upload.read()) for upload in uploads]
-
-
 def _entries(
     received: list[Received], scores: Scores | None, config: TrainConfig
 ) -> list[dict[str, Any]]:
@@ -157,7 +109,15 @@ def _entry(scores: Scores, position: int, config: TrainConfig) -> dict[str, Any]
         "percentile_real": float(scores.percentile_real[position]),
         "percentile_fake": float(scores.percentile_fake[position]),
         "label": None if labels is None else config.space.classes[labels[position]],
+        "labels": _named(scores, position, config.space),
     }
+
+
+def _named(scores: Scores, position: int, space: Space) -> dict[str, float] | None:
+    """The probability of each class by its name, where the discriminator names classes."""
+    if scores.classes is None:
+        return None
+    return dict(zip(space.classes, scores.classes[position].tolist(), strict=True))
 
 
 def _preprocessing(space: Space) -> dict[str, Any]:

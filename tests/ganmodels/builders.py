@@ -9,12 +9,14 @@ from numpy.typing import NDArray
 
 from ganmodels.config import TrainConfig
 from ganmodels.data.batches import Batches, Deck
+from ganmodels.data.subset import labelled_subset
+from ganmodels.games import Gan, SemiSupervised
 from ganmodels.games.match import Match
 from ganmodels.labels import Clusters
-from ganmodels.recipes import settings
+from ganmodels.recipes import RECIPES, settings
 from ganmodels.spaces import ImageSpace, PointSpace, Space
 
-DATASET = "ds_" + "0" * 32
+DATASET, SOURCE = "ds_" + "0" * 32, "ds_" + "1" * 32
 CPU = torch.device("cpu")
 SMALL: dict[str, Any] = {
     "dcgan": {"generator_width": 4, "discriminator_width": 4},
@@ -23,7 +25,20 @@ SMALL: dict[str, Any] = {
     "maxout": {"generator_widths": [8], "discriminator_widths": [8]},
     "tiny": {"generator_width": 2, "discriminator_width": 2},
     "r3": {"widths": [8], "blocks_per_grid": 1},
+    "noisy_mlp": {"generator_widths": [8], "discriminator_widths": [8, 8]},
+    "residual_refiner": {"width": 4, "blocks": 1, "discriminator_width": 6},
+    "residual_translator": {"generator_width": 4, "blocks": 1, "discriminator_width": 4},
 }
+
+
+# Pools that are full, and warm-ups that are over, after a few steps.
+SHORT: dict[str, Any] = {
+    "simgan": {"generator_warm_up": 2, "discriminator_warm_up": 1, "replay": {"size": 12}},
+    "cyclegan": {"replay": {"size": 12}},
+}
+# Recipes by what is played in them.
+SOURCED = [name for name, recipe in RECIPES.items() if recipe.game.needs_source]
+GANS = [name for name, recipe in RECIPES.items() if isinstance(recipe.game, Gan)]
 
 
 def image_space(height: int = 8, width: int = 8, channels: int = 1, classes: int = 3) -> ImageSpace:
@@ -39,11 +54,13 @@ def config_for(recipe: str, space: Space | None = None, **changes: Any) -> Train
     """A recipe with networks of a few channels, so that steps take milliseconds."""
     base = settings(recipe, {}, items=60)
     kind = base["game"]["network"]["kind"]
-    game = {"network": SMALL[kind], **changes.pop("game", {})}
+    game = {"network": SMALL[kind], **SHORT.get(recipe, {}), **changes.pop("game", {})}
     small = settings(recipe, {"batch_size": 8, "game": game, **changes}, items=60)
     space = space or space_for(recipe)
-    text = json.dumps({**small, "dataset": DATASET, "space": space.model_dump(mode="json")})
-    return TrainConfig.model_validate_json(text)
+    resolved = {**small, "dataset": DATASET, "space": space.model_dump(mode="json")}
+    if recipe in SOURCED:
+        resolved["source"] = {"dataset": SOURCE, "space": resolved["space"]}
+    return TrainConfig.model_validate_json(json.dumps(resolved))
 
 
 def items_for(space: Space, count: int = 60) -> NDArray[np.generic]:
@@ -70,8 +87,27 @@ def batches_for(config: TrainConfig) -> Batches:
     return Batches(items, labels, config.space, size, config.seed, CPU)
 
 
+def source_for(config: TrainConfig) -> Batches:
+    """Items of the source: the dataset's, turned over and inverted."""
+    items = 255 - items_for(config.space)[:, ::-1]
+    size = config.optimisation.batch_size
+    return Batches(items, None, config.space, size, config.seed, CPU, "source order")
+
+
 def deck_for(config: TrainConfig) -> Deck:
-    return Deck(batches_for(config).at)
+    real = batches_for(config)
+    if isinstance(config.game, SemiSupervised):
+        return Deck(real.at, labelled=labelled_for(config).at)
+    return Deck(real.at, source_for(config).at if config.source else None)
+
+
+def labelled_for(config: TrainConfig) -> Batches:
+    """Two items of each class."""
+    labels = labels_for(config.space)
+    assert labels is not None
+    chosen = labelled_subset(labels, len(config.space.classes), 2, config.seed)
+    items, size = items_for(config.space)[chosen], config.optimisation.batch_size
+    return Batches(items, labels[chosen], config.space, size, config.seed, CPU, "labelled")
 
 
 def match_for(config: TrainConfig, seed: int | None = None) -> Match:

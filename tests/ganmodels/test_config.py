@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from ganmodels.augmentation import Ada
 from ganmodels.config import TrainConfig
-from ganmodels.games.gan import Gan
+from ganmodels.games import Gan, SemiSupervised
 from ganmodels.latents import Latent
 from ganmodels.networks import R3, Maxout, Mlp, NoisyMlp
 from ganmodels.optimisation import Adam, Optimisation, Sgd
@@ -45,7 +45,9 @@ slow_to_draw = settings(
 
 
 @slow_to_draw
-@given(game=st.from_type(Gan), optimisation=st.from_type(Optimisation))
+@given(
+    game=st.from_type(Gan) | st.from_type(SemiSupervised), optimisation=st.from_type(Optimisation)
+)
 def test_every_valid_configuration_survives_json(game, optimisation):
     base = config_for("dcgan")
     config = base.model_copy(update={"game": game, "optimisation": optimisation})

@@ -12,10 +12,9 @@ from ganmodels.config import TrainConfig
 from ganmodels.data.batches import Batch, Deck
 from ganmodels.games.gan import Gan
 from ganmodels.objectives import RelativisticPairing
-from ganmodels.recipes import RECIPES
-from tests.ganmodels.builders import batches_for, config_for, deck_for, match_for
+from tests.ganmodels.builders import GANS, batches_for, config_for, deck_for, match_for
 
-every_recipe = pytest.mark.parametrize("recipe", RECIPES)
+every_gan = pytest.mark.parametrize("recipe", GANS)
 Shown = list[tuple[Tensor, Tensor | None]]
 OFFSET = 100.0
 
@@ -56,7 +55,7 @@ def contains(shown: Shown, items: Tensor) -> bool:
     return any(torch.equal(items, seen) for seen, _ in shown)
 
 
-@every_recipe
+@every_gan
 def test_the_discriminator_learns_from_augmented_reals_and_fakes_only(recipe):
     config = augmented(config_for(recipe), Offset())
     match, real = match_for(config), batches_for(config).at(0)
@@ -67,7 +66,7 @@ def test_the_discriminator_learns_from_augmented_reals_and_fakes_only(recipe):
     assert sum(len(items) for items, _ in shown) >= 2 * len(real.items)
 
 
-@every_recipe
+@every_gan
 def test_the_generator_is_judged_by_augmented_fakes(recipe):
     config = augmented(config_for(recipe), Offset())
     match, real = match_for(config), batches_for(config).at(0)
@@ -139,7 +138,7 @@ def test_fakes_are_made_and_judged_with_the_labels_of_their_reals(recipe, game, 
     assert all(torch.equal(labels, real.labels) for _, labels in made + judged)
 
 
-@every_recipe
+@every_gan
 def test_objectives_receive_one_logit_per_item_and_no_second_dimension(recipe):
     """Logits [n] beside [n, 1] would become all n^2 pairs without an error."""
     received: list[tuple[Tensor, Tensor]] = []

@@ -29,9 +29,10 @@ def make_job(store: Store, recipe: str = "cgan", model: str | None = None, **cha
         changes.setdefault("optimisation", {"precision": "float32"})
     schedule = {**SCHEDULE, **changes.pop("schedule", {})}
     config = config_for(recipe, space, schedule=schedule, **changes)
-    config = TrainConfig.model_validate(
-        {**config.model_dump(), "dataset": dataset.manifest.id}, strict=False
-    )
+    named = {"dataset": dataset.manifest.id}
+    if config.source:
+        named["source"] = {"dataset": dataset.manifest.id, "space": space}
+    config = TrainConfig.model_validate({**config.model_dump(), **named}, strict=False)
     job = store.jobs.create(config, JobRecord(recipe=recipe, model=model))
     if model:
         store.models.add_job(model, job.id)

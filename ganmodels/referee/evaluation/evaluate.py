@@ -45,8 +45,8 @@ def evaluate(
     if count < _FEWEST_ITEMS:
         reason = f"There are {count} real items to compare with; {_FEWEST_ITEMS} are needed."
         return _nothing(used, reason)
-    latents = sampler.latents(protocol.seed, 0, count)
-    fakes = sampler.draw(latents, _labels(sampler, dataset, split, protocol.seed))
+    inputs = sampler.inputs(protocol.seed, 0, count)
+    fakes = sampler.draw(inputs, _labels(sampler, dataset, split, protocol.seed))
     if not _is_finite(fakes, dataset.manifest.space):
         return _nothing(used, "The generator draws values that are not finite.")
     given = _given(fakes, dataset, split, protocol, features)

@@ -41,14 +41,14 @@ class Replay:
     def __init__(self, draw: Callable[[int], Items]) -> None:
         self._draw = draw
 
-    def latents(self, seed: int, offset: int, count: int) -> Items:
+    def inputs(self, seed: int, offset: int, count: int) -> Items:
         return np.zeros((count, 1), dtype=np.float32)
 
     def labels(self, seed: int, offset: int, count: int) -> Items:
         return np.zeros(count, dtype=np.int64)
 
-    def draw(self, latents: Items, labels: Items) -> Items:
-        return self._draw(len(latents))
+    def draw(self, inputs: Items, labels: Items) -> Items:
+        return self._draw(len(inputs))
 
 
 def of_training(dataset: PackedDataset, alter: Callable[[Items], Items] = np.asarray) -> Replay:

@@ -23,7 +23,9 @@ def watcher_for(config: TrainConfig, datasets) -> tuple[Watcher, TrainConfig]:
     dataset = datasets["ring" if config.space.kind == "points" else "digits"]
     config = config_for(_recipe(config), dataset.manifest.space)
     clusters = config.game.labels.fit(dataset.items[:200], 0)
-    return Watcher(Panel.choose(dataset, config.game), dataset, clusters, CPU), config
+    source = dataset if config.source else None
+    panel = Panel.choose(dataset, config.game, source)
+    return Watcher(panel, dataset, clusters, CPU), config
 
 
 def _recipe(config: TrainConfig) -> str:

@@ -1,0 +1,126 @@
+"""``POST /translate``: given images, as a refiner or a translator makes them over."""
+
+import math
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from fastapi import APIRouter, Query, Request, Response
+from numpy.typing import NDArray
+
+from ganmodels.config import TrainConfig
+from service.deps import ChosenModel, EngineDep, ModelDep
+from service.drawing import choose_encoding
+from service.engine.encode import FORMATS, Samples
+from service.engine.models import LoadedModel
+from service.images import Received
+from service.problems import FieldError, Problem, parameter_problem
+from service.receiving import BODIES, receive_items
+from service.refusals import data_problem
+
+router = APIRouter(tags=["translations"])
+
+# Layouts that one picture cannot have are refused before the items are counted.
+_SEVERAL = 2
+_ANSWER: dict[str, Any] = {
+    "content": {
+        encoding.media_type: {} for encoding in FORMATS.values() if not encoding.points_only
+    }
+}
+
+
+@router.post("/translate", response_class=Response, responses={200: _ANSWER}, openapi_extra=BODIES)
+async def translate(
+    request: Request,
+    engine: EngineDep,
+    model: ModelDep,
+    direction: Annotated[
+        Literal["a2b", "b2a"], Query(description="a is the source, b the dataset of the training")
+    ] = "a2b",
+    layout: Annotated[
+        Literal["auto", "grid", "separate"] | None,
+        Query(description="one picture or one per item"),
+    ] = None,
+    columns: Annotated[int | None, Query(ge=1, le=64, description="of a grid")] = None,
+    format: Annotated[str | None, Query(max_length=20, description="overrides Accept")] = None,
+) -> Response:
+    """The images of the body made over, in their order; equal images give equal answers.
+
+    Images are fitted to the model as a dataset's are at import, and the answer has the model's
+    size. One that cannot be read is named, and nothing is translated.
+    """
+    resolved, config = model
+    _check_direction(config, direction)
+    chosen = choose_encoding(format, request.headers.get("accept"), config, layout, _SEVERAL)
+    read = await receive_items(request)
+
+    # Decoding takes as long as translating and more, so it waits for a model thread as well.
+    def make(loaded: LoadedModel) -> bytes:
+        items = _whole(read(config.space))
+        made = loaded.translators[direction].draw(items, np.zeros(len(items), dtype=np.int64))
+        samples = _samples(made, model, direction)
+        wanted = columns or math.ceil(math.sqrt(len(made)))
+        return FORMATS[chosen].encode(samples, wanted)
+
+    body = await engine.run(request, resolved.checkpoint, make)
+    headers = {
+        "Vary": "Accept",
+        "Cache-Control": "no-store",
+        "Ringside-Model": resolved.reference,
+        "Ringside-Checkpoint": resolved.checkpoint.digest,
+    }
+    return Response(body, media_type=FORMATS[chosen].media_type, headers=headers)
+
+
+def _check_direction(config: TrainConfig, direction: str) -> None:
+    """Refuse what this model cannot do.
+
+    Raises:
+        Problem: saying what it can.
+    """
+    directions = config.game.directions
+    if not directions:
+        raise parameter_problem(
+            "model-draws",
+            "model",
+            "this model makes items of noise and translates none; draw them by GET /sample, or "
+            "train with the simgan or cyclegan recipe",
+        )
+    if direction not in directions:
+        detail = f"this model translates {' and '.join(directions)} only"
+        raise parameter_problem("direction-unknown", "direction", detail)
+
+
+def _whole(received: Sequence[Received]) -> NDArray[np.generic]:
+    """The items [n, ...] of a body.
+
+    Raises:
+        DataError: of the only item, where it cannot be read.
+        Problem: naming all that cannot be read.
+    """
+    bad = [(place, one.error) for place, one in enumerate(received) if one.error is not None]
+    if bad and len(received) == 1:
+        raise bad[0][1]
+    if bad:
+        errors = []
+        for place, error in bad:
+            problem = data_problem(error)
+            pointer = f"/images/{place}"
+            errors.append(FieldError(code=problem.code, detail=problem.detail, pointer=pointer))
+        detail = f"{len(bad)} of {len(received)} images cannot be read: {errors[0].detail}"
+        raise Problem("data-refused", detail, errors=errors)
+    return np.stack([one.item for one in received if one.item is not None])
+
+
+def _samples(items: NDArray[np.generic], model: ChosenModel, direction: str) -> Samples:
+    """Translated items, as the encodings take them."""
+    parameters = {
+        "object": "translations",
+        "model": model.resolved.reference,
+        "checkpoint": model.resolved.checkpoint.digest,
+        "direction": direction,
+        "offset": 0,
+        "n": len(items),
+        "labels": None,
+    }
+    return Samples(items, (None,) * len(items), model.config.space, parameters)
