@@ -2,53 +2,45 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Literal, NamedTuple
 
 import numpy as np
 
+from benchmarks.lab.report import Kind, Row, published
 from benchmarks.modes_lab.densities import DENSITIES, Points
 from benchmarks.modes_lab.measure import Figures, measure
-from benchmarks.modes_lab.play import SAMPLES, training_points
+from benchmarks.referee_lab.datasets import dataset
 
-REPEATS = 100
+SAMPLES = 2_500
+_REPEATS = 100
 
-
-class Beside(NamedTuple):
-    """Figures of something that is no run here; ``spread`` is None where nobody measured it."""
-
-    kind: Literal["baseline", "ceiling", "published"]
-    name: str
-    modes: float
-    quality: float
-    divergence: float
-    spread: float | None
-
-
-# Lin et al. 2017 (arXiv:1712.04086), table 1: PacGAN2 on the ring, PacGAN4 on the grid.
-_PUBLISHED: Mapping[str, Beside] = MappingProxyType(
+# Lin et al. 2017 (arXiv:1712.04086), table 1; nobody measured the spread.
+_PUBLISHED: Mapping[str, Row] = MappingProxyType(
     {
-        "ring": Beside("published", "PacGAN2, 10 runs", 7.9, 0.956, 0.07, None),
-        "grid": Beside("published", "PacGAN4, 10 runs", 24.8, 0.936, 0.04, None),
+        "ring": published("PacGAN2", {"modes": 7.9, "quality": 0.956, "divergence": 0.07}),
+        "grid": published("PacGAN4", {"modes": 24.8, "quality": 0.936, "divergence": 0.04}),
     }
 )
 
 
-def published(name: str) -> Beside:
-    """The best published figures of a density."""
-    return _PUBLISHED[name]
-
-
-def baselines(name: str) -> Iterator[Beside]:
-    """Means over 100 sets of as many samples as a generator is asked for."""
+def beside(name: str) -> Iterator[Row]:
+    """Means over 100 sets of as many samples as a generator is asked for, and published figures."""
     density, random = DENSITIES[name], np.random.default_rng(0)
     reals = training_points(name)
     yield _mean("baseline", "uniform box", name, lambda: density.box(SAMPLES, random))
     yield _mean("baseline", "training points again", name, lambda: random.choice(reals, SAMPLES))
-    yield _mean("ceiling", "perfect sampler", name, lambda: density.sample(SAMPLES, random))
+    yield _mean("bound", "perfect sampler", name, lambda: density.sample(SAMPLES, random))
+    row = _PUBLISHED[name]
+    yield row._replace(name=f"{name}: {row.name}, mean of 10 runs")
 
 
-def _mean(
-    kind: Literal["baseline", "ceiling"], called: str, name: str, draw: Callable[[], Points]
-) -> Beside:
-    found: list[Figures] = [measure(draw(), DENSITIES[name]) for _ in range(REPEATS)]
-    return Beside(kind, called, *(float(column) for column in np.mean(found, axis=0)))
+def training_points(name: str) -> Points:
+    """The points that a recipe learns from."""
+    data = dataset(name)
+    assert data is not None, "the densities are built in"
+    return np.asarray(data.items[data.training_indices], np.float64)
+
+
+def _mean(kind: Kind, called: str, name: str, draw: Callable[[], Points]) -> Row:
+    found = [measure(draw(), DENSITIES[name]) for _ in range(_REPEATS)]
+    figures = Figures(*(float(column) for column in np.mean(found, axis=0)))
+    return Row(kind, f"{name}: {called}", figures._asdict())
