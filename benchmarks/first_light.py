@@ -24,7 +24,10 @@ from rich.console import Console
 from rich.table import Table
 from sklearn.metrics import roc_auc_score
 
-from benchmarks.judges import DigitsJudge, MnistJudge, halve, read_idx
+from benchmarks.judges import DigitsJudge, halve
+from benchmarks.lab.digits import spreads
+from benchmarks.lab.mnist import mnist, read_idx
+from benchmarks.lab.mnist_judge import MnistJudge, mnist_judge
 from benchmarks.running import DATA, Service, running_service
 from ganmodels.data.builtin import BUILTIN
 
@@ -50,7 +53,8 @@ def digits(service: Service) -> Iterator[Row]:
     right = float((judge.labels(images) == asked).mean())
     chunk = next(BUILTIN["digits"]().chunks())
     assert chunk.labels is not None
-    ratio = spread(halve(images), asked) / spread(halve(chunk.values[..., 0]), chunk.labels)
+    reals = spreads(halve(chunk.values[..., 0]), chunk.labels)
+    ratio = spreads(halve(images), asked).mean() / reals.mean()
     chance = float((judge.labels(images) == np.roll(asked, 1)).mean())
     yield Row(
         "digits, cgan: samples show the digit asked for",
@@ -67,16 +71,6 @@ def digits(service: Service) -> Iterator[Row]:
     yield Row(
         "digits, cgan: training", f"{seconds:.0f} s", "<= 120 s", f"{DIGITS_STEPS} steps of 32"
     )
-
-
-def spread(items: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
-    """Mean distance between two items of one class, mean over classes."""
-    means = []
-    for label in np.unique(labels):
-        members = items[labels == label][:200]
-        squares = ((members[:, None] - members[None]) ** 2).sum(2)
-        means.append(np.sqrt(squares).sum() / (len(members) * (len(members) - 1)))
-    return float(np.mean(means))
 
 
 def ring(service: Service) -> Iterator[Row]:
@@ -116,7 +110,7 @@ def mnist_dcgan(service: Service) -> Iterator[Row]:
         f"real test images {judge.real_confident:.1%}",
     )
     yield Row("MNIST, dcgan: rarest digit", f"{rarest:.1%}", ">= 3 %", "real about 8.5 %")
-    yield from scores(service, "dcgan", job, judge.test_images[:1000])
+    yield from scores(service, "dcgan", job, mnist().test_images[:1000])
 
 
 def mnist_cgan(service: Service) -> Iterator[Row]:
@@ -131,13 +125,13 @@ def mnist_cgan(service: Service) -> Iterator[Row]:
         ">= 97 %",
         f"chance 10 %; judge on reals {judge.test_accuracy:.1%}",
     )
-    yield from scores(service, "cgan", job, judge.test_images[:1000])
+    yield from scores(service, "cgan", job, mnist().test_images[:1000])
 
 
 def trained_on_mnist(service: Service, recipe: str) -> tuple[MnistJudge, str, Row]:
     """A judge, and a job of a recipe on MNIST uploaded as IDX."""
     folder = DATA / "mnist"
-    judge = MnistJudge(folder)
+    judge = mnist_judge()
     service.import_idx(
         "mnist", folder / "train-images-idx3-ubyte.gz", folder / "train-labels-idx1-ubyte.gz"
     )

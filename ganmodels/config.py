@@ -10,6 +10,7 @@ from ganmodels.optimisation import Optimisation
 from ganmodels.referee.config import Referee, StopRules
 from ganmodels.spaces import Space
 from ganmodels.spec import Spec
+from ganmodels.starting import Start
 
 DatasetId = Annotated[str, Field(pattern=r"^ds_[0-9a-f]{32}$")]
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
@@ -45,6 +46,7 @@ class TrainConfig(Spec):
     dataset: DatasetId
     space: Space
     source: Source | None = None
+    start: Start | None = None
     game: Game
     optimisation: Optimisation
     schedule: Schedule

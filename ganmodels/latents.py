@@ -59,6 +59,11 @@ class Latent(Spec):
         return sum(self.categorical) + self.continuous
 
     @property
+    def code_widths(self) -> tuple[int, ...]:
+        """How many coordinates each code takes; 1 for a continuous one."""
+        return (*self.categorical, *[1] * self.continuous)
+
+    @property
     def code_names(self) -> tuple[str, ...]:
         """The codes as the paper counts them: c1, c2, ..."""
         return tuple(f"c{number + 1}" for number in range(self.code_count))
@@ -103,6 +108,11 @@ class Latent(Spec):
         """The codes in latents [batch, width], as [batch, code_width]."""
         return latents[:, self.width - self.code_width :]
 
+    def read_codes(self, recognised: Tensor) -> Tensor:
+        """Probabilities of choices, then means, from a recogniser's output [batch, code_width]."""
+        parts = list(recognised.split([*self.categorical, self.continuous], dim=1))
+        return torch.cat([*(part.softmax(1) for part in parts[:-1]), parts[-1]], dim=1)
+
     def with_codes(
         self, latents: NDArray[np.float32], codes: Sequence[Code]
     ) -> NDArray[np.float32]:
@@ -118,8 +128,7 @@ class Latent(Spec):
             raise ValueError(f"this model has {self.code_count} codes, {len(codes)} were given")
         changed = latents.copy()
         start = self.width - self.code_width
-        choices = (*self.categorical, *[1] * self.continuous)
-        for name, code, width in zip(self.code_names, codes, choices, strict=True):
+        for name, code, width in zip(self.code_names, codes, self.code_widths, strict=True):
             if code is not None:
                 changed[:, start : start + width] = _encoded(name, code, width)
             start += width

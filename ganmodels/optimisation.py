@@ -182,14 +182,15 @@ class Average(Spec):
 class Optimisation(Spec):
     """How the two networks learn.
 
+    Each batch is followed back in ``accumulate`` equal parts, so that a large one fits in memory.
     ``precision`` of the forward passes; weights, losses and penalties are float32. Automatic
     means bfloat16 where this processor is faster with it and no penalty asks for more.
     ``burn_in_images`` is how many real images the schedules that settle take for it; 0 means that
-    they start at their final values. ``accumulate`` is how many parts a batch is computed in, to
-    save memory; their gradients add up to the whole one's.
+    they start at their final values.
     """
 
     batch_size: int = Field(default=32, ge=2, le=4096)
+    accumulate: int = Field(default=1, ge=1, le=64)
     generator: Optimiser = Adam()
     discriminator: Optimiser = Adam()
     decay: Decay = Constant()
@@ -197,7 +198,6 @@ class Optimisation(Spec):
     discriminator_average: Average = Average(half_life_images=200_000, forgetting=1)
     precision: Literal["automatic", "float32", "bfloat16"] = "automatic"
     burn_in_images: int = Field(default=0, ge=0, le=10**10)
-    accumulate: int = Field(default=1, ge=1, le=256)
 
     def settled(self, images: int) -> float:
         """How far the burn-in has come after so many real images, from 0 to 1."""

@@ -8,12 +8,13 @@ from typing import Any
 
 from pydantic import Field
 
-from ganmodels.augment import Shift
+from ganmodels.augmentation import Shift
 from ganmodels.conditioning import Auxiliary, ClassNorm, EveryLayer, LearnedMap, Projection
 from ganmodels.config import Schedule
 from ganmodels.games import Game
 from ganmodels.games.gan import Gan
 from ganmodels.games.refiner import Refiner
+from ganmodels.games.semi_supervised import SemiSupervised
 from ganmodels.games.translator import Translator
 from ganmodels.games.unrolling import Unrolling
 from ganmodels.information import Information
@@ -53,6 +54,7 @@ def _adam(learning_rate: float, beta1: float, beta2: float) -> Adam:
 
 _SLOW, _QUICK, _CRITIC = _adam(2e-4, 0.5, 0.999), _adam(1e-3, 0.5, 0.999), _adam(2e-4, 0.0, 0.9)
 _NORM_FREE, _POINTS = _adam(5e-4, 0.0, 0.99), _adam(5e-3, 0.5, 0.999)
+_LABELS = _adam(3e-3, 0.5, 0.999)
 
 _DIGITS_PACE = Optimisation(
     generator=_QUICK,
@@ -239,6 +241,19 @@ RECIPES: Mapping[str, Recipe] = {
         ),
         schedule=Schedule(steps=5_000),
     ),
+    "semi-supervised": Recipe(
+        summary="A classifier from a few labels of each class, taught by fakes and by all the rest",
+        source="Salimans et al. 2016, arXiv:1606.03498; decay and averages measured here",
+        game=SemiSupervised(),
+        optimisation=Optimisation(
+            batch_size=100,
+            generator=_LABELS,
+            discriminator=_LABELS,
+            decay=LinearDecay(start=0.3, final=0.02),
+            average=Average(half_life_images=60_000),
+            discriminator_average=Average(half_life_images=60_000),
+        ),
+    ),
     "points": Recipe(
         summary="Small perceptrons for points in a few dimensions",
         source="Huang et al. 2024, arXiv:2501.05441 (objective); rates measured here",
@@ -287,7 +302,7 @@ def fit_to_items(recipe: Recipe, items: int) -> Recipe:
     """The recipe for a small dataset: batches that it can fill, clusters of 20 items or more."""
     game, optimisation = recipe.game, recipe.optimisation
     batch_size = max(2, min(optimisation.batch_size, items))
-    if isinstance(game.labels, ClusterLabels):
+    if isinstance(game, Gan) and isinstance(game.labels, ClusterLabels):
         count = max(2, min(game.labels.count, items // ITEMS_PER_CLUSTER))
         game = game.model_copy(update={"labels": ClusterLabels(count=count)})
     optimisation = optimisation.model_copy(update={"batch_size": batch_size})
@@ -305,19 +320,23 @@ def expand_shortcuts(changes: Json) -> Json:
     if "learning_rate" in rest:
         rate = {"learning_rate": rest.pop("learning_rate")}
         shortcuts.setdefault("optimisation", {}).update(generator=rate, discriminator=dict(rate))
-    expanded: Json = merge_patch(shortcuts, rest)
+    expanded: Json = merge_patch(shortcuts, rest, keep_nulls=True)
     return expanded
 
 
-def merge_patch(base: Any, patch: Any) -> Any:
-    """RFC 7396, but an object of another ``kind`` is replaced, not merged."""
+def merge_patch(base: Any, patch: Any, keep_nulls: bool = False) -> Any:
+    """RFC 7396, but an object of another ``kind`` is replaced, not merged.
+
+    With ``keep_nulls`` the base is itself a patch, and the result does what one does after the
+    other.
+    """
     if not isinstance(patch, dict):
         return patch
     other_kind = isinstance(base, dict) and patch.get("kind", base.get("kind")) != base.get("kind")
     merged = dict(base) if isinstance(base, dict) and not other_kind else {}
     for key, value in patch.items():
-        if value is None:
+        if value is None and not keep_nulls:
             merged.pop(key, None)
         else:
-            merged[key] = merge_patch(merged.get(key), value)
+            merged[key] = merge_patch(merged.get(key), value, keep_nulls)
     return merged

@@ -4,6 +4,7 @@ A raw logit means nothing by itself. Each checkpoint stores quantiles of the log
 real items and of fakes, so a score can say where among them an item stands.
 """
 
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +24,7 @@ CALIBRATION_ITEMS = 1_000
 _CALIBRATION_SEED = 0
 
 Logits = NDArray[np.float32]
+Probabilities = NDArray[np.float32]
 
 
 class Calibration(NamedTuple):
@@ -54,10 +56,48 @@ def _percentile(quantiles: Logits, logits: Logits) -> Logits:
     return (100 * below / len(quantiles)).astype(np.float32)
 
 
+# One less than a batch of common size: a discriminator that looks at its batch finds it as it was.
+COMPANY_ITEMS = 63
+
+
+class Mates(NamedTuple):
+    """Stored real items, with their labels, beside which every item is scored.
+
+    Discriminators that judge items together would else say something else of an item for every
+    batch that it comes in. These are always the same: training items of the checkpoint's dataset.
+    """
+
+    items: Tensor
+    labels: Tensor | None = None
+
+    @classmethod
+    def of(
+        cls, items: NDArray[np.generic], labels: NDArray[np.int64] | None, batch_size: int
+    ) -> "Mates":
+        """As many as an item had at most in training, evenly from all."""
+        count = min(batch_size - 1, COMPANY_ITEMS, len(items))
+        places = np.linspace(0, len(items) - 1, count).round().astype(np.int64)
+        chosen = None if labels is None else torch.from_numpy(labels[places])
+        return cls(torch.from_numpy(np.array(items[places])), chosen)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """By name, as they are stored."""
+        return {"items": self.items} | ({} if self.labels is None else {"labels": self.labels})
+
+    def company(self, space: Space, device: torch.device) -> Company:
+        """As discriminators see them."""
+        labels = None if self.labels is None else self.labels.to(device)
+        return Company(to_network(self.items.numpy(), space, device), labels)
+
+
 class Scores(NamedTuple):
     """For each item: logit, probability where the objective defines one, percentiles, label.
 
-    ``labels`` are those under which the items were judged; None for an unconditional model.
+    ``labels`` are those under which the items were judged, or the most probable ones where the
+    discriminator names classes; None for a model that knows no labels. ``classes`` [n, classes]
+    are the probabilities of all labels, where the discriminator names them; ``codes`` those of
+    categorical codes and the means of continuous ones, where it recovers them. ``mates`` is how
+    many real items stood beside each, for discriminators that judge together.
     """
 
     logits: Logits
@@ -65,6 +105,9 @@ class Scores(NamedTuple):
     percentile_real: Logits
     percentile_fake: Logits
     labels: NDArray[np.int64] | None
+    classes: Probabilities | None = None
+    codes: Probabilities | None = None
+    mates: int = 0
 
 
 class Scorer:
@@ -77,43 +120,68 @@ class Scorer:
         discriminator: Discriminator,
         calibration: Calibration,
         clusters: Clusters | None = None,
+        mates: Mates | None = None,
         device: torch.device | None = None,
     ) -> None:
         self.game, self.space, self.calibration = game, space, calibration
         self.clusters = clusters
         self.device = device or torch.device("cpu")
         self.discriminator = discriminator.to(self.device).eval()
+        self._company = mates and mates.company(space, self.device)
 
     @torch.inference_mode()
     def score(self, items: NDArray[np.generic], label: int | None) -> Scores:
         """Scores of stored items (uint8 [n, h, w, c] or float32 [n, d]).
 
         A conditional discriminator judges under ``label``; without one it judges under every
-        label and keeps the best. One that was trained on clusters judges under the nearest.
+        label and keeps the best. One that was trained on clusters judges under the nearest. One
+        that names classes is told no label.
         """
-        judged = to_network(items, self.space, self.device)
-        if self.clusters is not None:
+        judged, classes = to_network(items, self.space, self.device), None
+        if self.game.classifies:
+            logits, classes = self._judge(judged, None), self._classes(judged)
+            labels: NDArray[np.int64] | None = classes.argmax(1)
+        elif self.clusters is not None:
             nearest = torch.from_numpy(self.clusters.nearest(items))
-            logits, labels = judge(self.discriminator, judged, nearest), None
+            logits, labels = self._judge(judged, nearest), None
         else:
             logits, labels = self._best(judged, label)
         probability = self.game.probability(torch.from_numpy(logits))
         real, fake = self.calibration.percentiles(logits)
-        return Scores(
-            logits, None if probability is None else probability.numpy(), real, fake, labels
-        )
+        known = None if probability is None else probability.numpy()
+        codes = self._codes(judged) if self.discriminator.recogniser else None
+        mates = 0 if self._company is None else self.discriminator.mates(self._company)
+        return Scores(logits, known, real, fake, labels, classes, codes, mates)
+
+    def _classes(self, items: Tensor) -> Probabilities:
+        """Probabilities [n, classes] of the labels."""
+        return _by_batch(self.discriminator.classify, items).softmax(1).numpy()
+
+    def _codes(self, items: Tensor) -> Probabilities:
+        """Probabilities of categorical codes and means of continuous ones, [n, code_width]."""
+        recognised, latent = _by_batch(self.discriminator.recognise, items), self.game.latent
+        assert latent is not None
+        return latent.read_codes(recognised).numpy()
 
     def _best(self, items: Tensor, label: int | None) -> tuple[Logits, NDArray[np.int64] | None]:
         if not self.game.conditional:
-            return judge(self.discriminator, items, None), None
+            return self._judge(items, None), None
         candidates = range(len(self.space.classes)) if label is None else [label]
         rows = [
-            judge(self.discriminator, items, torch.full((len(items),), candidate))
-            for candidate in candidates
+            self._judge(items, torch.full((len(items),), candidate)) for candidate in candidates
         ]
         stacked = np.stack(rows)
         best = stacked.argmax(0)
         return stacked.max(0), np.array(candidates, dtype=np.int64)[best]
+
+    def _judge(self, items: Tensor, labels: Tensor | None) -> Logits:
+        return judge(self.discriminator, items, labels, company=self._company)
+
+
+def _by_batch(head: Callable[[Tensor], Tensor], items: Tensor) -> Tensor:
+    """What a head says of each item, in batches of one size."""
+    said = [head(padded)[:count].float().cpu() for padded, count in _padded(items, FIXED_BATCH)]
+    return torch.cat(said)
 
 
 class Probe(NamedTuple):
@@ -139,16 +207,25 @@ class Probe(NamedTuple):
         )
 
 
-def calibrate(sampler: Sampler, discriminator: Discriminator, probe: Probe) -> Calibration:
+def calibrate(
+    sampler: Sampler, discriminator: Discriminator, probe: Probe, mates: Mates | None = None
+) -> Calibration:
     """Measure a discriminator, which must be in evaluation mode."""
+    company = mates and mates.company(sampler.space, sampler.device)
     fakes = sampler.draw(probe.inputs, probe.fake_labels)
     labels = None if probe.real_labels is None else torch.from_numpy(probe.real_labels)
     with torch.inference_mode():
         real = to_network(probe.reals, sampler.space, sampler.device)
         fake = to_network(fakes, sampler.space, sampler.device)
         return Calibration.of(
-            judge(discriminator, real, labels, sampler.batch_size),
-            judge(discriminator, fake, torch.from_numpy(probe.fake_labels), sampler.batch_size),
+            judge(discriminator, real, labels, sampler.batch_size, company),
+            judge(
+                discriminator,
+                fake,
+                torch.from_numpy(probe.fake_labels),
+                sampler.batch_size,
+                company,
+            ),
         )
 
 
@@ -175,3 +252,10 @@ def judge(
         )
     gathered: Logits = torch.cat(logits).numpy()
     return gathered
+
+
+def _padded(items: Tensor, batch_size: int) -> Iterator[tuple[Tensor, int]]:
+    """Batches of one size, and how many of the items in each were asked for."""
+    for some in items.split(batch_size):
+        missing = batch_size - len(some)
+        yield torch.cat([some, some[:1].expand(missing, *some.shape[1:])]), len(some)

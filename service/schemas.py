@@ -47,6 +47,17 @@ class TrainRequest(Body):
         max_length=200,
         description="name or id of the dataset whose items are translated into the dataset's",
     )
+    start_from: str | None = Field(
+        default=None,
+        max_length=200,
+        description="a model or a job, as in GET /sample, whose averaged weights to start from",
+    )
+    freeze_discriminator_layers: int = Field(
+        default=0,
+        ge=0,
+        le=64,
+        description="first layers of it that keep the weights it starts with",
+    )
     recipe: str | None = Field(
         default=None, max_length=64, description="one suited to the dataset if left out"
     )
@@ -64,7 +75,15 @@ class TrainRequest(Body):
     def changes(self) -> dict[str, Any]:
         """What is to be changed in the recipe."""
         given = self.model_dump(
-            exclude_unset=True, exclude={"dataset", "source", "recipe", "model"}
+            exclude_unset=True,
+            exclude={
+                "dataset",
+                "source",
+                "start_from",
+                "freeze_discriminator_layers",
+                "recipe",
+                "model",
+            },
         )
         shortcuts = ("steps", "batch_size", "learning_rate", "seed")
         return {k: v for k, v in given.items() if not (k in shortcuts and v is None)}

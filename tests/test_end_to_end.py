@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from sklearn.datasets import load_digits
 
 MNIST = Path(__file__).resolve().parents[2] / "shared" / "data" / "mnist"
 TINY = {"network": {"generator_width": 8, "discriminator_width": 8}}
@@ -114,6 +115,24 @@ def test_points_are_sampled_as_numbers_and_as_a_plot(ringside):
     assert (points.shape, points.dtype) == ((100, 2), np.float32)
     plot = ringside.client.get("/sample", params={"model": job["id"], "n": 100, "seed": 0})
     assert Image.open(io.BytesIO(plot.content)).size == (512, 512)
+
+
+def test_a_few_labels_make_a_classifier(ringside):
+    widths = {"generator_widths": [32], "discriminator_widths": [100, 50]}
+    game = {"labelled_per_class": 10, "network": {"kind": "noisy_mlp", **widths}}
+    job = ringside.train(dataset="digits", recipe="semi-supervised", steps=300, game=game)
+    digits = load_digits()
+    images = np.stack([Image.fromarray(image.astype(np.uint8) * 15) for image in digits.images])
+    buffer = io.BytesIO()
+    np.save(buffer, images[:200])
+    scored = ringside.client.post(
+        "/score",
+        params={"model": job["id"]},
+        content=buffer.getvalue(),
+        headers={"Content-Type": "application/x-npy"},
+    )
+    named = [entry["label"] for entry in scored.raise_for_status().json()["data"]]
+    assert np.mean([name == str(d) for name, d in zip(named, digits.target, strict=False)]) > 0.7
 
 
 def test_a_killed_service_loses_no_accepted_job(launch):

@@ -11,7 +11,7 @@ from torch import Tensor
 from ganmodels.games.match import AVERAGE, Match, State, restore_pair
 from ganmodels.labels import Clusters, labels_of
 from ganmodels.sampling import Sampler
-from ganmodels.scoring import CALIBRATION_ITEMS, Probe, calibrate
+from ganmodels.scoring import CALIBRATION_ITEMS, Mates, Probe, calibrate
 from worker.cadence import Cadence
 from worker.errors import Unavailable
 from worker.material import MaterialGuard
@@ -26,6 +26,9 @@ from worker.store.job import Job
 BATCH_SIZE = 100
 # Readings until a failure is named, from its first sign.
 _LONGEST_WINDOW = 12
+
+# Mates are chosen among about so many items, so that not all are read for it.
+_CHOICE = 1_000
 
 Files = Mapping[str, Mapping[str, Tensor]]
 
@@ -78,7 +81,7 @@ class CheckpointWriter:
         began = time.perf_counter()
         self._claim.check()
         self._guard.check()
-        files = {**snapshot.files, "calibration": self._calibrate(snapshot.files)}
+        files = {**snapshot.files, **self._calibrate(snapshot.files)}
         if self._clusters is not None:
             files["clusters"] = self._clusters._asdict()
         path = self._claim.epoch.checkpoint_path(snapshot.step)
@@ -97,7 +100,7 @@ class CheckpointWriter:
         """The training has finished: its last checkpoint is evaluated, where any was."""
         self._cadence.finish()
 
-    def _calibrate(self, files: Files) -> dict[str, Tensor]:
+    def _calibrate(self, files: Files) -> Files:
         """Measure the discriminator of a snapshot, with networks of its own."""
         game, space = self._config.game, self._config.space
         generator, discriminator = restore_pair(self._config, files)
@@ -105,8 +108,16 @@ class CheckpointWriter:
         sampler = Sampler(game, space, generator, self._clusters, self._device, BATCH_SIZE, inputs)
         if self._probe is None:
             self._probe = self._make_probe(sampler)
-        calibration = calibrate(sampler, discriminator.to(self._device), self._probe)
-        return {key: torch.from_numpy(value) for key, value in calibration._asdict().items()}
+        mates = self._mates() if discriminator.mates_matter else None
+        measured = calibrate(sampler, discriminator.to(self._device), self._probe, mates)
+        quantiles = {key: torch.from_numpy(value) for key, value in measured._asdict().items()}
+        return {"calibration": quantiles} | ({"mates": mates.tensors()} if mates else {})
+
+    def _mates(self) -> Mates:
+        dataset = self._guard.material.dataset
+        chosen = dataset.training_indices[:: max(1, len(dataset.training_indices) // _CHOICE)]
+        labels = labels_of(dataset, chosen, self._clusters)
+        return Mates.of(dataset.items[chosen], labels, self._config.optimisation.batch_size)
 
     def _make_probe(self, sampler: Sampler) -> Probe:
         dataset = self._guard.material.dataset

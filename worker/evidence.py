@@ -17,7 +17,7 @@ from ganmodels.networks.discriminator import Discriminator
 from ganmodels.referee.evaluation.nearest import nearest_training
 from ganmodels.rendering import grid, image
 from ganmodels.sampling import Sampler
-from ganmodels.scoring import judge
+from ganmodels.scoring import Mates, judge
 from ganmodels.spaces import ImageSpace
 from worker.checkpointing import BATCH_SIZE
 from worker.store.checkpoints import Checkpoint
@@ -34,6 +34,7 @@ class Players(NamedTuple):
 
     sampler: Sampler
     discriminator: Discriminator
+    mates: Mates | None
     clusters: Clusters | None
 
     @classmethod
@@ -62,7 +63,8 @@ class Players(NamedTuple):
         clusters = None if game.labels.given else Clusters(**checkpoint.tensors("clusters"))
         inputs = game.inputs(source)
         sampler = Sampler(game, space, generator, clusters, device, BATCH_SIZE, inputs)
-        return cls(sampler, discriminator.to(device), clusters)
+        mates = Mates(**checkpoint.tensors("mates")) if discriminator.mates_matter else None
+        return cls(sampler, discriminator.to(device), mates, clusters)
 
 
 def neighbours(players: Players, dataset: PackedDataset, seed: int) -> bytes | None:
@@ -131,7 +133,8 @@ def _logits(
     with torch.inference_mode():
         seen = to_network(items, sampler.space, sampler.device)
         asked = None if labels is None else torch.from_numpy(labels)
-        return judge(players.discriminator, seen, asked, sampler.batch_size)
+        company = players.mates and players.mates.company(sampler.space, sampler.device)
+        return judge(players.discriminator, seen, asked, sampler.batch_size, company)
 
 
 def _tile(item: Items) -> Image.Image:

@@ -5,10 +5,11 @@ import threading
 import torch
 
 from ganmodels.config import TrainConfig
-from ganmodels.data.batches import Batches, Deck
+from ganmodels.data.batches import Deck
 from ganmodels.data.packed import PackedDataset
+from ganmodels.dealing import deal
 from ganmodels.games.match import Match
-from ganmodels.labels import Clusters, LabelArray, labels_of
+from ganmodels.labels import Clusters
 from ganmodels.referee.diagnoses import broken_down
 from ganmodels.referee.remedies import with_rates
 from worker.attempt import Attempt
@@ -49,7 +50,7 @@ def play(
     device = choose_device(settings.device)
     checkpoint = job.newest_sound_checkpoint(record.return_to)
     environment = describe(config, device, checkpoint.manifest.environment if checkpoint else None)
-    match = _match(config, device, environment, checkpoint)
+    match = _match(config, device, environment, checkpoint, job.start())
     clusters = _clusters(config, material.dataset, checkpoint)
     claim.begin(match.step)
     job.note_return()
@@ -59,7 +60,7 @@ def play(
     referee = JobReferee.open(store, job, config, material, clusters, device)
     board = Board.open(settings, job)
     attempt = Attempt(job, claim, writer, referee, material, clusters, board)
-    deck = _deck(config, material, clusters, device)
+    deck = deal(config, *material, clusters, device)
     try:
         return _run(match, deck, attempt, interrupted)
     finally:
@@ -87,10 +88,13 @@ def _match(
     device: torch.device,
     environment: Environment,
     checkpoint: Checkpoint | None,
+    start: Checkpoint | None,
 ) -> Match:
     match = Match(config, device, autocast_dtype(environment))
     if checkpoint:
         match.load(join_state(checkpoint))
+    elif start:
+        match.adopt({name: start.tensors(name) for name in config.game.players})
     return match
 
 
@@ -112,27 +116,3 @@ def _clusters(
     if checkpoint and not labels.given:
         return Clusters(**checkpoint.tensors("clusters"))
     return labels.fit(dataset.items[dataset.training_indices], config.seed)
-
-
-def _deck(
-    config: TrainConfig, material: Material, clusters: Clusters | None, device: torch.device
-) -> Deck:
-    """Batches of the items that are trained on, and of those that are translated if any are."""
-    dataset, source = material
-    labels = labels_of(dataset, dataset.training_indices, clusters)
-    real = _batches(config, dataset, labels, "order", device)
-    if source is None:
-        return Deck(real.at)
-    # What the generator is given has no labels: there is one kind of them, the dataset's.
-    return Deck(real.at, _batches(config, source, None, "source order", device).at)
-
-
-def _batches(
-    config: TrainConfig,
-    dataset: PackedDataset,
-    labels: LabelArray | None,
-    purpose: str,
-    device: torch.device,
-) -> Batches:
-    items, size = dataset.items[dataset.training_indices], config.optimisation.batch_size
-    return Batches(items, labels, config.space, size, config.seed, device, purpose)

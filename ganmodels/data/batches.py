@@ -61,7 +61,7 @@ class Batches:
     """Endless shuffled passes over resident items; draw ``d`` is always the same batch.
 
     Items lie decoded on the device (uint8 for images). Each pass shows every item once;
-    a batch may span two passes. ``purpose`` names the stream that orders them.
+    a batch may span two passes, or many. Orders of another ``purpose`` are others.
     """
 
     def __init__(
@@ -74,8 +74,8 @@ class Batches:
         device: torch.device,
         purpose: str = "order",
     ) -> None:
-        self.purpose = purpose
         self.space, self.batch_size, self.seed, self.device = space, batch_size, seed, device
+        self._purpose = purpose
         self._items = torch.from_numpy(np.require(items, requirements="W")).to(device)
         self._labels = None if labels is None else torch.from_numpy(labels).to(device)
         self._random = torch.Generator()
@@ -101,5 +101,5 @@ class Batches:
         """The order of items in one pass."""
         if number in self._passes:
             return self._passes[number]
-        random = stream(self.seed, self.purpose, number, self._random)
+        random = stream(self.seed, self._purpose, number, self._random)
         return torch.randperm(len(self), generator=random).to(self.device)

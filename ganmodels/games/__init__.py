@@ -6,8 +6,9 @@ from pydantic import Field
 
 from ganmodels.games.gan import Gan
 from ganmodels.games.refiner import Refiner
+from ganmodels.games.semi_supervised import SemiSupervised
 from ganmodels.games.translator import Translator
 
-Game = Annotated[Gan | Refiner | Translator, Field(discriminator="kind")]
+Game = Annotated[Gan | SemiSupervised | Refiner | Translator, Field(discriminator="kind")]
 
-__all__ = ["Game", "Gan", "Refiner", "Translator"]
+__all__ = ["Game", "Gan", "Refiner", "SemiSupervised", "Translator"]

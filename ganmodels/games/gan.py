@@ -6,36 +6,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from types import MappingProxyType
-from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 
-from ganmodels.augment import Augmentation, NoAugmentation
+from ganmodels.augmentation import Augmentation, NoAugmentation
 from ganmodels.conditioning import Auxiliary, Conditioning, Unconditional
 from ganmodels.data.batches import Batch, Deck, parts
-from ganmodels.data.packed import PackedDataset
+from ganmodels.games.drawn import Drawn
 from ganmodels.games.historical import WeightHistory
 from ganmodels.games.match import Match, Memory, mean_of
+from ganmodels.games.strength import Strength
 from ganmodels.games.unrolling import Unrolling, Weights, look_ahead
 from ganmodels.information import Information
-from ganmodels.inputs import Inputs, LatentInputs
 from ganmodels.labels import GivenLabels, LabelSource
-from ganmodels.latents import Latent
 from ganmodels.matching import FeatureMatching
+from ganmodels.mixing import Mixing, NoMixing
 from ganmodels.networks import Dcgan, Network
 from ganmodels.networks.discriminator import Discriminator, Verdict
 from ganmodels.objectives import NonSaturating, Objective
 from ganmodels.penalties import Judged, Penalty
 from ganmodels.replay import Pool, Replay
 from ganmodels.spaces import Space
-from ganmodels.spec import Spec
 from ganmodels.types import Items, Labels, Latents, Logits, Scalar
 
 if TYPE_CHECKING:
@@ -62,7 +58,7 @@ class Made(NamedTuple):
     labels: Labels | None
 
 
-class Gan(Spec):
+class Gan(Drawn):
     """One generator against one discriminator, on one dataset.
 
     The discriminator's weights are held in [-weight_clip, weight_clip] unless it is 0.
@@ -70,7 +66,6 @@ class Gan(Spec):
     """
 
     kind: Literal["gan"] = "gan"
-    latent: Latent = Latent()
     network: Network = Dcgan()
     conditioning: Conditioning = Unconditional()
     objective: Objective = NonSaturating()
@@ -79,6 +74,7 @@ class Gan(Spec):
     labels: LabelSource = GivenLabels()
     augmentation: Augmentation = NoAugmentation()
     pack: int = Field(default=1, ge=1, le=8)
+    mixing: Mixing = NoMixing()
     unrolling: Unrolling | None = None
     replay: Replay | None = None
     information: Information | None = None
@@ -86,9 +82,16 @@ class Gan(Spec):
     historical_averaging: float = Field(default=0.0, ge=0, le=1e3)
     discriminator_steps: int = Field(default=1, ge=1, le=20)
     generator_steps: int = Field(default=1, ge=1, le=20)
-    needs_source: ClassVar[bool] = False
-    players: ClassVar[tuple[str, ...]] = ("generator", "discriminator")
-    directions: ClassVar[Mapping[str, str]] = MappingProxyType({})
+
+    @property
+    def objective_name(self) -> str:
+        """What the networks' losses are called."""
+        return self.objective.kind
+
+    @property
+    def needs_lipschitz(self) -> bool:
+        """Whether a logit is a potential, which may be of any size."""
+        return self.objective.needs_lipschitz
 
     @property
     def draws_per_step(self) -> int:
@@ -123,7 +126,8 @@ class Gan(Spec):
     def metrics(self) -> tuple[str, ...]:
         """Names of what a step measures."""
         heads = ["classification_loss"] * self.conditioning.classifies
-        return (*METRICS, *heads, *["information_loss"] * bool(self.information))
+        heads += ["information_loss"] * bool(self.information)
+        return (*METRICS, *heads, *["augmentation_strength"] * self.augmentation.varies)
 
     def generator(self, space: Space) -> nn.Module:
         """A new generator: (latents, labels) to items."""
@@ -135,7 +139,8 @@ class Gan(Spec):
         network, classes = self.network, self.labels.classes(space)
         channels = self.pack * space.shape[0]
         trunk = network.trunk(space, channels, self.conditioning, classes)
-        head = network.wrap(self.conditioning.head(trunk.width, classes))
+        mixer = self.mixing.build(trunk.width)
+        head = network.wrap(self.conditioning.head(trunk.width + mixer.extra, classes))
         classifier = self.conditioning.classifier(trunk.width, classes)
         recogniser = (
             self.information.recogniser(trunk.width, self.latent) if self.information else None
@@ -144,6 +149,7 @@ class Gan(Spec):
             trunk,
             head,
             self.pack,
+            mixer if self.mixing.mixes_items else None,
             classifier=classifier and network.wrap(classifier),
             recogniser=recogniser and network.wrap(recogniser),
         )
@@ -157,35 +163,12 @@ class Gan(Spec):
             "discriminator": self.discriminator(config.space),
         }
 
-    def memories(self, match: Match) -> Mapping[str, Memory]:
-        """What is remembered beside the networks."""
-        found: dict[str, Memory] = {}
-        if self.replay:
-            found["replay"] = self.replay.pool(match.space.shape, match.device)
-        if self.historical_averaging:
-            for name, player in match.players.items():
-                found[f"{name}_history"] = WeightHistory(player.weights)
-        return found
-
-    def remembered_bytes(self, space: Space) -> int:
-        """Size of what is remembered beside the networks and their weights."""
-        return self.replay.memory_bytes(space.shape) if self.replay else 0
-
-    def inputs(self, source: PackedDataset | None) -> Inputs:
-        """Latents; no dataset is needed for them."""
-        return LatentInputs(self.latent)
-
-    def given(
-        self, inputs: NDArray[np.generic] | Tensor, space: Space, device: torch.device
-    ) -> Tensor:
-        """Latents as the generator takes them."""
-        return torch.as_tensor(inputs).to(device)
-
     def peak_values(self, generator: int, discriminator: int) -> int:
         """Values in memory at once, by how many a forward pass of each network leaves."""
         # A second-order penalty keeps the graph of the gradient beside the graph of the logits.
         second_order = 3 if self.penalties else 1
-        return max(2 * second_order * discriminator, generator + discriminator)
+        looks = 1 + 2 * 3 * self.unrolling.steps if self.unrolling else 1
+        return max(2 * second_order * discriminator, generator + looks * discriminator)
 
     def operations(self, generator: int, discriminator: int) -> int:
         """Floating-point operations of a step, by those of a forward pass of each network.
@@ -196,7 +179,26 @@ class Gan(Spec):
         for penalty in self.penalties:
             turn += 3 * discriminator // penalty.every
         judging = (2 + self.objective.paired) * discriminator
-        return self.discriminator_steps * turn + 3 * generator + judging
+        if self.unrolling:
+            # Each look ahead, its gradient, and both again for the gradient through them.
+            judging += self.unrolling.steps * 2 * 3 * 3 * discriminator
+        return self.discriminator_steps * turn + self.generator_steps * (3 * generator + judging)
+
+    def memories(self, match: Match) -> Mapping[str, Memory]:
+        """What is remembered beside the networks."""
+        found: dict[str, Memory] = {}
+        if self.replay:
+            found["replay"] = self.replay.pool(match.space.shape, match.device)
+        if self.augmentation.varies:
+            found["augmentation"] = Strength(self.augmentation, match.device)
+        if self.historical_averaging:
+            for name, player in match.players.items():
+                found[f"{name}_history"] = WeightHistory(player.weights)
+        return found
+
+    def remembered_bytes(self, space: Space) -> int:
+        """Size of what is remembered beside the networks and their weights."""
+        return self.replay.memory_bytes(space.shape) if self.replay else 0
 
     def step(self, match: Match, deck: Deck, random: torch.Generator) -> Told:
         """The discriminator's turns, then the generator's."""
@@ -205,6 +207,7 @@ class Gan(Spec):
         for turn in range(self.discriminator_steps):
             real = deck.real(first + turn)
             told |= self.discriminator_step(match, real, random)
+            told |= self._adjusted(match, told["real_sign"], turn)
         for turn in range(self.generator_steps):
             if self.objective.paired:
                 real = deck.real(first + self.discriminator_steps + turn)
@@ -257,6 +260,7 @@ class Gan(Spec):
             "penalty": penalty,
             "real_logit": of_real.logits.mean(),
             "fake_logit": of_fake.logits.mean(),
+            "real_sign": (of_real.logits - (self.boundary or 0.0)).sign().mean(),
         }
         heads = self._naming(of_real, of_fake, real.labels) + self._informing(of_fake, fake)
         return loss + penalty + heads + self._inertia(match, "discriminator"), told
@@ -308,7 +312,9 @@ class Gan(Spec):
         weights: Weights | None = None,
     ) -> Verdict:
         """What the discriminator, or one with other weights, says of augmented items."""
-        seen, discriminator = self.augmentation(items, random), match.discriminator
+        strength = match.memories.get("augmentation")
+        force = strength.value if isinstance(strength, Strength) else None
+        seen, discriminator = self.augmentation(items, random, force), match.discriminator
         with match.precision():
             verdict: Verdict = (
                 discriminator(seen, labels)
@@ -353,6 +359,15 @@ class Gan(Spec):
             return fake
         items, labels = pool.swap(fake.items, fake.labels, random)
         return fake._replace(items=items, labels=labels)
+
+    def _adjusted(self, match: Match, real_sign: Scalar, turn: int) -> Told:
+        """The strength of augmentation in a turn; afterwards it is adjusted where it is due."""
+        strength = match.memories.get("augmentation")
+        if not isinstance(strength, Strength):
+            return {}
+        number = match.step * self.discriminator_steps + turn + 1
+        images = match.optimisation.batch_size
+        return {"augmentation_strength": strength.note(real_sign, number, images, match.settled)}
 
     def _inertia(self, match: Match, name: str) -> Scalar | float:
         """What it costs a player to be away from where it has been."""

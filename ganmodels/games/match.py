@@ -14,6 +14,7 @@ from ganmodels.networks.blocks import untraced
 from ganmodels.networks.discriminator import Discriminator
 from ganmodels.networks.noise import listen
 from ganmodels.spaces import ImageSpace
+from ganmodels.starting import Weights, adopt, freeze
 from ganmodels.types import Items, Labels, Logits, Scalar
 
 if TYPE_CHECKING:
@@ -159,6 +160,12 @@ class Match:
         step, entry = self._bad.tolist()
         return None if step < 0 else Bad(step, self._names[entry])
 
+    def adopt(self, weights: Weights) -> None:
+        """Start from the weights of another training, by player and name, where they fit."""
+        for name, player in self.players.items():
+            for network in (player.network, player.average):
+                adopt(network, weights.get(name, {}))
+
     def state(self) -> State:
         """The whole state; tensors are the live ones, not copies."""
         tensors = {"metric_sums": self._sums, "metric_count": self._summed}
@@ -207,6 +214,8 @@ class Match:
     def _player(self, name: str, network: nn.Module) -> Player:
         optimisation = self.optimisation
         judges = name.endswith("discriminator")
+        if judges and self.config.start:
+            freeze(network, self.config.start.freeze_discriminator_layers)
         player = Player(
             network,
             optimisation.discriminator if judges else optimisation.generator,

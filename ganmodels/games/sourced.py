@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ganmodels.augment import NoAugmentation
+from ganmodels.augmentation import NoAugmentation
 from ganmodels.conditioning import Unconditional
 from ganmodels.data.batches import Deck, Draw, to_network
 from ganmodels.data.packed import PackedDataset
@@ -34,6 +34,7 @@ class Sourced(Spec):
 
     needs_source: ClassVar[bool] = True
     needs_float32: ClassVar[bool] = False
+    needs_lipschitz: ClassVar[bool] = False
     latent: ClassVar[None] = None
     labels: ClassVar[GivenLabels] = GivenLabels()
     conditioning: ClassVar[Unconditional] = Unconditional()
@@ -45,6 +46,11 @@ class Sourced(Spec):
     objective: Objective
     network: ImageNetwork
     kind: str
+
+    @property
+    def objective_name(self) -> str:
+        """What the networks' losses are called."""
+        return self.objective.kind
 
     @property
     def boundary(self) -> float | None:

@@ -87,7 +87,7 @@ def untraced(network: nn.Module) -> Iterator[None]:
     No running statistic, counter or singular vector moves, so looking on changes no match.
     """
     network.eval()
-    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)]
     for norm in norms:
         norm.training, norm.track_running_stats = True, False
     try:

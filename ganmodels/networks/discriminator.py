@@ -61,8 +61,12 @@ class Discriminator(nn.Module):
 
     @property
     def mates_matter(self) -> bool:
-        """Whether a logit depends on which items are judged together, norms left aside."""
+        """Whether a logit depends on which items are judged together."""
         return self.pack > 1 or self.mixer is not None
+
+    def mates(self, company: Company) -> int:
+        """How many of a company stand beside each item."""
+        return self.pack - 1 if self.pack > 1 else len(company.items)
 
     def forward(self, items: Items, labels: Labels | None) -> Verdict:
         """What all heads say of each item or pack."""
@@ -92,9 +96,39 @@ class Discriminator(nn.Module):
             logits = self.head(self._mixed(self.features(items, labels), beside), labels)
         return logits if logits.dim() == 1 else logits.flatten(1).mean(1)
 
+    def classify(self, items: Items) -> Tensor:
+        """Logits [batch, classes] of the classes, for a discriminator that names them."""
+        assert self.classifier is not None, "this discriminator names no classes"
+        logits: Tensor = self.classifier(self.features(items, None))
+        return logits
+
+    def recognise(self, items: Items) -> Tensor:
+        """Logits and means [batch, code_width] of codes, for one that recovers them."""
+        assert self.recogniser is not None, "this discriminator recovers no codes"
+        codes: Tensor = self.recogniser(self.features(items, None))
+        return codes
+
     def _mixed(self, features: Tensor, company: Tensor | None = None) -> Tensor:
         mixed: Tensor = features if self.mixer is None else self.mixer(features, company)
         return mixed
+
+
+class ClassifierDiscriminator(Discriminator):
+    """Names one of the classes, or takes the item for a fake: a class beyond, whose logit is 0.
+
+    Real against fake is then the log-odds of all classes together, logsumexp of theirs.
+    Source: Salimans et al. 2016 (arXiv:1606.03498), section 5.
+    """
+
+    def __init__(self, trunk: Trunk, classifier: nn.Module) -> None:
+        super().__init__(trunk, nn.Identity(), classifier=classifier)
+
+    def forward(self, items: Items, labels: Labels | None) -> Verdict:
+        """Labels are not looked at."""
+        assert self.classifier is not None
+        features = self.features(items, None)
+        classes: Tensor = self.classifier(features)
+        return Verdict(classes.logsumexp(1), features, classes)
 
 
 def packed(items: Items, pack: int) -> Items:

@@ -244,7 +244,7 @@ def _largest_sound_size(config: TrainConfig) -> float:
     """A critic with bounded slope tells items apart by their distance, which grows with their
     size; any other objective has no use for logits beyond 100.
     """
-    if not config.game.objective.needs_lipschitz:
+    if not config.game.needs_lipschitz:
         return 100.0
     return max(100.0, 10 * math.sqrt(math.prod(config.space.shape)))
 

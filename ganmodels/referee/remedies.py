@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pydantic import ValidationError
 
 from ganmodels.config import TrainConfig
+from ganmodels.games import Gan
 from ganmodels.objectives import Minimax
 from ganmodels.recipes import merge_patch
 from ganmodels.referee.config import Failure
@@ -95,9 +96,9 @@ def _held_slope() -> Iterator[Remedy]:
 
 
 def _gentler(config: TrainConfig, since_step: int) -> Iterator[Remedy]:
-    optimisation, objective = config.optimisation, config.game.objective
+    optimisation = config.optimisation
     g, d = optimisation.generator.learning_rate, optimisation.discriminator.learning_rate
-    if objective.needs_lipschitz and not config.game.penalties:
+    if config.game.needs_lipschitz and not config.game.penalties:
         yield Remedy(
             detail="a Wasserstein critic needs its slope held",
             patch={
@@ -138,7 +139,7 @@ def _balanced(config: TrainConfig, since_step: int) -> Iterator[Remedy]:
 def _weaker_judge(config: TrainConfig, since_step: int) -> Iterator[Remedy]:
     optimisation = config.optimisation
     g, d = optimisation.generator.learning_rate, optimisation.discriminator.learning_rate
-    if isinstance(config.game.objective, Minimax):
+    if isinstance(config.game, Gan) and isinstance(config.game.objective, Minimax):
         yield Remedy(
             detail="use the loss whose gradient does not vanish when the discriminator is sure, "
             "and let both learn equally fast",

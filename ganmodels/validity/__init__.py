@@ -10,11 +10,12 @@ from ganmodels.config import TrainConfig
 from ganmodels.validity import referee
 from ganmodels.validity.finding import Finding, InvalidConfig
 from ganmodels.validity.gan import check_gan
+from ganmodels.validity.semi_supervised import check_semi_supervised
 from ganmodels.validity.sourced import check_sourced
 
 Rule = Callable[[TrainConfig], Iterator[Finding]]
 
-RULES: tuple[Rule, ...] = (check_gan, check_sourced, *referee.RULES)
+RULES: tuple[Rule, ...] = (check_gan, check_semi_supervised, check_sourced, *referee.RULES)
 
 
 def check(config: TrainConfig) -> list[Finding]:

@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 from typing import Literal
 
+from ganmodels.augmentation import DiffAugment
 from ganmodels.config import TrainConfig
-from ganmodels.games.gan import Gan
+from ganmodels.games import Game, Gan
+from ganmodels.networks import Mlp
 from ganmodels.networks.blocks import LARGEST_EDGE, SMALLEST_EDGE
 from ganmodels.optimisation import Adam, BurnInDecay
 from ganmodels.penalties import OneCentred
@@ -12,7 +14,7 @@ from ganmodels.spaces import ImageSpace
 from ganmodels.validity.finding import Finding, error, warning
 
 
-def network_fits_space(config: TrainConfig, game: Gan) -> Iterator[Finding]:
+def network_fits_space(config: TrainConfig, game: Game) -> Iterator[Finding]:
     """Convolutional networks need images from 8 to 128 pixels."""
     network, space = game.network, config.space
     if not network.image_only:
@@ -61,6 +63,21 @@ def conditioning_has_a_place(config: TrainConfig, game: Gan) -> Iterator[Finding
             "this conditioning tells the generator its class through batch normalisation, and this "
             'generator has none; set generator_norm to "batch" or conditioning to '
             '{"kind": "concatenation"}',
+        )
+
+
+def output_noise_has_coordinates(config: TrainConfig, game: Gan) -> Iterator[Finding]:
+    """Noise on the items is taken from the latent's normal coordinates, and some must remain."""
+    if not isinstance(game.network, Mlp):
+        return
+    needed, latent = game.network.noise_width(config.space), game.latent
+    if latent.gaussian < needed or (needed and latent.width == needed):
+        yield error(
+            "output-noise-needs-latent",
+            "/game/latent/gaussian",
+            f"output_noise takes {needed} normal coordinates of the latent, one for each value of "
+            f"an item, and leaves the others to the layers; the latent has {latent.gaussian} of "
+            f"{latent.width} in all: set gaussian to {needed + 1} or output_noise to false",
         )
 
 
@@ -131,7 +148,7 @@ def penalties_are_not_redundant(config: TrainConfig, game: Gan) -> Iterator[Find
         )
 
 
-def augmentation_fits_space(config: TrainConfig, game: Gan) -> Iterator[Finding]:
+def augmentation_fits_space(config: TrainConfig, game: Game) -> Iterator[Finding]:
     """Image augmentations move pixels."""
     augmentation, space = game.augmentation, config.space
     if augmentation.image_only and not isinstance(space, ImageSpace):
@@ -139,6 +156,35 @@ def augmentation_fits_space(config: TrainConfig, game: Gan) -> Iterator[Finding]
             "augmentation-needs-images",
             "/game/augmentation",
             f'{augmentation.kind} works on images only; set augmentation to {{"kind": "none"}}',
+        )
+
+
+def augmentation_has_a_measure(config: TrainConfig, game: Gan) -> Iterator[Finding]:
+    """An adaptive strength follows the sign of reals' logits, which must mean something."""
+    if game.augmentation.needs_anchored_logits and game.boundary is None:
+        yield error(
+            "augmentation-needs-anchored-logits",
+            "/game/augmentation/target",
+            f"logits of {game.objective.kind} have no zero, so their sign cannot steer the "
+            "augmentation; set target to null for a schedule, or use another objective",
+        )
+    if isinstance(game.augmentation, DiffAugment) and "cutout" in game.augmentation.policy:
+        yield warning(
+            "cutout-leaks",
+            "/game/augmentation/policy",
+            "with few images (below about 500) cut-out squares leak into the samples; look at the "
+            "previews, or leave cutout out",
+        )
+
+
+def mates_are_judged_one_by_one(config: TrainConfig, game: Gan) -> Iterator[Finding]:
+    """A penalty on the slope of one item overlooks what its batch mates add."""
+    if game.mixing.mixes_items and game.penalties:
+        yield warning(
+            "penalty-on-mixed-items",
+            "/game/mixing",
+            "the penalty holds the slope by one item, and this discriminator also looks at the "
+            'others of its batch; set mixing to {"kind": "none"} unless modes are lost',
         )
 
 
@@ -245,6 +291,13 @@ def codes_are_recovered(config: TrainConfig, game: Gan) -> Iterator[Finding]:
             "/game/information",
             "nothing makes the generator let its codes show; set information to {}",
         )
+    if game.information and game.pack > 1:
+        yield error(
+            "pack-with-codes",
+            "/game/pack",
+            "items of one pack have different codes, and only the pack is judged; set pack to 1 "
+            "or information to null",
+        )
     if game.information and game.replay:
         yield error(
             "replay-with-information",
@@ -285,11 +338,14 @@ RULES = (
     network_fits_space,
     labels_exist,
     conditioning_has_a_place,
+    output_noise_has_coordinates,
     gradients_are_per_item,
     critic_is_lipschitz,
     penalties_are_not_lazy,
     penalties_are_not_redundant,
     augmentation_fits_space,
+    augmentation_has_a_measure,
+    mates_are_judged_one_by_one,
     precision_fits_penalties,
     labels_fit_networks,
     packs_are_whole,

@@ -10,7 +10,7 @@ from ganmodels.games.match import restore
 from ganmodels.labels import Clusters
 from ganmodels.networks.discriminator import Discriminator
 from ganmodels.sampling import Sampler
-from ganmodels.scoring import Calibration, Scorer
+from ganmodels.scoring import Calibration, Mates, Scorer
 from worker.store.checkpoints import Checkpoint
 
 
@@ -39,10 +39,11 @@ def load(checkpoint: Checkpoint) -> LoadedModel:
     quantiles = checkpoint.tensors("calibration")
     calibration = Calibration(quantiles["real"].numpy(), quantiles["fake"].numpy())
     clusters = None if game.labels.given else Clusters(**checkpoint.tensors("clusters"))
+    mates = Mates(**checkpoint.tensors("mates")) if discriminator.mates_matter else None
     return LoadedModel(
         config,
         Sampler(game, space, networks["generator"], clusters),
-        Scorer(game, space, discriminator, calibration, clusters),
+        Scorer(game, space, discriminator, calibration, clusters, mates),
         {way: Sampler(game, space, networks[name]) for way, name in game.directions.items()},
         checkpoint.size_bytes,
     )

@@ -73,13 +73,8 @@ def describe_training(
         Fact("attempts", str(record.attempt)),
         Fact("rollbacks", str(record.rollbacks)),
         Fact("exact", _EXACT[record.exact]),
-        Fact("objective", _words(game.objective)),
-        Fact("penalties", "; ".join(map(_words, game.penalties)) or "none"),
-        Fact("networks", _words(game.network)),
-        Fact("conditioning", f"{_words(game.conditioning)}; labels: {_words(game.labels)}"),
-        Fact("augmentation", _words(game.augmentation)),
-        Fact("latents", _words(game.latent) if game.latent else "none: items of the source"),
-        Fact("discriminator's turns per step", str(game.discriminator_steps)),
+        Fact("game", game.kind.replace("_", " ")),
+        *(Fact(name.replace("_", " "), _told(value)) for name, value in game if name != "kind"),
         Fact("batch size", str(optimisation.batch_size)),
         Fact("learning rates", "generator {:g}, discriminator {:g}".format(*rates)),
         Fact("decay", _words(optimisation.decay)),
@@ -121,11 +116,8 @@ def describe_environment(checkpoint: Checkpoint | None) -> list[Fact]:
 
 def reproduction(record: JobRecord, config: TrainConfig) -> dict[str, Any]:
     """The body of a ``POST /train`` that asks for the same training, every default written out."""
-    parts = config.model_dump(mode="json", exclude={"space", "source"})
-    named = {"dataset": parts.pop("dataset")}
-    if config.source:
-        named["source"] = config.source.dataset
-    return {**named, "recipe": record.recipe, **parts}
+    parts = config.model_dump(mode="json", exclude={"space"})
+    return {"dataset": parts.pop("dataset"), "recipe": record.recipe, **parts}
 
 
 def command(body: Mapping[str, Any]) -> str:
@@ -161,6 +153,15 @@ def _describe_space(space: Space) -> str:
     if isinstance(space, ImageSpace):
         return f"images, {space.height} x {space.width} pixels, {_CHANNELS[space.channels]}"
     return f"points in {space.dimensions} dimensions, scale {space.scale:g}"
+
+
+def _told(value: object) -> str:
+    """One setting of a game, whatever it is."""
+    if isinstance(value, tuple):
+        return "; ".join(map(_told, value)) or "none"
+    if isinstance(value, BaseModel):
+        return _words(value)
+    return "none" if value is None else _short(value)
 
 
 def _words(spec: BaseModel) -> str:

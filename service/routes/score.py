@@ -6,6 +6,7 @@ import numpy as np
 from fastapi import APIRouter, Query, Request
 
 from ganmodels.config import TrainConfig
+from ganmodels.latents import Latent
 from ganmodels.scoring import CALIBRATION_ITEMS, QUANTILES, Scores
 from ganmodels.spaces import ImageSpace, Space
 from service.deps import EngineDep, ModelDep
@@ -17,6 +18,10 @@ from service.refusals import data_problem
 
 router = APIRouter(tags=["scores"])
 
+_COMPANY = (
+    "this discriminator judges items together, so each is judged beside the same real items of "
+    "its training data, whoever else is in the request"
+)
 _TOO_FAR = "the item lies so far from the data that its logit is no number; send nearer ones"
 
 
@@ -30,6 +35,8 @@ async def score(
     ] = None,
 ) -> dict[str, Any]:
     """Logit, probability where the objective defines one, and percentiles, for each item.
+
+    A model that names classes says how probable each label is; ``label`` is the most probable.
 
     One bad item among several does not spoil the others: its entry says what is wrong with it.
     A score says how well an item agrees with this training; it is no detector of fakes made
@@ -53,13 +60,21 @@ async def score(
         "object": "scores",
         "model": resolved.reference,
         "checkpoint": resolved.checkpoint.digest,
-        "objective": config.game.objective.kind,
+        "objective": config.game.objective_name,
         "count": len(data),
         "errors": sum("error" in entry for entry in data),
         "data": data,
         "calibration": {"quantiles": QUANTILES, "items_at_most": CALIBRATION_ITEMS},
+        "company": _company(scores),
         "preprocessing": _preprocessing(config.space),
     }
+
+
+def _company(scores: Scores | None) -> dict[str, Any] | None:
+    """How a discriminator is asked that judges items together; None for others."""
+    if scores is None or not scores.mates:
+        return None
+    return {"items": scores.mates, "rule": _COMPANY}
 
 
 def _label(text: str | None, config: TrainConfig) -> int | None:
@@ -95,7 +110,33 @@ def _entry(scores: Scores, position: int, config: TrainConfig) -> dict[str, Any]
         "percentile_real": float(scores.percentile_real[position]),
         "percentile_fake": float(scores.percentile_fake[position]),
         "label": None if labels is None else config.space.classes[labels[position]],
+        "labels": _named(scores, position, config.space),
+        "codes": _codes(scores, position, config.game.latent),
     }
+
+
+def _named(scores: Scores, position: int, space: Space) -> dict[str, float] | None:
+    """The probability of each class by its name, where the discriminator names classes."""
+    if scores.classes is None:
+        return None
+    return dict(zip(space.classes, scores.classes[position].tolist(), strict=True))
+
+
+def _codes(scores: Scores, position: int, latent: Latent | None) -> dict[str, Any] | None:
+    """What the codes of an item seem to be, by name: choices with probabilities, or a mean."""
+    if scores.codes is None or latent is None:
+        return None
+    found, start = {}, 0
+    values = scores.codes[position].tolist()
+    for name, choices in zip(latent.code_names, latent.code_widths, strict=True):
+        shares = values[start : start + choices]
+        found[name] = shares[0] if choices == 1 else _choice(shares)
+        start += choices
+    return found
+
+
+def _choice(shares: list[float]) -> dict[str, Any]:
+    return {"choice": max(range(len(shares)), key=shares.__getitem__), "probabilities": shares}
 
 
 def _preprocessing(space: Space) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from ganmodels.config import TrainConfig
 from ganmodels.data.batches import Batches, Deck
-from ganmodels.games.gan import Gan
+from ganmodels.data.subset import labelled_subset
+from ganmodels.games import Gan, SemiSupervised
 from ganmodels.games.match import Match
 from ganmodels.labels import Clusters
 from ganmodels.recipes import RECIPES, settings
@@ -21,6 +22,10 @@ SMALL: dict[str, Any] = {
     "dcgan": {"generator_width": 4, "discriminator_width": 4},
     "resnet": {"generator_width": 4, "discriminator_width": 4},
     "mlp": {"generator_widths": [8], "discriminator_widths": [8]},
+    "noisy_mlp": {"generator_widths": [8], "discriminator_widths": [8, 8]},
+    "maxout": {"generator_widths": [8], "discriminator_widths": [8]},
+    "tiny": {"generator_width": 2, "discriminator_width": 2},
+    "r3": {"widths": [8], "blocks_per_grid": 1},
     "residual_refiner": {"width": 4, "blocks": 1, "discriminator_width": 6},
     "residual_translator": {"generator_width": 4, "blocks": 1, "discriminator_width": 4},
 }
@@ -90,8 +95,19 @@ def source_for(config: TrainConfig) -> Batches:
 
 
 def deck_for(config: TrainConfig) -> Deck:
-    source = source_for(config).at if config.source else None
-    return Deck(batches_for(config).at, source)
+    real = batches_for(config)
+    if isinstance(config.game, SemiSupervised):
+        return Deck(real.at, labelled=labelled_for(config).at)
+    return Deck(real.at, source_for(config).at if config.source else None)
+
+
+def labelled_for(config: TrainConfig) -> Batches:
+    """Two items of each class."""
+    labels = labels_for(config.space)
+    assert labels is not None
+    chosen = labelled_subset(labels, len(config.space.classes), 2, config.seed)
+    items, size = items_for(config.space)[chosen], config.optimisation.batch_size
+    return Batches(items, labels[chosen], config.space, size, config.seed, CPU, "labelled")
 
 
 def match_for(config: TrainConfig, seed: int | None = None) -> Match:

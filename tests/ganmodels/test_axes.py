@@ -272,3 +272,36 @@ def test_real_labels_are_those_of_the_batch_split():
 
     batch = Batch(torch.arange(6.0).reshape(6, 1), torch.arange(6))
     assert [part.labels.tolist() for part in parts(batch, 3)] == [[0, 1], [2, 3], [4, 5]]
+
+
+@pytest.mark.parametrize("kind", ["minibatch_stddev", "minibatch_discrimination"])
+def test_a_mixed_score_depends_on_the_item_and_the_company_alone(kind):
+    config = config_for("dragan", game={"mixing": {"kind": kind}, "penalties": []})
+    discriminator = match_for(config).discriminator.eval()
+    items, others = (batches_for(config).at(draw).items for draw in (0, 1))
+    company = Company(others, None)
+    with torch.no_grad():
+        together = discriminator.score(items, None, company)
+        alone = torch.cat([discriminator.score(item[None], None, company) for item in items])
+        elsewhere = discriminator.score(items, None, Company(others[:3], None))
+    torch.testing.assert_close(together, alone)
+    assert not torch.allclose(together, elsewhere)
+
+
+def test_the_strength_of_augmentation_follows_how_sure_the_discriminator_is_and_resumes():
+    augmentation = {"kind": "ada", "target": 0.0, "adjust_images": 320}
+    config = config_for("dragan", game={"augmentation": augmentation, "penalties": []})
+    match = match_for(config)
+    play(match, config, 3)
+    assert match.state().tensors["augmentation/strength"].item() == 0
+    play(match, config, 1)
+    signs = match.read_metrics().means
+    strength = match.state().tensors["augmentation/strength"].item()
+    assert strength in (0.0, pytest.approx(4 * 8 / 320))
+    assert signs["augmentation_strength"] == 0
+    play(match, config, 5)
+    resumed = match_for(config)
+    resumed.load(match.state())
+    for one in (match, resumed):
+        play(one, config, 4)
+    assert resumed.read_metrics() == match.read_metrics()

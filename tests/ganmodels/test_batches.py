@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from ganmodels.augment import Shift
+from ganmodels.augmentation import Shift
 from ganmodels.data.batches import Batches, to_network
 from ganmodels.estimate import estimate
 from ganmodels.optimisation import Average, Constant, CosineDecay, LinearDecay

@@ -7,10 +7,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from ganmodels.augmentation import Ada
 from ganmodels.config import TrainConfig
-from ganmodels.games.gan import Gan
+from ganmodels.games import Gan, SemiSupervised
 from ganmodels.latents import Latent
-from ganmodels.networks import Mlp
+from ganmodels.networks import R3, Maxout, Mlp, NoisyMlp
 from ganmodels.optimisation import Adam, Optimisation, Sgd
 from ganmodels.penalties import R1, R2
 from ganmodels.recipes import RECIPES, choose, fit_to_items, merge_patch
@@ -20,7 +21,12 @@ from tests.ganmodels.builders import config_for, image_space
 
 # Hypothesis does not see the bounds of the items of a tuple, nor those beside None.
 widths = st.lists(st.integers(1, 8192), min_size=1, max_size=16).map(tuple)
-st.register_type_strategy(Mlp, st.builds(Mlp, generator_widths=widths, discriminator_widths=widths))
+for perceptron in (Mlp, NoisyMlp, Maxout):
+    st.register_type_strategy(
+        perceptron, st.builds(perceptron, generator_widths=widths, discriminator_widths=widths)
+    )
+multiples = st.lists(st.integers(1, 128).map(lambda n: 8 * n), min_size=1, max_size=6).map(tuple)
+st.register_type_strategy(R3, st.builds(R3, widths=multiples))
 choices = st.lists(st.integers(2, 1000), max_size=16).map(tuple)
 st.register_type_strategy(
     Latent, st.builds(Latent, gaussian=st.integers(1, 1024), categorical=choices)
@@ -31,13 +37,17 @@ for penalty in (R1, R2):
 momenta = st.none() | st.floats(0, 1, exclude_max=True)
 st.register_type_strategy(Adam, st.builds(Adam, final_beta2=momenta))
 st.register_type_strategy(Sgd, st.builds(Sgd, final_momentum=momenta))
+targets = st.none() | st.floats(-1, 1, exclude_min=True, exclude_max=True)
+st.register_type_strategy(Ada, st.builds(Ada, target=targets))
 slow_to_draw = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 
 
 @slow_to_draw
-@given(game=st.from_type(Gan), optimisation=st.from_type(Optimisation))
+@given(
+    game=st.from_type(Gan) | st.from_type(SemiSupervised), optimisation=st.from_type(Optimisation)
+)
 def test_every_valid_configuration_survives_json(game, optimisation):
     base = config_for("dcgan")
     config = base.model_copy(update={"game": game, "optimisation": optimisation})
@@ -150,3 +160,9 @@ def test_the_recipe_is_chosen_by_what_the_dataset_holds():
     assert choose(image_space()) == "cgan"
     assert choose(image_space(classes=0)) == "dcgan"
     assert choose(PointSpace(dimensions=2)) == "points"
+
+
+def test_null_takes_a_setting_away_also_beside_shortcuts():
+    resolved = recipe_settings("infogan", {"steps": 7, "game": {"information": None}}, 10_000)
+    assert "information" not in resolved["game"]
+    assert resolved["schedule"]["steps"] == 7

@@ -182,6 +182,7 @@ def test_metrics_are_finite_and_complete(recipe):
     play(match, config, 3)
     measured = match.read_metrics()
     assert tuple(measured.means) == config.game.metrics
+    assert config.game.metrics[:2] == ("discriminator_loss", "generator_loss")
     if isinstance(config.game, Gan):
         assert config.game.metrics[: len(METRICS)] == METRICS
     assert measured.first_bad_step is None

@@ -8,7 +8,7 @@ import torch
 from ganmodels.conditioning import Concatenation, LearnedMap, Projection, Unconditional
 from ganmodels.games.gan import Gan
 from ganmodels.latents import Latent
-from ganmodels.networks import Dcgan, Mlp, Resnet
+from ganmodels.networks import R3, Dcgan, Maxout, Mlp, Resnet, Tiny
 from ganmodels.spaces import PointSpace
 from tests.ganmodels.builders import image_space
 
@@ -33,6 +33,11 @@ NETWORKS = {
         discriminator_norm="none",
         blocks_per_grid=2,
     ),
+    "r3": R3(widths=(16, 8), blocks_per_grid=1),
+    "tiny": Tiny(generator_width=2, discriminator_width=2),
+    "tiny plain": Tiny(generator_norm="none", discriminator_norm="none"),
+    "tiny spectral": Tiny(discriminator_norm="spectral"),
+    "maxout": Maxout(generator_widths=(8, 8), discriminator_widths=(8, 8), pieces=2),
 }
 SHAPES = [(8, 8, 1), (9, 13, 3), (16, 16, 4), (28, 28, 1), (48, 64, 3), (30, 8, 2), (8, 128, 1)]
 
@@ -44,7 +49,7 @@ def test_items_have_the_shape_of_their_space_and_get_one_logit_each(name, shape)
     game = Gan(network=NETWORKS[name], latent=Latent(gaussian=5, signs=2))
     items = game.generator(space)(torch.randn(2, 7), None)
     assert items.shape == (2, *space.shape)
-    assert items.abs().max() <= 1
+    assert items.abs().max() <= 1 or name == "r3"
     assert game.discriminator(space)(items, None).logits.shape == (2,)
 
 
@@ -63,9 +68,10 @@ def test_points_are_not_bounded():
 CONDITIONED = [
     (name, conditioning)
     for name, conditioning in itertools.product(
-        ("mlp", "dcgan", "resnet"), (Concatenation(), LearnedMap(), Projection(embedding_width=4))
+        ("mlp", "dcgan", "resnet", "r3", "tiny", "maxout"),
+        (Concatenation(), LearnedMap(), Projection(embedding_width=4)),
     )
-    if not (name == "mlp" and conditioning.needs_generator_norm)
+    if not (name in ("mlp", "r3", "maxout") and conditioning.needs_generator_norm)
 ]
 
 
@@ -109,3 +115,50 @@ def test_a_spectrally_normalised_discriminator_has_a_bounded_slope():
         discriminator(torch.randn(4, *space.shape), None)
     heads = [m for m in discriminator.head.modules() if isinstance(m, torch.nn.Linear)]
     assert torch.linalg.matrix_norm(heads[0].weight, ord=2).item() == pytest.approx(1, abs=0.05)
+
+
+def noisy_points(**changes) -> torch.nn.Module:
+    torch.manual_seed(0)
+    network = Mlp(generator_widths=(8,), output_noise=True, **changes)
+    game = Gan(network=network, latent=Latent(gaussian=3, signs=2))
+    return game.generator(PointSpace(dimensions=2))
+
+
+def test_output_noise_adds_the_first_coordinates_times_a_learned_scale():
+    generator = noisy_points()
+    latents = torch.randn(5, 5)
+    silent = latents.clone()
+    silent[:, :2] = 0
+    added = generator(latents, None) - generator(silent, None)
+    assert torch.allclose(added, 0.1 * latents[:, :2], atol=1e-6)
+    with torch.no_grad():
+        generator.noise.log_scale += 1
+    assert torch.allclose(generator(latents, None) - generator(silent, None), torch.e * added)
+
+
+def test_the_scale_of_output_noise_is_learned_from_what_the_discriminator_says():
+    generator = noisy_points()
+    latents = torch.randn(500, 5)
+    generator(latents, None).square().sum().backward()
+    assert (generator.noise.log_scale.grad > 0).all(), "less noise, smaller squares"
+
+
+def test_layers_see_the_other_coordinates_and_images_with_noise_stay_bounded():
+    space = image_space(8, 8)
+    game = Gan(network=Mlp(output_noise=True), latent=Latent(gaussian=67))
+    generator = game.generator(space)
+    assert generator.layers[0].in_features == 3
+    assert generator(100 * torch.randn(9, 67), None).abs().max() <= 1
+
+
+def test_biases_of_the_first_layer_lay_folds_away_from_the_origin():
+    def first_and_second(bias: float) -> tuple[torch.Tensor, torch.Tensor]:
+        torch.manual_seed(0)
+        network = Mlp(discriminator_widths=(500, 8), discriminator_bias=bias)
+        layers = Gan(network=network).discriminator(PointSpace(dimensions=2)).trunk.layers
+        return layers[0].bias, layers[1].bias
+
+    first, second = first_and_second(2.0)
+    assert first.std().item() == pytest.approx(2.0, rel=0.15)
+    assert not second.any()
+    assert not torch.cat(first_and_second(0.0)).any()

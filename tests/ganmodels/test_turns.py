@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from ganmodels.augment import NoAugmentation
+from ganmodels.augmentation import NoAugmentation
 from ganmodels.config import TrainConfig
 from ganmodels.data.batches import Batch, Deck
 from ganmodels.games.gan import Gan
@@ -22,12 +22,12 @@ OFFSET = 100.0
 class Offset(NoAugmentation):
     """Moves items to where neither reals nor fakes can be."""
 
-    def __call__(self, items: Tensor, random: torch.Generator) -> Tensor:
+    def __call__(self, items: Tensor, random: torch.Generator, strength: Any = None) -> Tensor:
         return items + OFFSET
 
 
 class Double(NoAugmentation):
-    def __call__(self, items: Tensor, random: torch.Generator) -> Tensor:
+    def __call__(self, items: Tensor, random: torch.Generator, strength: Any = None) -> Tensor:
         return 2 * items
 
 

@@ -11,6 +11,10 @@ UNLABELLED = image_space(classes=0)
 POINTS = PointSpace(dimensions=2)
 R1_EVERY_4 = {"kind": "r1", "gamma": 1.0, "every": 4}
 RELATIVISTIC = {"kind": "relativistic_pairing"}
+SGD = {"kind": "sgd", "learning_rate": 0.1}
+BFLOAT16 = {"precision": "bfloat16"}
+LABELLED = {"conditioning": {"kind": "concatenation"}}
+EVERY_LAYER = {"kind": "every_layer"}
 PLAIN = {"conditioning": {"kind": "none"}, "labels": {"kind": "given"}}
 
 
@@ -47,6 +51,18 @@ def test_every_recipe_passes_without_a_warning(recipe):
             None,
             {"game": {"conditioning": {"kind": "class_norm"}}},
         ),
+        (
+            "output-noise-needs-latent",
+            "points",
+            None,
+            {"game": {"latent": {"gaussian": 1}, "network": {"output_noise": True}}},
+        ),
+        (
+            "output-noise-needs-latent",
+            "points",
+            None,
+            {"game": {"latent": {"gaussian": 2, "signs": 0}, "network": {"output_noise": True}}},
+        ),
         ("batch-norm-in-discriminator", "dcgan", None, {"game": {"penalties": [{"kind": "r1"}]}}),
         ("batch-norm-in-discriminator", "dcgan", None, {"game": {"objective": RELATIVISTIC}}),
         (
@@ -54,6 +70,26 @@ def test_every_recipe_passes_without_a_warning(recipe):
             "dcgan",
             None,
             {"game": {"penalties": [{"kind": "one_centred"}]}},
+        ),
+        ("wasserstein-without-lipschitz", "wgan", None, {"game": {"weight_clip": 0.0}}),
+        ("batch-norm-in-discriminator", "dcgan", None, {"game": {"unrolling": {"steps": 2}}}),
+        ("unrolling-with-penalty", "dragan", None, {"game": {"unrolling": {"steps": 2}}}),
+        ("unrolling-with-spectral-norm", "sngan", None, {"game": {"unrolling": {"steps": 2}}}),
+        ("unrolling-needs-adam", "unrolled", None, {"optimisation": {"discriminator": SGD}}),
+        ("unrolling-needs-float32", "unrolled", None, {"optimisation": BFLOAT16}),
+        ("information-without-codes", "lsgan", None, {"game": {"information": {}}}),
+        ("replay-with-information", "infogan", None, {"game": {"replay": {"size": 8}}}),
+        ("replay-with-pairs", "r3gan-small", None, {"game": {**LABELLED, "replay": {"size": 8}}}),
+        ("pack-with-codes", "infogan", None, {"game": {"pack": 2}}),
+        ("pack-with-labels", "cgan", None, {"game": {"pack": 2}}),
+        ("batch-not-divisible", "pacgan", None, {"game": {"pack": 3}}),
+        ("batch-not-divisible", "dcgan", None, {"optimisation": {"accumulate": 3}}),
+        ("labels-in-every-layer", "cgan-pd", None, {"game": {"conditioning": EVERY_LAYER}}),
+        (
+            "augmentation-needs-anchored-logits",
+            "wgan-gp",
+            None,
+            {"game": {"augmentation": {"kind": "ada"}}},
         ),
         ("wasserstein-without-lipschitz", "wgan-gp", None, {"game": {"penalties": []}}),
         (
@@ -118,6 +154,19 @@ def test_the_mended_combination_passes(recipe, space, changes):
     [
         ("lazy-penalty", "r3gan-small", {"game": {"penalties": [R1_EVERY_4]}}),
         ("redundant-penalty", "sngan", {"game": {"penalties": [{"kind": "one_centred"}]}}),
+        ("codes-without-information", "infogan", {"game": {"information": None}}),
+        ("statistics-of-parts", "dcgan", {"optimisation": {"accumulate": 2}}),
+        (
+            "penalty-on-mixed-items",
+            "dragan",
+            {"game": {"mixing": {"kind": "minibatch_stddev"}}},
+        ),
+        ("no-burn-in", "lsgan", {"optimisation": {"decay": {"kind": "burn_in"}}}),
+        (
+            "cutout-leaks",
+            "lsgan",
+            {"game": {"augmentation": {"kind": "diffaugment", "policy": ["cutout"]}}},
+        ),
     ],
 )
 def test_a_doubtful_combination_is_warned_about(code, recipe, changes):

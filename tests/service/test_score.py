@@ -283,3 +283,23 @@ def test_an_archive_from_sample_can_be_scored_as_it_is(client, trained):
     )
     assert answer.json()["errors"] == 0
     assert answer.json()["count"] == 3
+
+
+def test_codes_are_told_where_the_model_has_some(client: TestClient) -> None:
+    made = client.get("/sample", params={"model": "codes", "n": 3, "seed": 1, "format": "npy"})
+    answer = client.post(
+        "/score",
+        params={"model": "codes"},
+        content=made.content,
+        headers={"Content-Type": "application/x-npy"},
+    )
+    assert answer.status_code == 200, answer.text
+    for entry in answer.json()["data"]:
+        codes = entry["codes"]
+        assert list(codes) == ["c1", "c2", "c3"]
+        shares = codes["c1"]["probabilities"]
+        assert len(shares) == 10
+        assert sum(shares) == pytest.approx(1, abs=1e-5)
+        assert shares[codes["c1"]["choice"]] == max(shares)
+        assert isinstance(codes["c2"], float)
+    assert answer.json()["company"] is None

@@ -7,6 +7,7 @@ place. The seal is as ``sha256sum --check`` reads it. No pickle, no ``torch.load
 
 import errno
 import hashlib
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -154,6 +155,25 @@ class Checkpoint:
         data = self._read_verified(self._entry(f"{name}.safetensors"))
         tensors: dict[str, Tensor] = parse_tensors(data)
         return tensors
+
+    def keep(self, directory: Path, players: Iterable[str]) -> None:
+        """Keep the averaged networks of some players in another place, whatever becomes of this.
+
+        Files are linked, not copied: none of them ever changes.
+
+        Raises:
+            CheckpointCorrupt: when a file is not there any more.
+        """
+        place = directory / self.path.name
+        place.mkdir(parents=True)
+        names = [CONFIG, MANIFEST, SEAL, *(f"{player}.safetensors" for player in players)]
+        for name in names:
+            try:
+                os.link(self.path / name, place / name)
+            except FileNotFoundError as error:
+                raise self._corrupt(f"{name} is not there any more") from error
+        disk.sync_directory(place)
+        disk.sync_directory(directory)
 
     def verify(self) -> None:
         """Check the manifest and every file of it.

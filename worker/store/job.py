@@ -4,6 +4,7 @@ jobs/<id>/config.json       what to train (TrainConfig)
           job.json          status, times, error (JobRecord)
           events.jsonl      history, append-only
           stop              present while a pause or a cancel is wanted
+          start/step-N/     the checkpoint whose weights it began with, if any
           training.log      what the training process had to say
           epochs/0001/      one attempt: see epochs.py
 """
@@ -43,12 +44,18 @@ from worker.store.records import (
 
 log = logging.getLogger("ringside.jobs")
 
+START = "start"
+
 
 class Job:
     """One job's directory."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.id = path, path.name
+
+    def start(self) -> Checkpoint | None:
+        """The checkpoint whose weights the training begins with, where one was asked for."""
+        return next((Checkpoint(path) for path in self.path.glob(f"{START}/*")), None)
 
     @cached_property
     def events(self) -> EventLog:

@@ -10,6 +10,7 @@ from ganmodels.config import TrainConfig
 from worker.errors import JobCorrupt, NotFound
 from worker.names import is_id
 from worker.store import disk
+from worker.store.checkpoints import Checkpoint
 from worker.store.events import EventLog
 from worker.store.files import (
     ensure_directory,
@@ -17,7 +18,7 @@ from worker.store.files import (
     remove_directory,
     write_durably,
 )
-from worker.store.job import Job
+from worker.store.job import START, Job
 from worker.store.records import UNFINISHED, JobRecord
 
 # What changes whenever a job's record does: the file is replaced whole.
@@ -34,13 +35,21 @@ class Jobs:
         self._settled: dict[str, Version] = {}
         self._complained: set[str] = set()
 
-    def create(self, config: TrainConfig, record: JobRecord) -> Job:
-        """A new job, on disk when this returns."""
+    def create(
+        self, config: TrainConfig, record: JobRecord, start: Checkpoint | None = None
+    ) -> Job:
+        """A new job, on disk when this returns; with the checkpoint whose weights it starts from.
+
+        Raises:
+            CheckpointCorrupt: when that checkpoint was deleted meanwhile.
+        """
         ensure_directory(self._directory.parent)
         path = self._directory / record.id
         with new_directory(path) as directory:
             write_durably(directory / "config.json", config.model_dump_json(indent=1).encode())
             write_durably(directory / "job.json", record.model_dump_json(indent=1).encode())
+            if start:
+                start.keep(directory / START, config.game.players)
             # Whoever sees the job sees how its history begins.
             told = {"status": "queued", "error": None, "reason": None}
             EventLog(directory / "events.jsonl").append("job.status", told)

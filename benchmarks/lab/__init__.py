@@ -1,0 +1,1 @@
+"""What the benchmarks of generators share: options, play, frozen judges, measures, records."""
