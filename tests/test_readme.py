@@ -61,3 +61,19 @@ def test_the_recipe_table_names_every_recipe_and_no_other():
 def test_links_to_files_lead_somewhere():
     for target in re.findall(r"\]\(([^)h][^)]*)\)", README):
         assert (ROOT / target).exists(), target
+
+
+def test_the_rules_of_validity_are_all_in_the_documentation():
+    told = (ROOT / "docs/recipes.md").read_text().split("## What does not go together")[1]
+    sources = (ROOT / "ganmodels/validity").glob("*.py")
+    codes = re.findall(
+        r'(?:error|warning|Finding)\(\s*(?:"(?:error|warning)",\s*|severity,\s*)?"([a-z0-9-]+)"',
+        "".join(path.read_text() for path in sources),
+    )
+    assert len(set(codes)) > 30
+    assert set(codes) <= set(re.findall(r"`([a-z0-9-]+)`", told))
+
+
+def test_every_recipe_has_a_paragraph():
+    told = (ROOT / "docs/recipes.md").read_text()
+    assert {name for name in RECIPES if f"**`{name}`**" not in told} == set()
