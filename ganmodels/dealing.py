@@ -29,16 +29,22 @@ def deal(
         # What the generator is given has no labels: there is one kind of them, the dataset's.
         given = _batches(config, source, source.training_indices, None, device, "source order")
         return Deck(real.at, given.at)
-    chosen, labels = _labelled(config, config.game, dataset)
+    chosen, labels = labelled_of(config, dataset)
     known = _batches(config, dataset, chosen, labels, device, "labelled")
     # Without any labels: nobody can look at one by mistake.
     return Deck(_batches(config, dataset, training, None, device).at, labelled=known.at)
 
 
-def _labelled(
-    config: TrainConfig, game: SemiSupervised, dataset: PackedDataset
+def labelled_of(
+    config: TrainConfig, dataset: PackedDataset
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Indices of the items whose labels may be looked at, and their labels."""
+    """Indices of the items whose labels a semi-supervised game may look at, and their labels.
+
+    Raises:
+        TooFewLabelled: when a class has not so many.
+    """
+    game = config.game
+    assert isinstance(game, SemiSupervised)
     assert dataset.labels is not None, "validity refuses datasets without labels"
     training = dataset.training_indices
     labels = np.array(dataset.labels[training])

@@ -174,6 +174,49 @@ def parent_of(pid: int) -> int:
     return int(fields[1])
 
 
+TRANSLATING = {
+    "simgan": {
+        "network": {"width": 8, "blocks": 1, "discriminator_width": 12},
+        "generator_warm_up": 40,
+        "discriminator_warm_up": 10,
+    },
+    "cyclegan": {"network": {"generator_width": 8, "blocks": 1, "discriminator_width": 8}},
+}
+
+
+@pytest.mark.parametrize("recipe", TRANSLATING)
+def test_inverted_digits_are_imported_and_made_over(ringside, recipe):
+    client = ringside.client
+    digits = load_digits().images.repeat(2, 1).repeat(2, 2)
+    buffer = io.BytesIO()
+    np.save(buffer, (255 - 15 * digits).astype(np.uint8))
+    uploaded = client.post(
+        "/datasets", files={"file": ("inverted.npy", buffer.getvalue())}, data={"name": "inverted"}
+    )
+    assert uploaded.status_code in (200, 201), uploaded.text
+    job = ringside.train(
+        dataset="digits",
+        source="inverted",
+        recipe=recipe,
+        model=recipe,
+        steps=80,
+        batch_size=8,
+        game=TRANSLATING[recipe],
+    )
+    assert job["source"] == uploaded.json()["id"]
+    sent = (255 - 15 * digits[:20]).astype(np.uint8)
+    buffer = io.BytesIO()
+    np.save(buffer, sent)
+    answer = client.post(
+        "/translate",
+        params={"model": recipe, "format": "npy"},
+        content=buffer.getvalue(),
+        headers={"Content-Type": "application/x-npy"},
+    )
+    assert npy(answer).shape == (20, 16, 16, 1)
+    assert client.get("/sample", params={"model": recipe}).json()["code"] == "model-translates"
+
+
 @pytest.mark.skipif(not MNIST.exists(), reason="../shared/data/mnist is not there")
 def test_mnist_is_imported_from_idx_and_trained(ringside):
     names = ("t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz")

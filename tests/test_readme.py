@@ -61,3 +61,18 @@ def test_the_recipe_table_names_every_recipe_and_no_other():
 def test_links_to_files_lead_somewhere():
     for target in re.findall(r"\]\(([^)h][^)]*)\)", README):
         assert (ROOT / target).exists(), target
+
+
+def test_the_rules_of_validity_are_all_in_the_documentation():
+    told = (ROOT / "docs/recipes.md").read_text().split("## What does not go together")[1]
+    sources = (ROOT / "ganmodels/validity").glob("*.py")
+    severity = r'(?:severity,\s*|"error",\s*|"warning",\s*)?'
+    code = rf'(?:error|warning|Finding)\(\s*{severity}"([a-z0-9]+-[a-z0-9-]+)"'
+    codes = {found for path in sources for found in re.findall(code, path.read_text())}
+    assert len(codes) > 30
+    assert codes - set(re.findall(r"`([a-z0-9-]+)`", told)) == set()
+
+
+def test_every_recipe_has_a_paragraph():
+    told = (ROOT / "docs/recipes.md").read_text()
+    assert {name for name in RECIPES if f"**`{name}`**" not in told} == set()

@@ -74,7 +74,7 @@ def _choose_precision(config: TrainConfig, device: torch.device) -> str:
     wanted = config.optimisation.precision
     if wanted != "automatic":
         return wanted
-    if config.game.needs_float32 or not config.game.network.image_only:
+    if config.game.needs_float32 or not config.game.network.gains_from_bfloat16:
         return "float32"
     return "bfloat16" if _bfloat16_pays(device) else "float32"
 

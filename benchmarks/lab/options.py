@@ -32,17 +32,24 @@ class Options(NamedTuple):
 
 
 def read_options(
-    description: str, variants: Sequence[str], minutes: float, seeds: int = 1
+    description: str,
+    variants: Sequence[str],
+    minutes: float,
+    seeds: int = 1,
+    usual: Sequence[str] = (),
 ) -> Options:
     """The command line's options; ``variants`` are the names that may be asked for.
 
-    ``minutes`` and ``seeds`` are what is done when nothing is said.
+    ``minutes`` and ``seeds`` are what is done when nothing is said, and so are ``usual`` ones,
+    which are all variants unless given.
     """
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     chosen = ", ".join(variants)
-    parser.add_argument("variants", nargs="*", metavar="VARIANT", help=f"of {chosen}; all")
+    parser.add_argument(
+        "variants", nargs="*", metavar="VARIANT", help=f"of {chosen}; {', '.join(usual) or 'all'}"
+    )
     parser.add_argument("--json", type=Path, help="where to write the record")
     parser.add_argument("--seeds", type=int, default=seeds, help=f"how many ({seeds})")
     parser.add_argument("--first-seed", type=int, default=0, help="the first of them (0)")
@@ -55,7 +62,7 @@ def read_options(
     if unknown:
         parser.error(f"no such variant: {', '.join(sorted(unknown))}; there are {chosen}")
     return Options(
-        variants=tuple(given.variants or variants),
+        variants=tuple(given.variants or usual or variants),
         seeds=tuple(range(given.first_seed, given.first_seed + given.seeds)),
         budget=Budget(given.steps, given.minutes),
         threads=given.threads,

@@ -9,10 +9,11 @@ import torch
 
 from benchmarks.lab.options import Budget
 from ganmodels.config import TrainConfig
-from ganmodels.data.batches import Batches, Deck, Draw
+from ganmodels.data.batches import Deck, Draw
 from ganmodels.data.packed import PackedDataset
+from ganmodels.dealing import deal
 from ganmodels.games.match import Match
-from ganmodels.labels import Clusters, labels_of
+from ganmodels.labels import Clusters
 from ganmodels.recipes import settings
 from ganmodels.sampling import Sampler
 from ganmodels.spaces import Space
@@ -146,12 +147,8 @@ def _seat(task: Task, seed: int, steps: int) -> Seat:
     batch_size = config.optimisation.batch_size
     if task.real:
         return Seat(config, match, Deck(task.real(batch_size, seed, device)), None)
-    chosen = task.data.training_indices
-    clusters = config.game.labels.fit(task.data.items[chosen], seed)
-    labels = labels_of(task.data, chosen, clusters)
-    items = task.data.items[chosen]
-    batches = Batches(items, labels, config.space, batch_size, seed, device)
-    return Seat(config, match, Deck(batches.at), clusters)
+    clusters = config.game.labels.fit(task.data.items[task.data.training_indices], seed)
+    return Seat(config, match, deal(config, task.data, None, clusters, device), clusters)
 
 
 def _play_to(seat: Seat, steps: int) -> None:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import torch
@@ -19,7 +19,8 @@ from ganmodels.conditioning import Auxiliary, Conditioning, Unconditional
 from ganmodels.data.batches import Batch, Deck, parts
 from ganmodels.games.drawn import Drawn
 from ganmodels.games.historical import WeightHistory
-from ganmodels.games.match import Match, Memory, mean_of
+from ganmodels.games.match import Match, Memory
+from ganmodels.games.player import Told
 from ganmodels.games.strength import Strength
 from ganmodels.games.unrolling import Unrolling, Weights, look_ahead
 from ganmodels.information import Information
@@ -47,8 +48,6 @@ METRICS = (
     "discriminator_gradient_norm",
     "generator_gradient_norm",
 )
-
-Told = dict[str, Scalar]
 
 
 class Made(NamedTuple):
@@ -221,19 +220,12 @@ class Gan(Drawn):
 
     def discriminator_step(self, match: Match, real: Batch, random: torch.Generator) -> Told:
         """One update of the discriminator. Returns figures of it."""
-        told: list[Told] = []
         count = match.optimisation.accumulate
-
-        def losses() -> Iterator[Scalar]:
-            for part in parts(real, count):
-                loss, figures = self.discriminator_loss(match, part, random)
-                told.append({name: figure.detach() for name, figure in figures.items()})
-                yield loss
-
-        norm = match.players["discriminator"].descend(losses(), count)
+        losses = (self.discriminator_loss(match, part, random) for part in parts(real, count))
+        told, norm = match.players["discriminator"].learn(losses, count)
         if self.weight_clip:
             _clip(match.discriminator, self.weight_clip)
-        return {**mean_of(told), "discriminator_gradient_norm": norm}
+        return {**told, "discriminator_gradient_norm": norm}
 
     def discriminator_loss(
         self, match: Match, real: Batch, random: torch.Generator
@@ -269,18 +261,11 @@ class Gan(Drawn):
 
     def generator_step(self, match: Match, real: Batch, random: torch.Generator) -> Told:
         """One update of the generator. Returns figures of it."""
-        told: list[Told] = []
         count = match.optimisation.accumulate
-
-        def losses() -> Iterator[Scalar]:
-            for part in parts(real, count):
-                loss, figures = self.generator_loss(match, part, random)
-                told.append({name: figure.detach() for name, figure in figures.items()})
-                yield loss
-
+        losses = (self.generator_loss(match, part, random) for part in parts(real, count))
         with match.players["discriminator"].frozen():
-            norm = match.players["generator"].descend(losses(), count)
-        return {**mean_of(told), "generator_gradient_norm": norm}
+            told, norm = match.players["generator"].learn(losses, count)
+        return {**told, "generator_gradient_norm": norm}
 
     def generator_loss(
         self, match: Match, real: Batch, random: torch.Generator

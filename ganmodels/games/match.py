@@ -15,7 +15,7 @@ from ganmodels.networks.discriminator import Discriminator
 from ganmodels.networks.noise import listen
 from ganmodels.spaces import ImageSpace
 from ganmodels.starting import Weights, adopt, freeze
-from ganmodels.types import Items, Labels, Logits, Scalar
+from ganmodels.types import Items, Labels, Logits
 
 if TYPE_CHECKING:
     from ganmodels.config import TrainConfig
@@ -255,13 +255,6 @@ def restore_pair(
     discriminator = networks["discriminator"]
     assert isinstance(discriminator, Discriminator)
     return networks["generator"], discriminator
-
-
-def mean_of(told: list[dict[str, Scalar]]) -> dict[str, Scalar]:
-    """Figures of the parts of a batch, as figures of the batch."""
-    if len(told) == 1:
-        return told[0]
-    return {name: torch.stack([one[name] for one in told]).mean() for name in told[0]}
 
 
 def _named(owned: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:

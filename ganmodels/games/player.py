@@ -4,11 +4,14 @@ import copy
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
+import torch
 from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
 from ganmodels.optimisation import Average, Optimiser, WeightAverage
 from ganmodels.types import Scalar
+
+Told = dict[str, Scalar]
 
 
 class Player:
@@ -27,6 +30,15 @@ class Player:
     def adjust(self, step: int, factor: float, settled: float) -> None:
         """Set what the next update uses; ``factor`` multiplies the learning rate."""
         self.rule.adjust(self.optimiser, step, factor, settled)
+
+    def learn(self, losses: Iterable[tuple[Scalar, Told]], count: int) -> tuple[Told, Scalar]:
+        """One update by the mean of ``count`` losses, as ``descend``.
+
+        Returns the mean of the figures that come with them, and the norm of the gradient.
+        """
+        told: list[Told] = []
+        norm = self.descend(noted(losses, told), count)
+        return mean_of(told), norm
 
     def descend(self, losses: Iterable[Scalar], count: int) -> Scalar:
         """One update by the mean of ``count`` losses. Returns the norm of its gradient."""
@@ -74,3 +86,17 @@ def descend_together(players: Sequence[Player], losses: Iterable[Scalar], count:
     for player in players:
         player.optimiser.step()
     return norm
+
+
+def noted(losses: Iterable[tuple[Scalar, Told]], told: list[Told]) -> Iterator[Scalar]:
+    """The losses alone; the figures that come with them are added to ``told``."""
+    for loss, figures in losses:
+        told.append({name: figure.detach() for name, figure in figures.items()})
+        yield loss
+
+
+def mean_of(told: list[Told]) -> Told:
+    """Figures of the parts of a batch, as figures of the batch."""
+    if len(told) == 1:
+        return told[0]
+    return {name: torch.stack([one[name] for one in told]).mean() for name in told[0]}

@@ -5,7 +5,7 @@ Source: Shrivastava et al. 2016 (arXiv:1612.07828), algorithm 1 and equations 2 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -14,7 +14,8 @@ from pydantic import Field
 from torch import nn
 
 from ganmodels.data.batches import Batch, Deck, parts
-from ganmodels.games.match import Match, Memory, mean_of
+from ganmodels.games.match import Match, Memory
+from ganmodels.games.player import Told
 from ganmodels.games.sourced import Sourced, distance, made_by, source_of, verdicts
 from ganmodels.networks import ImageNetwork, ResidualRefiner
 from ganmodels.objectives import NonSaturating, Objective
@@ -24,8 +25,6 @@ from ganmodels.types import Items, Scalar
 
 if TYPE_CHECKING:
     from ganmodels.config import TrainConfig
-
-Told = dict[str, Scalar]
 
 
 class Refiner(Sourced):
@@ -104,17 +103,13 @@ class Refiner(Sourced):
         self, match: Match, real: Batch, source: Batch, random: torch.Generator
     ) -> Told:
         """One update of the discriminator. Returns figures of it."""
-        told: list[Told] = []
         count = match.optimisation.accumulate
-
-        def losses() -> Iterator[Scalar]:
-            for some, given in zip(parts(real, count), parts(source, count), strict=True):
-                loss, figures = self.discriminator_loss(match, some.items, given.items, random)
-                told.append({name: figure.detach() for name, figure in figures.items()})
-                yield loss
-
-        norm = match.players["discriminator"].descend(losses(), count)
-        return {**mean_of(told), "discriminator_gradient_norm": norm}
+        losses = (
+            self.discriminator_loss(match, some.items, given.items, random)
+            for some, given in zip(parts(real, count), parts(source, count), strict=True)
+        )
+        told, norm = match.players["discriminator"].learn(losses, count)
+        return {**told, "discriminator_gradient_norm": norm}
 
     def discriminator_loss(
         self, match: Match, real: Items, source: Items, random: torch.Generator
@@ -137,18 +132,11 @@ class Refiner(Sourced):
 
     def generator_step(self, match: Match, source: Batch) -> Told:
         """One update of the generator. Returns figures of it."""
-        told: list[Told] = []
         count = match.optimisation.accumulate
-
-        def losses() -> Iterator[Scalar]:
-            for given in parts(source, count):
-                loss, figures = self.generator_loss(match, given.items)
-                told.append({name: figure.detach() for name, figure in figures.items()})
-                yield loss
-
+        losses = (self.generator_loss(match, given.items) for given in parts(source, count))
         with match.players["discriminator"].frozen():
-            norm = match.players["generator"].descend(losses(), count)
-        return {**mean_of(told), "generator_gradient_norm": norm}
+            told, norm = match.players["generator"].learn(losses, count)
+        return {**told, "generator_gradient_norm": norm}
 
     def generator_loss(self, match: Match, source: Items) -> tuple[Scalar, Told]:
         """What the generator minimises; in its warm-up the difference from the source alone."""

@@ -7,7 +7,7 @@ Source: Salimans et al. 2016 (arXiv:1606.03498), sections 3.1 and 5.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
@@ -19,7 +19,8 @@ from ganmodels.augmentation import Augmentation, NoAugmentation
 from ganmodels.conditioning import Conditioning, Unconditional
 from ganmodels.data.batches import Batch, Deck, parts
 from ganmodels.games.drawn import Drawn
-from ganmodels.games.match import Match, Memory, mean_of
+from ganmodels.games.match import Match, Memory
+from ganmodels.games.player import Told
 from ganmodels.labels import GivenLabels
 from ganmodels.latents import Latent
 from ganmodels.matching import distance
@@ -31,8 +32,6 @@ from ganmodels.types import Items, Labels, Logits, Scalar
 
 if TYPE_CHECKING:
     from ganmodels.config import TrainConfig
-
-Told = dict[str, Scalar]
 
 
 class SemiSupervised(Drawn):
@@ -122,17 +121,11 @@ class SemiSupervised(Drawn):
         self, match: Match, labelled: Batch, real: Batch, random: torch.Generator
     ) -> Told:
         """One update of the discriminator. Returns figures of it."""
-        told: list[Told] = []
         count = match.optimisation.accumulate
-
-        def losses() -> Iterator[Scalar]:
-            for known, unknown in zip(parts(labelled, count), parts(real, count), strict=True):
-                loss, figures = self.discriminator_loss(match, known, unknown, random)
-                told.append({name: figure.detach() for name, figure in figures.items()})
-                yield loss
-
-        norm = match.players["discriminator"].descend(losses(), count)
-        return {**mean_of(told), "discriminator_gradient_norm": norm}
+        pairs = zip(parts(labelled, count), parts(real, count), strict=True)
+        losses = (self.discriminator_loss(match, *pair, random) for pair in pairs)
+        told, norm = match.players["discriminator"].learn(losses, count)
+        return {**told, "discriminator_gradient_norm": norm}
 
     def discriminator_loss(
         self, match: Match, labelled: Batch, real: Batch, random: torch.Generator
@@ -157,26 +150,22 @@ class SemiSupervised(Drawn):
 
     def generator_step(self, match: Match, real: Batch, random: torch.Generator) -> Told:
         """One update of the generator. Returns figures of it."""
-        told: list[Told] = []
         count = match.optimisation.accumulate
-
-        def losses() -> Iterator[Scalar]:
-            for part in parts(real, count):
-                loss = self.generator_loss(match, part, random)
-                told.append({"generator_loss": loss.detach()})
-                yield loss
-
+        losses = (self.generator_loss(match, part, random) for part in parts(real, count))
         with match.players["discriminator"].frozen():
-            norm = match.players["generator"].descend(losses(), count)
-        return {**mean_of(told), "generator_gradient_norm": norm}
+            told, norm = match.players["generator"].learn(losses, count)
+        return {**told, "generator_gradient_norm": norm}
 
-    def generator_loss(self, match: Match, real: Batch, random: torch.Generator) -> Scalar:
+    def generator_loss(
+        self, match: Match, real: Batch, random: torch.Generator
+    ) -> tuple[Scalar, Told]:
         """How far the mean features of fakes are from those of a batch of reals."""
         fakes = self._make(match, len(real.items), random)
         of_fake = self.judge(match, fakes, random)
         with torch.no_grad():
             of_real = self.judge(match, real.items, random)
-        return distance(of_real.features, of_fake.features)
+        loss = distance(of_real.features, of_fake.features)
+        return loss, {"generator_loss": loss}
 
     def judge(self, match: Match, items: Items, random: torch.Generator) -> Verdict:
         """What the discriminator says of augmented items."""

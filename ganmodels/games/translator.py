@@ -14,8 +14,8 @@ from pydantic import Field
 from torch import nn
 
 from ganmodels.data.batches import Batch, Deck, parts
-from ganmodels.games.match import Match, Memory, mean_of
-from ganmodels.games.player import descend_together
+from ganmodels.games.match import Match, Memory
+from ganmodels.games.player import Told, descend_together, mean_of, noted
 from ganmodels.games.sourced import Sourced, distance, made_by, source_of, verdicts
 from ganmodels.networks import ImageNetwork, ResidualTranslator
 from ganmodels.objectives import LeastSquares, Objective
@@ -25,8 +25,6 @@ from ganmodels.types import Items, Scalar
 
 if TYPE_CHECKING:
     from ganmodels.config import TrainConfig
-
-Told = dict[str, Scalar]
 
 # As large as what a network could hide an image in.
 _NOISE = 0.05
@@ -148,16 +146,15 @@ class Translator(Sourced):
         made: list[Made] = []
         count, players = match.optimisation.accumulate, match.players
 
-        def losses() -> Iterator[Scalar]:
+        def losses() -> Iterator[tuple[Scalar, Told]]:
             for given, some in zip(parts(source, count), parts(real, count), strict=True):
                 loss, figures, fakes = self.generators_loss(match, given.items, some.items, random)
-                told.append({name: figure.detach() for name, figure in figures.items()})
                 made.append(Made(fakes.forward.detach(), fakes.backward.detach()))
-                yield loss
+                yield loss, figures
 
         with players["discriminator"].frozen(), players["backward_discriminator"].frozen():
             generators = [players[way.generator] for way in (FORWARD, BACKWARD)]
-            norm = descend_together(generators, losses(), count)
+            norm = descend_together(generators, noted(losses(), told), count)
         whole = Made(*(torch.cat(fakes) for fakes in zip(*made, strict=True)))
         return {**mean_of(told), "generator_gradient_norm": norm}, whole
 
@@ -188,20 +185,16 @@ class Translator(Sourced):
         self, match: Match, way: Way, real: Batch, fake: Items, random: torch.Generator
     ) -> Told:
         """One update of one discriminator. Returns figures of it."""
-        told: list[Told] = []
         count = match.optimisation.accumulate
         pool = match.memories.get(way.pool)
         if isinstance(pool, Pool):
             fake, _ = pool.swap(fake, None, random)
-
-        def losses() -> Iterator[Scalar]:
-            for some, made in zip(parts(real, count), fake.chunk(count), strict=True):
-                loss, figures = self.discriminator_loss(match, way, some.items, made)
-                told.append({name: figure.detach() for name, figure in figures.items()})
-                yield loss
-
-        norm = match.players[way.discriminator].descend(losses(), count)
-        return {**mean_of(told), "discriminator_gradient_norm": norm}
+        losses = (
+            self.discriminator_loss(match, way, some.items, made)
+            for some, made in zip(parts(real, count), fake.chunk(count), strict=True)
+        )
+        told, norm = match.players[way.discriminator].learn(losses, count)
+        return {**told, "discriminator_gradient_norm": norm}
 
     def discriminator_loss(
         self, match: Match, way: Way, real: Items, fake: Items

@@ -40,6 +40,7 @@ class Dcgan(Spec):
     discriminator_norm: DiscriminatorNorm = "batch"
     extra_convolutions: bool = True
     image_only: ClassVar[bool] = True
+    gains_from_bfloat16: ClassVar[bool] = True
     has_plain_layers: ClassVar[bool] = True
 
     @property

@@ -42,6 +42,7 @@ class Maxout(Spec):
     generator_range: Range = 0.05
     discriminator_range: Range = 0.005
     image_only: ClassVar[bool] = False
+    gains_from_bfloat16: ClassVar[bool] = False
     has_plain_layers: ClassVar[bool] = True
 
     @property

@@ -48,6 +48,7 @@ class Mlp(Spec):
     output_noise: bool = False
     discriminator_bias: float = Field(default=0.0, ge=0, le=100)
     image_only: ClassVar[bool] = False
+    gains_from_bfloat16: ClassVar[bool] = False
     has_plain_layers: ClassVar[bool] = True
 
     def noise_width(self, space: Space) -> int:

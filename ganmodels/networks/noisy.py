@@ -34,6 +34,7 @@ class NoisyMlp(Spec):
     ``input_noise`` is the deviation of what is added to items, which lie in [-1, 1] where the
     space is bounded; ``noise`` of what is added after every hidden layer. Any space; an image is
     flattened. Lengths of the rows of hidden layers stay as they are; those of heads learn.
+    Products are large enough here to be several times as quick in bfloat16.
     """
 
     kind: Literal["noisy_mlp"] = "noisy_mlp"
@@ -42,6 +43,7 @@ class NoisyMlp(Spec):
     input_noise: float = Field(default=0.6, ge=0, le=10)
     noise: float = Field(default=0.5, ge=0, le=10)
     image_only: ClassVar[bool] = False
+    gains_from_bfloat16: ClassVar[bool] = True
     has_plain_layers: ClassVar[bool] = False
 
     @property

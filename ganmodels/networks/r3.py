@@ -40,6 +40,7 @@ class R3(Spec):
     widths: tuple[Width, ...] = Field(default=(128, 128, 64), min_length=1, max_length=6)
     blocks_per_grid: int = Field(default=2, ge=1, le=4)
     image_only: ClassVar[bool] = True
+    gains_from_bfloat16: ClassVar[bool] = True
     has_plain_layers: ClassVar[bool] = False
 
     @property

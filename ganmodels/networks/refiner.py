@@ -31,6 +31,7 @@ class ResidualRefiner(Spec):
     discriminator_width: int = Field(default=96, ge=6, le=384)
     discriminator_norm: PatchNorm = "none"
     image_only: ClassVar[bool] = True
+    gains_from_bfloat16: ClassVar[bool] = True
     generator_has_batch_norm: ClassVar[bool] = False
     discriminator_has_batch_norm: ClassVar[bool] = False
 

@@ -43,6 +43,7 @@ class Resnet(Spec):
     discriminator_norm: Literal["spectral", "none"] = "spectral"
     blocks_per_grid: int = Field(default=1, ge=1, le=4)
     image_only: ClassVar[bool] = True
+    gains_from_bfloat16: ClassVar[bool] = True
     has_plain_layers: ClassVar[bool] = False
 
     @property

@@ -43,6 +43,7 @@ class Tiny(Spec):
     generator_norm: GeneratorNorm = "batch"
     discriminator_norm: DiscriminatorNorm = "batch"
     image_only: ClassVar[bool] = True
+    gains_from_bfloat16: ClassVar[bool] = True
     has_plain_layers: ClassVar[bool] = True
 
     @property

@@ -36,6 +36,7 @@ class ResidualTranslator(Spec):
     discriminator_layers: int = Field(default=2, ge=1, le=4)
     discriminator_norm: PatchNorm = "instance"
     image_only: ClassVar[bool] = True
+    gains_from_bfloat16: ClassVar[bool] = True
     generator_has_batch_norm: ClassVar[bool] = False
     discriminator_has_batch_norm: ClassVar[bool] = False
 

@@ -70,7 +70,7 @@ def test_the_generator_matches_mean_features_and_nothing_else():
     fakes = match.generator(config.game.latent.draw(8, fixed_stream()), None)
     seen = [match.discriminator(items, None).features.mean(0) for items in (real.items, fakes)]
     expected = (seen[0] - seen[1]).square().mean().item()
-    loss = match.game.generator_loss(match, real, fixed_stream()).item()
+    loss = match.game.generator_loss(match, real, fixed_stream())[0].item()
     assert loss == pytest.approx(expected, rel=1e-4)
 
 
