@@ -116,8 +116,11 @@ def describe_environment(checkpoint: Checkpoint | None) -> list[Fact]:
 
 def reproduction(record: JobRecord, config: TrainConfig) -> dict[str, Any]:
     """The body of a ``POST /train`` that asks for the same training, every default written out."""
-    parts = config.model_dump(mode="json", exclude={"space"})
-    return {"dataset": parts.pop("dataset"), "recipe": record.recipe, **parts}
+    parts = config.model_dump(mode="json", exclude={"space", "source", "start"})
+    named = {"dataset": parts.pop("dataset")}
+    if config.source:
+        named["source"] = config.source.dataset
+    return {**named, "recipe": record.recipe, **parts}
 
 
 def command(body: Mapping[str, Any]) -> str:
