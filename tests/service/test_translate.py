@@ -13,9 +13,9 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from service.images import MAX_ITEMS
+from service.planning import make_plan
 from service.problems import Problem
 from service.report.summary import reproduction
-from service.routes.train import make_plan
 from service.schemas import TrainRequest
 from tests.service.checks import assert_problem
 from tests.service.conftest import SCHEDULE, Trained
@@ -331,9 +331,9 @@ def test_without_a_recipe_a_source_is_translated(client, inverted):
 
 def test_memory_of_the_source_counts(store, settings, inverted):
     body = TrainRequest(dataset="digits", source=inverted, recipe="simgan")
-    needed = make_plan(body, store, settings).estimate["memory_bytes"] + 2 * 1797 * 16 * 16
+    needed = make_plan(body, store, settings).plan.estimate["memory_bytes"] + 2 * 1797 * 16 * 16
     enough = settings.model_copy(update={"max_job_memory_bytes": needed})
-    assert make_plan(body, store, enough).recipe == "simgan"
+    assert make_plan(body, store, enough).plan.recipe == "simgan"
     with pytest.raises(Problem) as refused:
         make_plan(body, store, enough.model_copy(update={"max_job_memory_bytes": needed - 1}))
     assert (refused.value.code, refused.value.extra["estimate"]) == ("config-too-large", needed)
