@@ -38,20 +38,20 @@ def estimate(config: TrainConfig) -> Estimate:
     d_parameters = sum(_count(networks[name]) for name in judges)
     values = COPIES * (g_parameters + d_parameters) + game.peak_values(kept_g, kept_d)
     memory = BYTES_PER_VALUE * values + game.remembered_bytes(config.space)
-    flops = game.operations(forward_g, forward_d)
+    flops = config.optimisation.accumulate * game.operations(forward_g, forward_d)
     return Estimate(g_parameters, d_parameters, memory, flops)
 
 
 def _inputs(config: TrainConfig) -> tuple[torch.Tensor, torch.Tensor]:
-    """A batch of what the generator is given."""
+    """As much of what the generator is given as is computed at once."""
     latent, (items, labels) = config.game.latent, _items(config)
     return (items if latent is None else torch.empty(len(items), latent.width)), labels
 
 
 def _items(config: TrainConfig) -> tuple[torch.Tensor, torch.Tensor]:
-    """A batch of items and labels."""
-    batch = config.optimisation.batch_size
-    return torch.empty(batch, *config.space.shape), torch.zeros(batch, dtype=torch.int64)
+    """As many items and labels as are computed at once."""
+    count = config.optimisation.batch_size // config.optimisation.accumulate
+    return torch.empty(count, *config.space.shape), torch.zeros(count, dtype=torch.int64)
 
 
 def _forward(network: nn.Module, inputs: torch.Tensor, labels: torch.Tensor) -> tuple[int, int]:

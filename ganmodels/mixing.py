@@ -6,6 +6,7 @@ must not depend on who else was asked for, so when scoring each item is judged b
 ``company`` [count, width], the features of fixed items.
 """
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Annotated, ClassVar, Literal
 
 import torch
@@ -79,7 +80,7 @@ class _StatisticMixer(Mixer):
     def forward(self, features: Tensor, company: Tensor | None) -> Tensor:
         """[batch, width] to [batch, width + extra], in float32 or better."""
         # Differences of like items would be lost in bfloat16.
-        with torch.autocast(features.device.type, enabled=False):
+        with _full_precision(features.device):
             features = features.to(torch.promote_types(features.dtype, torch.float32))
             added = self.within(features) if company is None else self.among(features, company)
             return torch.cat([features, added], dim=1)
@@ -91,6 +92,13 @@ class _StatisticMixer(Mixer):
     def among(self, features: Tensor, company: Tensor) -> Tensor:
         """The extra features [batch, extra] of items, each by itself among the company."""
         raise NotImplementedError
+
+
+def _full_precision(device: torch.device) -> AbstractContextManager[object]:
+    # The meta device, on which costs are counted, has no precision to choose.
+    if device.type == "meta":
+        return nullcontext()
+    return torch.autocast(device.type, enabled=False)
 
 
 class StddevMixer(_StatisticMixer):

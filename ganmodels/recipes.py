@@ -3,12 +3,13 @@
 To add a recipe: add one entry to ``RECIPES``.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from pydantic import Field
 
-from ganmodels.augmentation import Shift
+from ganmodels.augmentation import Ada, DiffAugment, Shift
 from ganmodels.conditioning import (
     Auxiliary,
     ClassNorm,
@@ -27,14 +28,33 @@ from ganmodels.games.unrolling import Unrolling
 from ganmodels.information import Information
 from ganmodels.labels import ClusterLabels
 from ganmodels.latents import Latent
-from ganmodels.networks import Dcgan, Mlp, ResidualRefiner, ResidualTranslator, Resnet
+from ganmodels.matching import FeatureMatching
+from ganmodels.mixing import MinibatchDiscrimination
+from ganmodels.networks import (
+    R3,
+    Dcgan,
+    Maxout,
+    Mlp,
+    ResidualRefiner,
+    ResidualTranslator,
+    Resnet,
+)
 from ganmodels.objectives import (
     Hinge,
     LeastSquares,
+    NonSaturating,
     RelativisticPairing,
     Wasserstein,
 )
-from ganmodels.optimisation import Adam, Average, CosineDecay, LinearDecay, Optimisation
+from ganmodels.optimisation import (
+    Adam,
+    Average,
+    BurnInDecay,
+    CosineDecay,
+    LinearDecay,
+    Optimisation,
+    Sgd,
+)
 from ganmodels.penalties import R1, R2, Dragan, OneCentred
 from ganmodels.referee.config import Referee, StopRules
 from ganmodels.spaces import ImageSpace, Space
@@ -60,8 +80,14 @@ def _adam(learning_rate: float, beta1: float, beta2: float) -> Adam:
 
 
 _SLOW, _QUICK, _CRITIC = _adam(2e-4, 0.5, 0.999), _adam(1e-3, 0.5, 0.999), _adam(2e-4, 0.0, 0.9)
-_NORM_FREE, _POINTS = _adam(5e-4, 0.0, 0.99), _adam(5e-3, 0.5, 0.999)
-_LABELS = _adam(3e-3, 0.5, 0.999)
+_POINTS, _LABELS = _adam(5e-3, 0.5, 0.999), _adam(3e-3, 0.5, 0.999)
+_R3 = Adam(learning_rate=2e-4, beta1=0.0, beta2=0.9, final_beta2=0.99)
+_R3_SMALL = _R3.model_copy(update={"learning_rate": 1e-3})
+
+
+def _r1_and_r2(gamma: float, final_gamma: float) -> tuple[R1, R2]:
+    return R1(gamma=gamma, final_gamma=final_gamma), R2(gamma=gamma, final_gamma=final_gamma)
+
 
 _DIGITS_PACE = Optimisation(
     generator=_QUICK,
@@ -95,6 +121,18 @@ RECIPES: Mapping[str, Recipe] = {
             discriminator=_SLOW,
             average=Average(half_life_images=100_000),
         ),
+    ),
+    "vanilla-2014": Recipe(
+        summary="The first GAN as it was: maxout units, dropout, plain descent; takes its time",
+        source="Goodfellow et al. 2014, arXiv:1406.2661, and its published settings for MNIST",
+        game=Gan(latent=Latent(gaussian=0, uniform=100), network=Maxout(latent_scale=math.sqrt(3))),
+        # Theirs halves the discriminator's loss in place of its rate.
+        optimisation=Optimisation(
+            batch_size=100,
+            generator=Sgd(learning_rate=0.1),
+            discriminator=Sgd(learning_rate=0.05),
+        ),
+        schedule=Schedule(steps=50_000),
     ),
     "dcgan": Recipe(
         summary="Convolutional networks, told the cluster of each item in place of a label",
@@ -171,6 +209,44 @@ RECIPES: Mapping[str, Recipe] = {
         game=Gan(pack=2, generator_steps=2),
         optimisation=Optimisation(batch_size=64, generator=_SLOW, discriminator=_SLOW),
     ),
+    "improved-gan": Recipe(
+        summary="dcgan with smoothed labels, minibatch discrimination and virtual normalisation",
+        source="Salimans et al. 2016, arXiv:1606.03498, as its best model, on smaller networks",
+        game=Gan(
+            network=Dcgan(generator_norm="virtual"),
+            objective=NonSaturating(real_target=0.9),
+            mixing=MinibatchDiscrimination(),
+        ),
+        optimisation=Optimisation(
+            batch_size=64,
+            generator=_QUICK,
+            discriminator=_SLOW,
+            average=Average(half_life_images=20_000),
+        ),
+    ),
+    "feature-matching": Recipe(
+        summary="A generator that imitates the mean features of reals in its discriminator",
+        source="Salimans et al. 2016, arXiv:1606.03498, section 3.1",
+        game=Gan(network=Dcgan(discriminator_norm="none"), feature_matching=FeatureMatching()),
+        optimisation=Optimisation(
+            batch_size=64,
+            generator=_QUICK,
+            discriminator=_SLOW,
+            average=Average(half_life_images=20_000),
+        ),
+    ),
+    "ada": Recipe(
+        summary="cgan for a few hundred images: augmented the more, the surer the discriminator is",
+        source="Karras et al. 2020, arXiv:2006.06676",
+        game=Gan(conditioning=ClassNorm(), augmentation=Ada(adjust_images=100_000)),
+        optimisation=_DIGITS_PACE,
+    ),
+    "diffaugment": Recipe(
+        summary="cgan for a few hundred images: all are shifted and recoloured before D sees them",
+        source="Zhao et al. 2020, arXiv:2006.10738",
+        game=Gan(conditioning=ClassNorm(), augmentation=DiffAugment()),
+        optimisation=_DIGITS_PACE,
+    ),
     "cgan-pd": Recipe(
         summary="sngan with labels: class-conditional normalisation in G, projection in D",
         source="Miyato & Koyama 2018, arXiv:1802.05637",
@@ -213,24 +289,57 @@ RECIPES: Mapping[str, Recipe] = {
             decay=LinearDecay(start=0.0, final=0.0),
         ),
     ),
-    "r3gan-small": Recipe(
-        summary="Relativistic pairing with R1 and R2 on residual networks without normalisation",
-        source="Huang et al. 2024, arXiv:2501.05441; a small stand-in for its network",
+    "r3gan": Recipe(
+        summary="Relativistic pairing, R1 and R2, no normalisation; up to 32 pixels, for GPUs",
+        source="Huang et al. 2024, arXiv:2501.05441, table 9 for CIFAR-10, without labels",
         game=Gan(
-            network=Resnet(
-                generator_width=32,
-                discriminator_width=32,
-                generator_norm="none",
-                discriminator_norm="none",
-            ),
+            network=R3(widths=(768,)),
             objective=RelativisticPairing(),
-            penalties=(R1(gamma=1.0), R2(gamma=1.0)),
+            penalties=_r1_and_r2(0.05, 0.005),
+            augmentation=Ada(target=None, final=0.55),
+        ),
+        optimisation=Optimisation(
+            batch_size=512,
+            accumulate=8,
+            generator=_R3,
+            discriminator=_R3,
+            decay=BurnInDecay(final=0.25),
+            average=Average(half_life_images=5_000_000),
+            burn_in_images=20_000_000,
+        ),
+        schedule=Schedule(steps=488_000),
+    ),
+    "r3gan-stacked-mnist": Recipe(
+        summary="r3gan for the 1,000 modes of Stacked MNIST: narrower, 10 million images; for GPUs",
+        source="Huang et al. 2024, arXiv:2501.05441, table 9 for Stacked MNIST; widths are ours",
+        game=Gan(
+            network=R3(widths=(192, 128, 64)),
+            objective=RelativisticPairing(),
+            penalties=_r1_and_r2(1.0, 0.1),
+        ),
+        optimisation=Optimisation(
+            batch_size=512,
+            generator=_R3,
+            discriminator=_R3,
+            average=Average(half_life_images=500_000),
+            burn_in_images=2_000_000,
+        ),
+        schedule=Schedule(steps=19_500),
+    ),
+    "r3gan-small": Recipe(
+        summary="r3gan with networks and schedules for a CPU and images of about 28 pixels",
+        source="Huang et al. 2024, arXiv:2501.05441; widths, rates and schedules measured here",
+        game=Gan(
+            network=R3(widths=(64, 32, 16)),
+            objective=RelativisticPairing(),
+            penalties=_r1_and_r2(1.0, 0.1),
         ),
         optimisation=Optimisation(
             batch_size=64,
-            generator=_NORM_FREE,
-            discriminator=_NORM_FREE,
+            generator=_R3_SMALL,
+            discriminator=_R3_SMALL,
             average=Average(half_life_images=20_000),
+            burn_in_images=50_000,
         ),
     ),
     "simgan": Recipe(

@@ -29,6 +29,7 @@ from ganmodels.matching import FeatureMatching
 from ganmodels.mixing import Mixing, NoMixing
 from ganmodels.networks import Dcgan, Network
 from ganmodels.networks.discriminator import Discriminator, Verdict
+from ganmodels.networks.virtual import with_reference
 from ganmodels.objectives import NonSaturating, Objective
 from ganmodels.penalties import Judged, Penalty
 from ganmodels.replay import Pool, Replay
@@ -131,7 +132,8 @@ class Gan(Drawn):
     def generator(self, space: Space) -> nn.Module:
         """A new generator: (latents, labels) to items."""
         classes = self.labels.classes(space)
-        return self.network.generator(self.latent.width, space, self.conditioning, classes)
+        network = self.network.generator(self.latent.width, space, self.conditioning, classes)
+        return with_reference(network, self.latent, classes)
 
     def discriminator(self, space: Space) -> Discriminator:
         """A new discriminator: (items, labels) to logits."""

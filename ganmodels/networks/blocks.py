@@ -10,12 +10,13 @@ from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import spectral_norm
 
 from ganmodels.conditioning import Conditioning
+from ganmodels.networks.virtual import VirtualNorm2d
 from ganmodels.spaces import ImageSpace
 
 SMALLEST_EDGE = 8
 LARGEST_EDGE = 128
 
-GeneratorNorm = Literal["batch", "none"]
+GeneratorNorm = Literal["batch", "virtual", "none"]
 DiscriminatorNorm = Literal["batch", "spectral", "none"]
 
 
@@ -51,6 +52,8 @@ def generator_norm(
     norm: GeneratorNorm, conditioning: Conditioning, channels: int, classes: int
 ) -> nn.Module:
     """The generator's normalisation of one feature map: (items, labels) to items."""
+    if norm == "virtual":
+        return VirtualNorm2d(channels)
     return Plain() if norm == "none" else conditioning.norm(channels, classes)
 
 

@@ -29,7 +29,8 @@ class Dcgan(Spec):
     Widths count the channels at half of the image's resolution and double with each halving.
     ``extra_convolutions`` adds a 3x3 convolution at every grid of the generator but the last and
     at the smallest grid of the discriminator: measured on MNIST it halves the Frechet distance.
-    Weights start as N(0, 0.02) where batch normalisation rescales them, else as He's.
+    ``generator_norm`` "virtual" normalises an item beside a fixed reference, not beside its batch.
+    Weights start as N(0, 0.02) where normalisation rescales them, else as He's.
     """
 
     kind: Literal["dcgan"] = "dcgan"
@@ -138,7 +139,7 @@ class DcganGenerator(nn.Module):
         self.to_image = nn.ConvTranspose2d(
             self.last_label.channels, space.channels, 4, stride=2, padding=1
         )
-        initialise(self, normalised=spec.generator_norm == "batch")
+        initialise(self, normalised=spec.generator_norm != "none")
 
     def forward(self, latents: Latents, labels: Labels | None) -> Items:
         """Images in [-1, 1]."""

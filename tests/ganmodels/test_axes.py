@@ -75,7 +75,7 @@ def test_a_batch_in_parts_gives_the_gradient_of_the_whole_batch(recipe):
     matches = []
     for parts in (1, 4):
         config = config_for(recipe, optimisation={"accumulate": parts})
-        if config.game.network.kind != "mlp":
+        if hasattr(config.game.network, "generator_norm"):
             network = config.game.network.model_copy(update={"generator_norm": "none"})
             game = config.game.model_copy(update={"network": network})
             config = config.model_copy(update={"game": game})

@@ -90,3 +90,16 @@ def test_the_estimate_counts_parameters_exactly_and_grows_with_the_batch():
     double = estimate(config.model_copy(update={"optimisation": optimisation}))
     assert double.step_flops == 2 * cost.step_flops
     assert double.memory_bytes > cost.memory_bytes
+
+
+def test_a_batch_in_parts_costs_as_much_work_and_less_memory():
+    costs = [estimate(config_for("points", optimisation={"accumulate": parts})) for parts in (1, 4)]
+    assert costs[0].step_flops == costs[1].step_flops
+    assert costs[0].memory_bytes > costs[1].memory_bytes
+
+
+@pytest.mark.parametrize("kind", ["minibatch_stddev", "minibatch_discrimination"])
+def test_discriminators_that_look_at_the_whole_batch_have_a_cost_too(kind):
+    plain = config_for("lsgan")
+    mixed = config_for("lsgan", game={"mixing": {"kind": kind}})
+    assert estimate(mixed).discriminator_parameters > estimate(plain).discriminator_parameters

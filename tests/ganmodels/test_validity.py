@@ -52,6 +52,12 @@ def test_every_recipe_passes_without_a_warning(recipe):
         ),
         (
             "class-norm-needs-batch-norm",
+            "cgan",
+            None,
+            {"game": {"network": {"generator_norm": "virtual"}}},
+        ),
+        (
+            "class-norm-needs-batch-norm",
             "r3gan-small",
             None,
             {"game": {"conditioning": {"kind": "class_norm"}}},
