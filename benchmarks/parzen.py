@@ -38,7 +38,7 @@ from ganmodels.data.packed import PackedDataset
 from ganmodels.labels import ClusterLabels
 from ganmodels.referee.measures.neighbours import neighbour_accuracies
 
-RECIPES = ("vanilla",)
+RECIPES = ("vanilla", "vanilla-2014")
 SAMPLES, TRAINED, VALIDATED, COMPARED = 10_000, 50_000, 1_000, 2_000
 _CENTRES = 1_000
 _PROTOCOL = (

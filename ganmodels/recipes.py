@@ -10,7 +10,14 @@ from typing import Any
 from pydantic import Field
 
 from ganmodels.augmentation import Ada, DiffAugment, Shift
-from ganmodels.conditioning import Auxiliary, ClassNorm, EveryLayer, LearnedMap, Projection
+from ganmodels.conditioning import (
+    Auxiliary,
+    ClassNorm,
+    Concatenation,
+    EveryLayer,
+    LearnedMap,
+    Projection,
+)
 from ganmodels.config import Schedule
 from ganmodels.games import Game
 from ganmodels.games.gan import Gan
@@ -93,13 +100,27 @@ ITEMS_PER_CLUSTER = 20
 
 RECIPES: Mapping[str, Recipe] = {
     "vanilla": Recipe(
-        summary="Fully connected networks in the shape of the first GAN, non-saturating loss",
-        source="Goodfellow et al. 2014, arXiv:1406.2661",
+        summary="Fully connected networks, told the cluster of each item in place of a label",
+        source="Goodfellow et al. 2014, arXiv:1406.2661; clusters: Liu et al. 2020, "
+        "arXiv:2006.10728; penalty: Mescheder et al. 2018, arXiv:1801.04406",
         game=Gan(
             latent=Latent(gaussian=100),
-            network=Mlp(generator_widths=(1200, 1200), discriminator_widths=(240, 240)),
+            network=Mlp(
+                generator_widths=(512, 512),
+                discriminator_widths=(512, 256),
+                generator_norm="batch",
+                item_gain=0.05,
+            ),
+            conditioning=Concatenation(),
+            labels=ClusterLabels(count=100),
+            penalties=(R1(gamma=0.3, every=4),),
         ),
-        optimisation=Optimisation(batch_size=128, generator=_SLOW, discriminator=_SLOW),
+        optimisation=Optimisation(
+            batch_size=128,
+            generator=_adam(5e-4, 0.5, 0.999),
+            discriminator=_SLOW,
+            average=Average(half_life_images=100_000),
+        ),
     ),
     "vanilla-2014": Recipe(
         summary="The first GAN as it was: maxout units, dropout, plain descent; takes its time",

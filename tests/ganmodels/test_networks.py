@@ -184,3 +184,14 @@ def test_a_perceptron_is_told_its_label_as_loudly_as_a_tenth_of_its_input():
     seen = generator.label_gain(joined)
     assert torch.equal(seen[:, :90], torch.ones(4, 90))
     assert seen[:, 90:].square().sum(1).tolist() == pytest.approx([9.0] * 4)
+
+
+def test_where_an_item_stands_in_its_batch_does_not_change_what_a_labelled_perceptron_says():
+    torch.manual_seed(0)
+    game = Gan(network=Mlp(discriminator_widths=(8,)), conditioning=Concatenation())
+    discriminator = game.discriminator(image_space(8, 8, classes=3)).eval()
+    items, labels = torch.randn(8, 1, 8, 8), torch.arange(8) % 3
+    with torch.inference_mode():
+        logits = discriminator(items, labels).logits
+        turned = discriminator(items.roll(1, 0), labels.roll(1)).logits
+    assert torch.equal(turned, logits.roll(1))

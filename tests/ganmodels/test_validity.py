@@ -43,7 +43,12 @@ def test_every_recipe_passes_without_a_warning(recipe):
             "class-norm-needs-batch-norm",
             "vanilla",
             None,
-            {"game": {"conditioning": {"kind": "projection"}}},
+            {
+                "game": {
+                    "conditioning": {"kind": "projection"},
+                    "network": {"generator_norm": "none"},
+                }
+            },
         ),
         (
             "class-norm-needs-batch-norm",
