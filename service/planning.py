@@ -88,7 +88,7 @@ def _start(store: Store, body: TrainRequest) -> Checkpoint | None:
     try:
         return resolve(store, body.start_from).checkpoint
     except NotFound as error:
-        raise body_problem(error.code, "/start_from", error.detail) from None
+        raise body_problem("start-not-found", "/start_from", error.detail) from None
 
 
 def _start_settings(start: Checkpoint, layers: int) -> dict[str, Any]:

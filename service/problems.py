@@ -57,6 +57,7 @@ KINDS: Mapping[str, Kind] = {
     "config-invalid": Kind(422, "This combination of settings would not train"),
     "config-too-large": Kind(422, "The training would be too large"),
     "data-refused": Kind(422, "The data was refused"),
+    "start-not-found": Kind(422, "There is no such checkpoint to start from"),
     "start-does-not-fit": Kind(422, "These networks cannot start from that checkpoint"),
     "dataset-not-found": Kind(422, "There is no such dataset"),
     "recipe-not-found": Kind(422, "There is no such recipe"),

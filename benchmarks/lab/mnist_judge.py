@@ -64,17 +64,18 @@ def mnist_judge() -> MnistJudge:
     digest.update(data.train_images.tobytes())
     digest.update(data.train_labels.tobytes())
     path = _HOME / f"{digest.hexdigest()[:32]}.safetensors"
-    network = _new_network()
+    network = new_network(_SEED)
     if not path.exists():
-        _learn(network, data.train_images, data.train_labels)
+        learn(network, data.train_images, data.train_labels, _EPOCHS, _SEED)
         _keep(network, path)
     weights = path.read_bytes()
     network.load_state_dict(load(weights))
     return MnistJudge(network, hashlib.sha256(weights).hexdigest())
 
 
-def _new_network() -> nn.Sequential:
-    torch.manual_seed(_SEED)
+def new_network(seed: int) -> nn.Sequential:
+    """The judge before it has learned anything."""
+    torch.manual_seed(seed)
     return nn.Sequential(
         nn.Conv2d(1, 32, 3, padding=1),
         nn.BatchNorm2d(32),
@@ -92,15 +93,15 @@ def _new_network() -> nn.Sequential:
     )
 
 
-def _learn(network: nn.Module, images: Images, labels: Labels) -> None:
+def learn(network: nn.Module, images: Images, labels: Labels, epochs: int, seed: int) -> None:
     """Passes over the shifted images, at a rate that rises and falls once (OneCycle)."""
     pixels, truth = torch.from_numpy(images.copy()).reshape(-1, 1, 28, 28), torch.from_numpy(labels)
     batches = len(pixels) // _BATCH
     optimiser = torch.optim.Adam(network.parameters(), _RATE, fused=True)
-    rate = torch.optim.lr_scheduler.OneCycleLR(optimiser, _RATE, total_steps=batches * _EPOCHS)
-    random = torch.Generator().manual_seed(_SEED)
+    rate = torch.optim.lr_scheduler.OneCycleLR(optimiser, _RATE, total_steps=batches * epochs)
+    random = torch.Generator().manual_seed(seed)
     network.train()
-    for _ in range(_EPOCHS):
+    for _ in range(epochs):
         order = torch.randperm(len(pixels), generator=random)
         for chosen in order.split(_BATCH)[:batches]:
             with torch.autocast("cpu", torch.bfloat16):

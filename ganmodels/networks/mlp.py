@@ -39,6 +39,11 @@ class Mlp(Spec):
     ``discriminator_bias``: the biases of the discriminator's first layer start as normal numbers
     of this standard deviation. At 0 every fold of that layer goes through the origin; in a few
     dimensions about 1 lays folds all over the data, and detail is learned sooner.
+
+    ``item_gain``: the weights that touch the items, of the generator's last layer and the
+    discriminator's first, start so many times as large. Random first weights are white noise over
+    the pixels, which reaches the generator through every gradient and never quite leaves its
+    images; from small ones, what is learned soon outweighs it.
     """
 
     kind: Literal["mlp"] = "mlp"
@@ -47,6 +52,7 @@ class Mlp(Spec):
     generator_norm: GeneratorNorm = "none"
     output_noise: bool = False
     discriminator_bias: float = Field(default=0.0, ge=0, le=100)
+    item_gain: float = Field(default=1.0, gt=0, le=10)
     image_only: ClassVar[bool] = False
     gains_from_bfloat16: ClassVar[bool] = False
     has_plain_layers: ClassVar[bool] = True
@@ -105,6 +111,7 @@ class MlpGenerator(nn.Module):
         self.label_gain = LabelGain(seen, width)
         widths = (width, *spec.generator_widths, math.prod(space.shape))
         self.layers = nn.ModuleList(perceptron(widths))
+        enlarge(self.layers[-1], spec.item_gain)
         self.norms = nn.ModuleList(
             generator_norm(spec.generator_norm, conditioning, hidden, classes)
             for hidden in spec.generator_widths
@@ -178,6 +185,7 @@ class MlpTrunk(Trunk):
             layers.append(nn.Linear(label.channels, fan_out))
             initialise(layers[-1], gain=2.0)
             width = fan_out
+        enlarge(layers[0], spec.item_gain)
         self.labels, self.layers = nn.ModuleList(labels), nn.ModuleList(layers)
         self.width = width
         if spec.discriminator_bias:
@@ -204,3 +212,10 @@ def initialise(module: nn.Module, gain: float) -> nn.Module:
         nn.init.normal_(module.weight, std=(gain / module.in_features) ** 0.5)
         nn.init.zeros_(module.bias)
     return module
+
+
+@torch.no_grad()
+def enlarge(layer: nn.Module, factor: float) -> None:
+    """Multiply the weights of a linear layer."""
+    assert isinstance(layer, nn.Linear)
+    layer.weight.mul_(factor)

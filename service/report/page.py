@@ -51,7 +51,7 @@ def _content(job: Job, store: Store) -> dict[str, Any]:
         "events": tables.told(job.events.after(0)),
         "most_events": tables.MOST_EVENTS,
         "changes": describe_changes(record, config, checkpoints, job.events.after(0)),
-        "command": summary.command(summary.reproduction(record, config)),
+        "command": summary.command(summary.reproduction(record, config, job.start())),
     }
 
 

@@ -98,6 +98,8 @@ def describe_data(store: Store, config: TrainConfig) -> list[Fact]:
         facts.append(Fact("state", "deleted or damaged since"))
     else:
         facts.append(Fact("count", f"{manifest.count:,}, {manifest.held_out_count:,} held out"))
+    if config.source:
+        facts.append(Fact("source", config.source.dataset))
     classes = config.space.classes
     shown = ", ".join(classes[:_MOST_CLASSES]) + (", ..." if len(classes) > _MOST_CLASSES else "")
     facts.append(Fact("classes", f"{len(classes)}: {shown}" if classes else "none"))
@@ -114,10 +116,20 @@ def describe_environment(checkpoint: Checkpoint | None) -> list[Fact]:
     return []
 
 
-def reproduction(record: JobRecord, config: TrainConfig) -> dict[str, Any]:
+def reproduction(
+    record: JobRecord, config: TrainConfig, start: Checkpoint | None
+) -> dict[str, Any]:
     """The body of a ``POST /train`` that asks for the same training, every default written out."""
-    parts = config.model_dump(mode="json", exclude={"space"})
-    return {"dataset": parts.pop("dataset"), "recipe": record.recipe, **parts}
+    parts = config.model_dump(mode="json", exclude={"space", "source", "start"})
+    body = {"dataset": parts.pop("dataset"), "recipe": record.recipe, **parts}
+    if config.source:
+        body["source"] = config.source.dataset
+    if config.start and start:
+        with suppress(CheckpointCorrupt):
+            body["start_from"] = f"{start.manifest.job}:{start.step}"
+            layers = config.start.freeze_discriminator_layers
+            body["freeze_discriminator_layers"] = layers
+    return body
 
 
 def command(body: Mapping[str, Any]) -> str:

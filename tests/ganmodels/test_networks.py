@@ -162,3 +162,25 @@ def test_biases_of_the_first_layer_lay_folds_away_from_the_origin():
     assert first.std().item() == pytest.approx(2.0, rel=0.15)
     assert not second.any()
     assert not torch.cat(first_and_second(0.0)).any()
+
+
+def test_the_layers_that_touch_items_start_with_weights_so_many_times_as_large():
+    def deviations(gain: float) -> list[float]:
+        torch.manual_seed(0)
+        game = Gan(network=Mlp(item_gain=gain), latent=Latent(gaussian=64))
+        space = image_space(16, 16)
+        generator, trunk = game.generator(space), game.discriminator(space).trunk
+        layers = (generator.layers[0], generator.layers[-1], trunk.layers[0], trunk.layers[1])
+        return [layer.weight.std().item() for layer in layers]
+
+    plain, small = deviations(1.0), deviations(0.1)
+    assert small == pytest.approx([plain[0], plain[1] / 10, plain[2] / 10, plain[3]])
+
+
+def test_a_perceptron_is_told_its_label_as_loudly_as_a_tenth_of_its_input():
+    game = Gan(network=Mlp(), latent=Latent(gaussian=90), conditioning=Concatenation())
+    generator = game.generator(image_space(28, 28, classes=10))
+    joined = game.conditioning.join_latents(torch.ones(4, 90), torch.arange(4), 10)
+    seen = generator.label_gain(joined)
+    assert torch.equal(seen[:, :90], torch.ones(4, 90))
+    assert seen[:, 90:].square().sum(1).tolist() == pytest.approx([9.0] * 4)

@@ -69,7 +69,7 @@ def test_pointers_are_escaped_short_and_without_the_value(value: object, pointer
         ("game/network/resnet/width", "/game/network/width"),
         ("game/penalties/12/r1/gamma", "/game/penalties/12/gamma"),
         ("optimisation/decay/linear/start", "/optimisation/decay/start"),
-        ("game/hinge", "/game/hinge"),
+        ("schedule/hinge", "/schedule/hinge"),
     ],
 )
 def test_tags_of_unions_are_no_part_of_a_pointer(path: str, pointer: str) -> None:
