@@ -80,6 +80,7 @@ def _adam(learning_rate: float, beta1: float, beta2: float) -> Adam:
 
 
 _SLOW, _QUICK, _CRITIC = _adam(2e-4, 0.5, 0.999), _adam(1e-3, 0.5, 0.999), _adam(2e-4, 0.0, 0.9)
+_MEDIUM = _adam(3e-4, 0.5, 0.999)
 _POINTS, _LABELS = _adam(5e-3, 0.5, 0.999), _adam(3e-3, 0.5, 0.999)
 _R3 = Adam(learning_rate=2e-4, beta1=0.0, beta2=0.9, final_beta2=0.99)
 _R3_SMALL = _R3.model_copy(update={"learning_rate": 1e-3})
@@ -162,7 +163,8 @@ RECIPES: Mapping[str, Recipe] = {
         summary="dcgan with the label beside the input of every layer of both networks",
         source="Radford et al. 2015, arXiv:1511.06434, conditional networks for MNIST",
         game=Gan(conditioning=EveryLayer(), augmentation=Shift(pixels=1)),
-        optimisation=_DIGITS_PACE,
+        # A generator as quick as its discriminator makes one picture of each class here.
+        optimisation=_DIGITS_PACE.model_copy(update={"generator": _MEDIUM}),
     ),
     "infogan": Recipe(
         summary="Codes that the discriminator recovers: one of ten kinds, two that vary smoothly",
@@ -330,16 +332,17 @@ RECIPES: Mapping[str, Recipe] = {
         summary="r3gan with networks and schedules for a CPU and images of about 28 pixels",
         source="Huang et al. 2024, arXiv:2501.05441; widths, rates and schedules measured here",
         game=Gan(
-            network=R3(widths=(64, 32, 16)),
+            network=R3(widths=(64, 32, 16), blocks_per_grid=1),
             objective=RelativisticPairing(),
-            penalties=_r1_and_r2(1.0, 0.1),
+            penalties=_r1_and_r2(1.0, 0.3),
         ),
         optimisation=Optimisation(
-            batch_size=64,
+            batch_size=32,
             generator=_R3_SMALL,
             discriminator=_R3_SMALL,
-            average=Average(half_life_images=20_000),
-            burn_in_images=50_000,
+            decay=BurnInDecay(final=0.25),
+            average=Average(half_life_images=10_000),
+            burn_in_images=30_000,
         ),
     ),
     "simgan": Recipe(
@@ -431,7 +434,8 @@ def settings(recipe: str, changes: Json, items: int) -> Json:
 def fit_to_items(recipe: Recipe, items: int) -> Recipe:
     """The recipe for a small dataset: batches that it can fill, clusters of 20 items or more."""
     game, optimisation = recipe.game, recipe.optimisation
-    batch_size = max(2, min(optimisation.batch_size, items))
+    whole = optimisation.accumulate * (game.pack if isinstance(game, Gan) else 1)
+    batch_size = max(2, whole, min(optimisation.batch_size, items) // whole * whole)
     if isinstance(game, Gan) and isinstance(game.labels, ClusterLabels):
         count = max(2, min(game.labels.count, items // ITEMS_PER_CLUSTER))
         game = game.model_copy(update={"labels": ClusterLabels(count=count)})

@@ -55,7 +55,9 @@ def config_for(recipe: str, space: Space | None = None, **changes: Any) -> Train
     base = settings(recipe, {}, items=60)
     kind = base["game"]["network"]["kind"]
     game = {"network": SMALL[kind], **SHORT.get(recipe, {}), **changes.pop("game", {})}
-    small = settings(recipe, {"batch_size": 8, "game": game, **changes}, items=60)
+    optimisation = {"accumulate": 1, **changes.pop("optimisation", {})}
+    shortened = {"batch_size": 8, "game": game, "optimisation": optimisation, **changes}
+    small = settings(recipe, shortened, items=60)
     space = space or space_for(recipe)
     resolved = {**small, "dataset": DATASET, "space": space.model_dump(mode="json")}
     if recipe in SOURCED:

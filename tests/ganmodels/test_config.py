@@ -148,6 +148,8 @@ def test_a_small_dataset_gets_fewer_clusters_and_smaller_batches():
     small = fit_to_items(RECIPES["dcgan"], items=100)
     assert small.game.labels.count == 5
     assert fit_to_items(RECIPES["vanilla"], items=10).optimisation.batch_size == 10
+    assert fit_to_items(RECIPES["pacgan"], items=51).optimisation.batch_size == 50
+    assert fit_to_items(RECIPES["r3gan"], items=100).optimisation.batch_size == 96
     assert fit_to_items(RECIPES["dcgan"], items=60_000) == RECIPES["dcgan"]
 
 

@@ -73,10 +73,11 @@ def test_the_generator_is_judged_by_augmented_fakes(recipe):
     shown = shown_to(match.discriminator)
     match.game.generator_step(match, real, fixed_stream())
     assert all((items > OFFSET / 2).all() for items, _ in shown)
-    paired, ahead = config.game.objective.paired, config.game.unrolling
-    assert contains(shown, real.items + OFFSET) == bool(paired or ahead)
+    game, ahead = config.game, config.game.unrolling
+    beside_reals = bool(game.objective.paired or game.feature_matching)
+    assert contains(shown, real.items + OFFSET) == bool(beside_reals or ahead)
     looks = 2 * ahead.steps if ahead else 0
-    assert sum(len(items) for items, _ in shown) == (1 + paired + looks) * len(real.items)
+    assert sum(len(items) for items, _ in shown) == (1 + beside_reals + looks) * len(real.items)
 
 
 @pytest.mark.parametrize("penalty", ["r1", "r2"])

@@ -62,6 +62,9 @@ def test_every_recipe_can_be_planned(client: TestClient) -> None:
         dataset = "ring" if recipe["name"] == "points" else "digits"
         source = {"source": "digits"} if recipe["game"]["kind"] in TRANSLATING else {}
         answer = plan(client, dataset=dataset, recipe=recipe["name"], **source)
+        if answer.status_code == 422 and "for GPUs" in recipe["summary"]:
+            assert_problem(answer, 422, "config-too-large")
+            continue
         assert answer.status_code == 200, answer.text
         assert not answer.json()["recipe_chosen"]
 
