@@ -298,7 +298,7 @@ RECIPES: Mapping[str, Recipe] = {
             network=R3(widths=(768,)),
             objective=RelativisticPairing(),
             penalties=_r1_and_r2(0.05, 0.005),
-            augmentation=Ada(target=None, final=0.55),
+            augmentation=Ada(adaptive=False, final=0.55),
         ),
         optimisation=Optimisation(
             batch_size=512,

@@ -55,7 +55,7 @@ class Mlp(Spec):
     item_gain: float = Field(default=1.0, gt=0, le=10)
     image_only: ClassVar[bool] = False
     gains_from_bfloat16: ClassVar[bool] = False
-    has_plain_layers: ClassVar[bool] = True
+    has_plain_layers: ClassVar[bool] = False
 
     def noise_width(self, space: Space) -> int:
         """How many of the latent's first coordinates are noise that is added to the items."""
