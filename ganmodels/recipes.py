@@ -388,11 +388,16 @@ RECIPES: Mapping[str, Recipe] = {
         ),
     ),
     "points": Recipe(
-        summary="Small perceptrons for points in a few dimensions",
-        source="Huang et al. 2024, arXiv:2501.05441 (objective); rates measured here",
+        summary="Small perceptrons with noise of their own for points in a few dimensions",
+        source="Huang et al. 2024, arXiv:2501.05441 (objective); the rest measured here",
         game=Gan(
-            latent=Latent(gaussian=4, signs=4),
-            network=Mlp(generator_widths=(64, 64, 64), discriminator_widths=(64, 64, 64)),
+            latent=Latent(gaussian=6, signs=4),
+            network=Mlp(
+                generator_widths=(128, 128, 128),
+                discriminator_widths=(64, 64, 64),
+                output_noise=True,
+                discriminator_bias=1.4,
+            ),
             objective=RelativisticPairing(),
             penalties=(R1(gamma=0.02), R2(gamma=0.02)),
         ),
