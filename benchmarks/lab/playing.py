@@ -66,7 +66,8 @@ class Task(NamedTuple):
     """What is to be played: a recipe with changes on a dataset.
 
     ``space`` and ``real`` are given where batches are not simply the dataset's items; ``real``
-    makes the function that draws them of (batch size, seed, device).
+    makes the function that draws them of (batch size, seed, device). ``source`` is what games are
+    given that translate.
     """
 
     recipe: str
@@ -74,6 +75,7 @@ class Task(NamedTuple):
     data: PackedDataset
     space: Space | None = None
     real: Callable[[int, int, torch.device], Draw] | None = None
+    source: PackedDataset | None = None
 
     def config(self, seed: int, steps: int) -> TrainConfig:
         """The checked configuration.
@@ -85,6 +87,10 @@ class Task(NamedTuple):
         space = self.space or self.data.manifest.space
         resolved: dict[str, Any] = settings(self.recipe, changes, len(self.data.training_indices))
         resolved |= {"dataset": self.data.manifest.id, "space": space.model_dump(mode="json")}
+        if self.source:
+            manifest = self.source.manifest
+            named = {"dataset": manifest.id, "space": manifest.space.model_dump(mode="json")}
+            resolved["source"] = named
         config = TrainConfig.model_validate_json(json.dumps(resolved))
         check(config)
         return config
@@ -148,7 +154,7 @@ def _seat(task: Task, seed: int, steps: int) -> Seat:
     if task.real:
         return Seat(config, match, Deck(task.real(batch_size, seed, device)), None)
     clusters = config.game.labels.fit(task.data.items[task.data.training_indices], seed)
-    return Seat(config, match, deal(config, task.data, None, clusters, device), clusters)
+    return Seat(config, match, deal(config, task.data, task.source, clusters, device), clusters)
 
 
 def _play_to(seat: Seat, steps: int) -> None:

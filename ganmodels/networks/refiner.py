@@ -21,14 +21,16 @@ class ResidualRefiner(Spec):
     """Networks of SimGAN for images of 8 to 128 pixels.
 
     The generator works at full size: a 3x3 convolution, ``blocks`` residual blocks of ``width``
-    channels and a 1x1 convolution. A logit of the discriminator stands for 4x4 pixels and sees
-    23x23 around them.
+    channels and a 1x1 convolution. The discriminator halves the image ``discriminator_halvings``
+    times. With 2, as in the paper, a logit sees 23x23 pixels, with 1 it sees 13x13: on images
+    that are hardly larger than 23 pixels only the latter is a judge of details.
     """
 
     kind: Literal["residual_refiner"] = "residual_refiner"
     width: int = Field(default=64, ge=4, le=256)
     blocks: int = Field(default=4, ge=1, le=12)
     discriminator_width: int = Field(default=96, ge=6, le=384)
+    discriminator_halvings: int = Field(default=2, ge=1, le=2)
     discriminator_norm: PatchNorm = "none"
     image_only: ClassVar[bool] = True
     gains_from_bfloat16: ClassVar[bool] = True
@@ -87,13 +89,14 @@ class RefinerBlock(nn.Module):
 
 
 class RefinerTrunk(Trunk):
-    """Images to feature maps [batch, width, rows, columns], a quarter as many a side."""
+    """Images to feature maps [batch, width, rows, columns]."""
 
     def __init__(self, spec: ResidualRefiner, space: ImageSpace) -> None:
         super().__init__()
         wide, norm = spec.discriminator_width, spec.discriminator_norm
         middle, self.width = wide * 2 // 3, wide // 3
-        first = nn.Conv2d(space.channels, wide, 3, stride=2, padding=1)
+        stride = spec.discriminator_halvings
+        first = nn.Conv2d(space.channels, wide, 3, stride=stride, padding=1)
         self.layers = nn.Sequential(
             outer_layer(first, norm),
             nn.ReLU(),
