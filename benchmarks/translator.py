@@ -8,7 +8,7 @@
 No image is in both domains. Images that no network has seen are translated in both directions.
 A classifier of domains, trained on real images of both, says whether they look like the other
 domain; a frozen CNN for each domain says whether they still show their digit. An identity copy
-has the label of every image and the domain of none. """
+has the label of every image and the domain of none."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
