@@ -128,7 +128,7 @@ def parse_labels(text: str | None, config: TrainConfig) -> tuple[int, ...] | Non
 
 
 def require_labels(config: TrainConfig) -> None:
-    """Refuse a label for a model that knows none.
+    """Refuse a label for a model that takes none.
 
     Raises:
         Problem: saying so.
@@ -137,7 +137,7 @@ def require_labels(config: TrainConfig) -> None:
         raise parameter_problem(
             "model-unconditional",
             "label",
-            "this model was trained without labels; leave label out or train with the cgan recipe",
+            "this model takes no labels; leave label out or train with the cgan recipe",
         )
 
 

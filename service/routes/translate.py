@@ -18,6 +18,7 @@ from service.images import Received
 from service.problems import FieldError, Problem, parameter_problem
 from service.receiving import BODIES, receive_items
 from service.refusals import data_problem
+from worker.store.references import Resolved
 
 router = APIRouter(tags=["translations"])
 
@@ -64,13 +65,16 @@ async def translate(
         return chosen, FORMATS[chosen].encode(_samples(made, model, direction), wide)
 
     chosen, body = await engine.run(request, resolved.checkpoint, make)
-    headers = {
+    return Response(body, media_type=FORMATS[chosen].media_type, headers=_headers(resolved))
+
+
+def _headers(resolved: Resolved) -> dict[str, str]:
+    return {
         "Vary": "Accept",
         "Cache-Control": "no-store",
         "Ringside-Model": resolved.reference,
         "Ringside-Checkpoint": resolved.checkpoint.digest,
     }
-    return Response(body, media_type=FORMATS[chosen].media_type, headers=headers)
 
 
 def _check_direction(config: TrainConfig, direction: str) -> None:
