@@ -377,7 +377,7 @@ def test_a_source_in_use_is_not_deleted_and_one_that_is_gone_stops_nothing_unsee
 
 def test_the_report_repeats_the_request_with_its_source(client, store, translating):
     job = store.jobs.get(translating.simgan)
-    body = reproduction(job.record(), job.config())
+    body = reproduction(job.record(), job.config(), job.start())
     plan = client.post("/train?dry_run=true", json=body)
     assert plan.status_code == 200, plan.text
     assert plan.json()["config"] == json.loads(job.config().model_dump_json())
