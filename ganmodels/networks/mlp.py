@@ -124,7 +124,8 @@ class MlpGenerator(nn.Module):
     def forward(self, latents: Latents, labels: Labels | None) -> Items:
         """Items in [-1, 1] where the space is bounded."""
         noise, seen = latents.split([self.noise.width, latents.shape[1] - self.noise.width], dim=1)
-        joined = self.conditioning.join_latents(seen, labels, self.classes)
+        # A view with gaps would take another path through the kernels in every batch.
+        joined = self.conditioning.join_latents(seen.contiguous(), labels, self.classes)
         values = self.label_gain(joined)
         for layer, norm in zip(self.layers, self.norms, strict=False):
             # Norms are those of feature maps; here a map has one pixel.

@@ -75,10 +75,11 @@ def test_a_batch_in_parts_gives_the_gradient_of_the_whole_batch(recipe):
     matches = []
     for parts in (1, 4):
         config = config_for(recipe, optimisation={"accumulate": parts})
-        if hasattr(config.game.network, "generator_norm"):
-            network = config.game.network.model_copy(update={"generator_norm": "none"})
-            game = config.game.model_copy(update={"network": network})
-            config = config.model_copy(update={"game": game})
+        plain = {"generator_norm": "none", "output_noise": False}
+        known = {name: value for name, value in plain.items() if hasattr(config.game.network, name)}
+        network = config.game.network.model_copy(update=known)
+        game = config.game.model_copy(update={"network": network})
+        config = config.model_copy(update={"game": game})
         match = match_for(config)
         with torch.no_grad():
             for parameter in match.generator.parameters():

@@ -100,7 +100,7 @@ def test_no_gradient_reaches_the_generator_through_the_pool():
     assert not pool.tensors()["items"].requires_grad
 
 
-@pytest.mark.parametrize("wrong", [{"size": 0}, {"size": 100_001}, {"share": 0.0}, {"share": 1.1}])
+@pytest.mark.parametrize("wrong", [{"size": 0}, {"size": 100_001}, {"share": -0.1}, {"share": 1.1}])
 def test_sizes_and_shares_are_bounded(wrong):
     with pytest.raises(ValidationError):
         Replay(**wrong)

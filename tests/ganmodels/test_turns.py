@@ -12,11 +12,12 @@ from ganmodels.config import TrainConfig
 from ganmodels.data.batches import Batch, Deck
 from ganmodels.games.gan import Gan
 from ganmodels.objectives import RelativisticPairing
-from tests.ganmodels.builders import GANS, batches_for, config_for, deck_for, match_for
+from tests.ganmodels.builders import GANS, SMALL, batches_for, config_for, deck_for, match_for
 
 every_gan = pytest.mark.parametrize("recipe", GANS)
 Shown = list[tuple[Tensor, Tensor | None]]
 OFFSET = 100.0
+STRAIGHT = {**SMALL["mlp"], "discriminator_bias": 0.0}
 
 
 class Offset(NoAugmentation):
@@ -83,7 +84,7 @@ def test_the_generator_is_judged_by_augmented_fakes(recipe):
 @pytest.mark.parametrize("penalty", ["r1", "r2"])
 def test_a_penalty_differentiates_by_the_item_before_its_augmentation(penalty):
     """Without biases this discriminator's slope is the same at x and at 2 x."""
-    config = config_for("points", game={"penalties": [{"kind": penalty}]})
+    config = config_for("points", game={"penalties": [{"kind": penalty}], "network": STRAIGHT})
 
     def value(config: TrainConfig) -> float:
         match, real = match_for(config), batches_for(config).at(0)
