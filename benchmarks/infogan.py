@@ -93,8 +93,9 @@ def _runs(options: Options, judge: MnistJudge, console: Console) -> Iterator[Row
 def _figures(played: Played, judge: MnistJudge) -> Figures:
     found = recognised(played, mnist().test_images)
     digits = judge.judge(drawn(played, SAMPLES)).labels
-    latents = played.sampler().latents(0, 0, SAMPLES)
-    asked = played.config.game.latent.codes(torch.from_numpy(latents))[:, :CODES].argmax(1)
+    latents, latent = played.sampler().latents(0, 0, SAMPLES), played.config.game.latent
+    assert latent is not None
+    asked = latent.codes(torch.from_numpy(latents))[:, :CODES].argmax(1)
     return {
         "error": assignment_error(found, mnist().test_labels),
         "majority": majority_error(found, mnist().test_labels),

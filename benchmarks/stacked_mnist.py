@@ -57,7 +57,7 @@ class Variant(NamedTuple):
 
 def _tiny(width: int) -> dict[str, Any]:
     """What makes r3gan-small a pair of tiny networks whose discriminator has this width."""
-    adam = {"learning_rate": 1e-3, "beta1": 0.0, "beta2": 0.99}
+    adam = {"learning_rate": 1e-3, "beta1": 0.0, "beta2": 0.99, "final_beta2": None}
     return {
         "game": {
             "latent": {"gaussian": 256},
@@ -66,7 +66,7 @@ def _tiny(width: int) -> dict[str, Any]:
                 "discriminator_width": width,
                 "discriminator_norm": "none",
             },
-            "penalties": [{"kind": "r1", "gamma": 0.01}, {"kind": "r2", "gamma": 0.01}],
+            "penalties": [{"kind": "r1", "gamma": 0.1}, {"kind": "r2", "gamma": 0.1}],
         },
         "optimisation": {"generator": adam, "discriminator": adam, "decay": {"kind": "linear"}},
     }
@@ -75,7 +75,7 @@ def _tiny(width: int) -> dict[str, Any]:
 VARIANTS = {
     "quarter": Variant("r3gan-small", _tiny(2), TINY_SAMPLES, {"modes": "> 667.4", "kl": "< 1.81"}),
     "half": Variant("r3gan-small", _tiny(4), TINY_SAMPLES, {"modes": "> 866.6", "kl": "< 0.90"}),
-    "full": Variant("r3gan-small", {}, FULL_SAMPLES, {"modes": "1000", "kl": "<= 0.06"}),
+    "full": Variant("r3gan-stacked-mnist", {}, FULL_SAMPLES, {"modes": "1000", "kl": "<= 0.06"}),
 }
 _PUBLISHED = (
     published("1/4: Unrolled GAN, 10 steps (Metz 2017)", {"modes": 327.2, "kl": 4.66}),

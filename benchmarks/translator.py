@@ -4,12 +4,11 @@
     python -m benchmarks.translator inverted --seeds 3 --minutes 10
 
 ``inverted``: one half of MNIST's training images as they are, the other half inverted.
-``scikit-learn``: MNIST and scikit-learn's digits (8x8, other writers), enlarged to its 20x20. No image
-is in both domains. Images that no network has seen are translated in both directions. A classifier
-of domains, trained on real images of both, says whether they look like the other domain; a frozen
-CNN for each domain says whether they still show their digit. An identity copy has the label of
-every image and the domain of none.
-"""
+``scikit-learn``: MNIST and scikit-learn's digits (8x8, other writers), enlarged to its 20x20.
+No image is in both domains. Images that no network has seen are translated in both directions.
+A classifier of domains, trained on real images of both, says whether they look like the other
+domain; a frozen CNN for each domain says whether they still show their digit. An identity copy
+has the label of every image and the domain of none."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple

@@ -36,8 +36,11 @@ def estimate(config: TrainConfig) -> Estimate:
     judges = {name for name in networks if name.endswith("discriminator")}
     g_parameters = sum(_count(networks[name]) for name in networks.keys() - judges)
     d_parameters = sum(_count(networks[name]) for name in judges)
+    at_once = config.optimisation.batch_size // config.optimisation.accumulate
     values = COPIES * (g_parameters + d_parameters) + game.peak_values(kept_g, kept_d)
-    memory = BYTES_PER_VALUE * values + game.remembered_bytes(config.space)
+    values += game.more_values((g_parameters, d_parameters), at_once)
+    # Twice what is remembered: a checkpoint is written from a copy.
+    memory = BYTES_PER_VALUE * values + 2 * game.remembered_bytes(config.space)
     flops = config.optimisation.accumulate * game.operations(forward_g, forward_d)
     return Estimate(g_parameters, d_parameters, memory, flops)
 

@@ -99,9 +99,12 @@ class Latent(Spec):
         return np.concatenate([normal, even, signs.astype(np.float32), *chosen, codes])
 
     def truncate(self, latents: NDArray[np.float32], truncation: float) -> NDArray[np.float32]:
-        """Normal coordinates scaled by ``truncation`` (1 changes nothing); others are kept."""
+        """Normal and uniform coordinates scaled by ``truncation`` (1 changes nothing).
+
+        Signs and codes are kept.
+        """
         scaled = latents.copy()
-        scaled[:, : self.gaussian] *= np.float32(truncation)
+        scaled[:, : self.gaussian + self.uniform] *= np.float32(truncation)
         return scaled
 
     def codes(self, latents: Tensor) -> Tensor:

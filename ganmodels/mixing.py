@@ -33,6 +33,10 @@ class NoMixing(Spec):
     kind: Literal["none"] = "none"
     mixes_items: ClassVar[bool] = False
 
+    def compared_values(self, count: int) -> int:
+        """Values in memory for comparing so many items with each other."""
+        return 0
+
     def build(self, width: int) -> Mixer:
         """A module for features of this width."""
         return Mixer()
@@ -50,6 +54,10 @@ class MinibatchStddev(Spec):
     kind: Literal["minibatch_stddev"] = "minibatch_stddev"
     mixes_items: ClassVar[bool] = True
     group: int = Field(default=4, ge=2, le=256)
+
+    def compared_values(self, count: int) -> int:
+        """Values in memory for comparing so many items with each other: too few to count."""
+        return 0
 
     def build(self, width: int) -> Mixer:
         """A module for features of this width."""
@@ -70,6 +78,10 @@ class MinibatchDiscrimination(Spec):
     mixes_items: ClassVar[bool] = True
     kernels: int = Field(default=100, ge=1, le=512)
     dimensions: int = Field(default=5, ge=1, le=64)
+
+    def compared_values(self, count: int) -> int:
+        """Values in memory for comparing so many items with each other."""
+        return count * count * self.kernels * self.dimensions
 
     def build(self, width: int) -> Mixer:
         """A module for features of this width."""

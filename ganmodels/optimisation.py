@@ -119,7 +119,7 @@ class Sgd(Spec):
     least_rate: float = Field(default=1e-6, ge=0, le=1)
     rate_decay: float = Field(default=1.000004, ge=1, le=2)
     momentum: Momentum = 0.5
-    final_momentum: Momentum | None = 0.7
+    final_momentum: Momentum = 0.7
     momentum_ramp_steps: int = Field(default=125_000, ge=1, le=10**8)
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
@@ -135,9 +135,8 @@ class Sgd(Spec):
         """Set what the next update uses; ``factor`` multiplies the learning rate."""
         decayed = self.learning_rate * math.exp(-step * math.log(self.rate_decay))
         rate = max(decayed, min(self.least_rate, self.learning_rate))
-        final = self.momentum if self.final_momentum is None else self.final_momentum
         ramp = min(1.0, step / self.momentum_ramp_steps)
-        momentum = self.momentum + (final - self.momentum) * ramp
+        momentum = self.momentum + (self.final_momentum - self.momentum) * ramp
         for group in optimiser.param_groups:
             group.update(lr=rate * factor, momentum=momentum)
 

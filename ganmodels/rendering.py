@@ -31,13 +31,20 @@ def grid(images: list[Image.Image], columns: int, padding: int = 2) -> Image.Ima
     """Images of one size, row by row, ``padding`` black pixels apart."""
     width, height = images[0].size
     columns = min(columns, len(images))
-    rows = -(-len(images) // columns)
-    size = (columns * (width + padding) - padding, rows * (height + padding) - padding)
-    canvas = Image.new(images[0].mode, size)
+    canvas = Image.new(images[0].mode, grid_size(width, height, len(images), columns, padding))
     for index, tile in enumerate(images):
         row, column = divmod(index, columns)
         canvas.paste(tile, (column * (width + padding), row * (height + padding)))
     return canvas
+
+
+def grid_size(
+    width: int, height: int, count: int, columns: int, padding: int = 2
+) -> tuple[int, int]:
+    """Width and height in pixels of the grid of so many images of one size."""
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    return columns * (width + padding) - padding, rows * (height + padding) - padding
 
 
 def scatter(points: Items) -> Image.Image:

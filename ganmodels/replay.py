@@ -15,10 +15,10 @@ from ganmodels.types import Items, Labels
 
 
 class Replay(Spec):
-    """A pool of ``size`` fakes, and the share of each batch that is swapped with it."""
+    """A pool of ``size`` fakes, and the share of each batch that is swapped with it; 0 is none."""
 
     size: int = Field(default=50, ge=1, le=100_000)
-    share: float = Field(default=0.5, gt=0, le=1)
+    share: float = Field(default=0.5, ge=0, le=1)
 
     def pool(self, shape: tuple[int, ...], device: torch.device) -> "Pool":
         """An empty pool for items of this shape."""
@@ -26,7 +26,7 @@ class Replay(Spec):
 
     def memory_bytes(self, shape: tuple[int, ...]) -> int:
         """What a pool for items of this shape occupies."""
-        return self.size * (4 * math.prod(shape) + 8)
+        return self.size * (4 * math.prod(shape) + 8) if self.share else 0
 
 
 class Pool:

@@ -57,7 +57,7 @@ def _percentile(quantiles: Logits, logits: Logits) -> Logits:
 
 
 # One less than a batch of common size: a discriminator that looks at its batch finds it as it was.
-COMPANY_ITEMS = 63
+COMPANY_ITEMS = 255
 
 
 class Mates(NamedTuple):

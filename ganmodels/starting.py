@@ -52,6 +52,8 @@ def fit(config: TrainConfig, weights: Weights) -> Fit:
     for player, network in networks.items():
         held = weights.get(player, {})
         for name, tensor in network.state_dict().items():
+            if not tensor.is_floating_point():
+                continue
             fits = name in held and held[name].shape == tensor.shape
             (taken if fits else new).append(f"{player}/{name}")
     return Fit(tuple(taken), tuple(new))
@@ -59,9 +61,10 @@ def fit(config: TrainConfig, weights: Weights) -> Fit:
 
 @torch.no_grad()
 def adopt(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Overwrite what fits, in place."""
+    """Overwrite what fits, in place; counters and labels are nobody's but the network's own."""
     for name, tensor in network.state_dict().items():
-        if name in weights and weights[name].shape == tensor.shape:
+        fits = name in weights and weights[name].shape == tensor.shape
+        if fits and tensor.is_floating_point():
             tensor.copy_(weights[name])
 
 

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, FastAPI
 from fastapi.routing import APIRoute
 from prometheus_client import CollectorRegistry
 from starlette.staticfiles import StaticFiles
+from starlette.types import Lifespan
 
 from service import refusals
 from service.engine.engine import Engine
@@ -60,6 +61,30 @@ ROUTERS: tuple[APIRouter, ...] = (
 def create_app(settings: Settings, redis_url: str) -> FastAPI:
     """The application over one home and one Redis; nothing happens before it starts."""
     store, registry = Store(settings.home), CollectorRegistry()
+    app = FastAPI(
+        title="Ringside",
+        version=version("ringside"),
+        description="Trains generative adversarial networks and serves them.",
+        lifespan=_lifespan(settings, redis_url, store, registry),
+        docs_url=None,
+        redoc_url=None,
+        dependencies=[Depends(refuse_undeclared)],
+        responses={"default": DOCUMENTED},
+        generate_unique_id_function=_operation_id,
+    )
+    _add_routes(app)
+    registry.register(JobsCollector(store))
+    # The last one added is the first to see a request.
+    app.add_middleware(HeadAsGet)
+    app.add_middleware(Guard, settings=settings)
+    app.add_middleware(Telemetry, registry=registry)
+    return app
+
+
+def _lifespan(
+    settings: Settings, redis_url: str, store: Store, registry: CollectorRegistry
+) -> Lifespan[FastAPI]:
+    """From start to end: what the routes share is made, and its threads are waited for."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -78,28 +103,15 @@ def create_app(settings: Settings, redis_url: str) -> FastAPI:
         app.state.engine.close()
         await sweeping
 
-    app = FastAPI(
-        title="Ringside",
-        version=version("ringside"),
-        description="Trains generative adversarial networks and serves them.",
-        lifespan=lifespan,
-        docs_url=None,
-        redoc_url=None,
-        dependencies=[Depends(refuse_undeclared)],
-        responses={"default": DOCUMENTED},
-        generate_unique_id_function=_operation_id,
-    )
+    return lifespan
+
+
+def _add_routes(app: FastAPI) -> None:
     for router in ROUTERS:
         app.include_router(router)
     app.mount("/docs/assets", StaticFiles(directory=docs.ASSETS), "docs-assets")
     routes = [route for router in ROUTERS for route in router.routes]
     refusals.install(app, [route for route in routes if isinstance(route, APIRoute)])
-    registry.register(JobsCollector(store))
-    # The last one added is the first to see a request.
-    app.add_middleware(HeadAsGet)
-    app.add_middleware(Guard, settings=settings)
-    app.add_middleware(Telemetry, registry=registry)
-    return app
 
 
 def _operation_id(route: APIRoute) -> str:

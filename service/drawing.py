@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ganmodels.config import TrainConfig
 from ganmodels.latents import Latent
+from ganmodels.rendering import grid_size
 from ganmodels.spaces import ImageSpace
 from service.codes import Codes
 from service.engine.encode import ENCODER_VERSION, FORMATS, Encoding, Samples
@@ -127,7 +128,7 @@ def parse_labels(text: str | None, config: TrainConfig) -> tuple[int, ...] | Non
 
 
 def require_labels(config: TrainConfig) -> None:
-    """Refuse a label for a model that knows none.
+    """Refuse a label for a model that takes none.
 
     Raises:
         Problem: saying so.
@@ -136,7 +137,7 @@ def require_labels(config: TrainConfig) -> None:
         raise parameter_problem(
             "model-unconditional",
             "label",
-            "this model was trained without labels; leave label out or train with the cgan recipe",
+            "this model takes no labels; leave label out or train with the cgan recipe",
         )
 
 
@@ -196,6 +197,24 @@ def choose_encoding(
 
     offered = {name: encoding.media_type for name, encoding in FORMATS.items() if fits(encoding)}
     return choose_format(wanted, accept, offered)
+
+
+def check_picture(chosen: str, config: TrainConfig, n: int, columns: int) -> None:
+    """Refuse a grid of ``n`` images that the format ``chosen`` cannot hold.
+
+    Raises:
+        Problem: saying how large it would be.
+    """
+    space, most = config.space, FORMATS[chosen].most_pixels
+    if most is None or not isinstance(space, ImageSpace):
+        return
+    width, height = grid_size(space.width, space.height, n, columns)
+    if max(width, height) > most:
+        detail = (
+            f"the picture would have {width} x {height} pixels, and {chosen} holds at most {most} "
+            "a side; ask for other columns, fewer items or png"
+        )
+        raise parameter_problem("sample-too-large", "columns", detail, limit=most)
 
 
 def check_latents(rows: list[list[float]], config: TrainConfig) -> NDArray[np.float32]:

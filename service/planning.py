@@ -39,36 +39,17 @@ def make_plan(body: TrainRequest, store: Store, configuration: Settings) -> Plan
         Problem: when it cannot be trained.
         InvalidConfig: when it would not train well.
     """
-    dataset = find_dataset(store, body.dataset)
-    source = find_dataset(store, body.source, "/source") if body.source else None
-    start = _start(store, body)
-    space = dataset.manifest.space
-    recipe = body.recipe or choose(space, source is not None)
-    if recipe not in RECIPES:
-        known = ", ".join(RECIPES)
-        raise body_problem("recipe-not-found", "/recipe", f"recipe must be one of {known}")
-    resolved = {
-        **settings(recipe, body.changes(), _fewest(dataset, source)),
-        "dataset": dataset.manifest.id,
-        "space": space.model_dump(mode="json"),
-        "source": _source(source),
-        "start": start and _start_settings(start, body.freeze_discriminator_layers),
-    }
-    try:
-        config = TrainConfig.model_validate_json(json.dumps(resolved))
-    except ValidationError as error:
-        raise settings_problem(error) from None
+    asked = _find(body, store)
+    recipe = _recipe(body, asked)
+    config = _config(body, recipe, asked)
     warnings = tuple(
         {"code": w.code, "pointer": w.pointer, "detail": w.detail} for w in check(config)
     )
-    _check_protocol(config, dataset, configuration)
-    _check_items(config, _fewest(dataset, source))
-    _check_clusters(config, dataset)
-    _check_labelled(config, dataset)
-    if start:
-        _check_start(config, start)
+    _check_data(config, asked, configuration)
+    if asked.start:
+        _check_start(config, asked.start)
     cost = estimate(config)
-    _check_cost(cost, dataset, source, configuration)
+    _check_cost(cost, asked.dataset, asked.source, configuration)
     plan = Plan(
         recipe=recipe,
         recipe_chosen=body.recipe is None,
@@ -76,7 +57,59 @@ def make_plan(body: TrainRequest, store: Store, configuration: Settings) -> Plan
         warnings=warnings,
         estimate=cost._asdict(),
     )
-    return Planned(plan, start)
+    return Planned(plan, asked.start)
+
+
+class _Asked(NamedTuple):
+    """What a request names, found in the store."""
+
+    dataset: PackedDataset
+    source: PackedDataset | None
+    start: Checkpoint | None
+
+    @property
+    def fewest(self) -> int:
+        """How many items there are to train on, in the smaller of the datasets."""
+        datasets = [self.dataset] if self.source is None else [self.dataset, self.source]
+        return min(len(one.training_indices) for one in datasets)
+
+
+def _find(body: TrainRequest, store: Store) -> _Asked:
+    dataset = find_dataset(store, body.dataset)
+    source = find_dataset(store, body.source, "/source") if body.source else None
+    return _Asked(dataset, source, _start(store, body))
+
+
+def _recipe(body: TrainRequest, asked: _Asked) -> str:
+    recipe = body.recipe or choose(asked.dataset.manifest.space, asked.source is not None)
+    if recipe not in RECIPES:
+        known = ", ".join(RECIPES)
+        raise body_problem("recipe-not-found", "/recipe", f"recipe must be one of {known}")
+    return recipe
+
+
+def _config(body: TrainRequest, recipe: str, asked: _Asked) -> TrainConfig:
+    """The recipe with the request's changes, as the settings of a training on these data."""
+    manifest, start = asked.dataset.manifest, asked.start
+    resolved = {
+        **settings(recipe, body.changes(), asked.fewest),
+        "dataset": manifest.id,
+        "space": manifest.space.model_dump(mode="json"),
+        "source": _source(asked.source),
+        "start": start and _start_settings(start, body.freeze_discriminator_layers),
+    }
+    try:
+        return TrainConfig.model_validate_json(json.dumps(resolved))
+    except ValidationError as error:
+        raise settings_problem(error) from None
+
+
+def _check_data(config: TrainConfig, asked: _Asked, configuration: Settings) -> None:
+    """There are enough items for what is asked for."""
+    _check_protocol(config, asked.dataset, configuration)
+    _check_items(config, asked.fewest)
+    _check_clusters(config, asked.dataset)
+    _check_labelled(config, asked.dataset)
 
 
 def _start(store: Store, body: TrainRequest) -> Checkpoint | None:
@@ -135,12 +168,6 @@ def _source(source: PackedDataset | None) -> dict[str, Any] | None:
         return None
     manifest = source.manifest
     return {"dataset": manifest.id, "space": manifest.space.model_dump(mode="json")}
-
-
-def _fewest(dataset: PackedDataset, source: PackedDataset | None) -> int:
-    """How many items there are to train on, in the smaller of the datasets."""
-    datasets = [dataset] if source is None else [dataset, source]
-    return min(len(one.training_indices) for one in datasets)
 
 
 def _check_protocol(config: TrainConfig, dataset: PackedDataset, configuration: Settings) -> None:

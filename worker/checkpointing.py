@@ -117,7 +117,9 @@ class CheckpointWriter:
         dataset = self._guard.material.dataset
         chosen = dataset.training_indices[:: max(1, len(dataset.training_indices) // _CHOICE)]
         labels = labels_of(dataset, chosen, self._clusters)
-        return Mates.of(dataset.items[chosen], labels, self._config.optimisation.batch_size)
+        optimisation = self._config.optimisation
+        at_once = optimisation.batch_size // optimisation.accumulate
+        return Mates.of(dataset.items[chosen], labels, at_once)
 
     def _make_probe(self, sampler: Sampler) -> Probe:
         dataset = self._guard.material.dataset

@@ -48,6 +48,8 @@ def _needed_bytes(job: Job) -> int:
     with suppress(OSError, CheckpointCorrupt):
         if newest := job.checkpoint():
             return 2 * newest.size_bytes
-    cost = estimate(job.config())
+    config = job.config()
+    cost, remembered_bytes = estimate(config), config.game.remembered_bytes(config.space)
     # Each parameter is kept four times (weights, average, two moments) in four bytes.
-    return 2 * 16 * (cost.generator_parameters + cost.discriminator_parameters)
+    kept_bytes = 16 * (cost.generator_parameters + cost.discriminator_parameters)
+    return 2 * (kept_bytes + remembered_bytes)

@@ -27,15 +27,16 @@ class Ada(Spec):
 
     The strength rises while the discriminator is surer of its reals than ``target`` (the mean
     sign of their logits) and falls while it is less sure, by at most 1 in ``adjust_images``.
-    Without a target it moves from ``start`` to ``final`` while the burn-in lasts. Above ``most``,
-    which it never passes, augmentations leak into samples.
+    If it is not ``adaptive`` it moves from ``start`` to ``final`` while the burn-in lasts. Above
+    ``most``, which it never passes, augmentations leak into samples.
     """
 
     kind: Literal["ada"] = "ada"
     policy: tuple[Literal["blit", "geometry", "color"], ...] = Field(
         default=("blit", "geometry", "color"), min_length=1, max_length=3
     )
-    target: Annotated[float, Field(gt=-1, lt=1)] | None = 0.6
+    adaptive: bool = True
+    target: float = Field(default=0.6, gt=-1, lt=1)
     adjust_images: int = Field(default=500_000, ge=1, le=10**9)
     start: Strength = 0.0
     final: Strength = 0.3
@@ -46,7 +47,7 @@ class Ada(Spec):
     @property
     def needs_anchored_logits(self) -> bool:
         """Whether a logit of 0 must separate reals from fakes."""
-        return self.target is not None
+        return self.adaptive
 
     @property
     def first_strength(self) -> float:
@@ -57,7 +58,7 @@ class Ada(Spec):
         self, strength: Scalar, sign_mean: Scalar, images: int, settled: float = 1.0
     ) -> Scalar:
         """The strength after ``images`` more real images, whose logits have this mean sign."""
-        if self.target is None:
+        if not self.adaptive:
             scheduled = self.start + (self.final - self.start) * settled
             return torch.full_like(strength, min(scheduled, self.most))
         step = torch.sign(sign_mean - self.target) * images / self.adjust_images

@@ -188,7 +188,7 @@ class Gan(Drawn):
     def memories(self, match: Match) -> Mapping[str, Memory]:
         """What is remembered beside the networks."""
         found: dict[str, Memory] = {}
-        if self.replay:
+        if self.replay and self.replay.share:
             found["replay"] = self.replay.pool(match.space.shape, match.device)
         if self.augmentation.varies:
             found["augmentation"] = Strength(self.augmentation, match.device)
@@ -196,6 +196,17 @@ class Gan(Drawn):
             for name, player in match.players.items():
                 found[f"{name}_history"] = WeightHistory(player.weights)
         return found
+
+    def more_values(self, parameters: tuple[int, int], at_once: int) -> int:
+        """Values in memory beside those of passes and players, by the parameters of G and D.
+
+        ``at_once`` items are computed at once.
+        """
+        values = sum(parameters) if self.historical_averaging else 0
+        if self.unrolling:
+            # Weights and both moments of every look, with what their gradients need.
+            values += 6 * self.unrolling.steps * parameters[1]
+        return values + 3 * self.mixing.compared_values(at_once // self.pack)
 
     def remembered_bytes(self, space: Space) -> int:
         """Size of what is remembered beside the networks and their weights."""
@@ -224,7 +235,7 @@ class Gan(Drawn):
         losses = (self.discriminator_loss(match, part, random) for part in parts(real, count))
         told, norm = match.players["discriminator"].learn(losses, count)
         if self.weight_clip:
-            _clip(match.discriminator, self.weight_clip)
+            _clip([*match.players["discriminator"].weights], self.weight_clip)
         return {**told, "discriminator_gradient_norm": norm}
 
     def discriminator_loss(
@@ -256,7 +267,9 @@ class Gan(Drawn):
             "fake_logit": of_fake.logits.mean(),
             "real_sign": (of_real.logits - (self.boundary or 0.0)).sign().mean(),
         }
-        heads = self._naming(of_real, of_fake, real.labels) + self._informing(of_fake, fake)
+        heads = self._naming(of_real, real.labels, of_fake, fake.labels) + self._informing(
+            of_fake, fake
+        )
         return loss + penalty + heads + self._inertia(match, "discriminator"), told
 
     def generator_step(self, match: Match, real: Batch, random: torch.Generator) -> Told:
@@ -276,8 +289,9 @@ class Gan(Drawn):
         of_fake = self.judge(match, fake.items, fake.labels, random, ahead)
         of_real = None
         if self.objective.paired or self.feature_matching:
-            with torch.no_grad():
-                of_real = self.judge(match, real.items, real.labels, random)
+            # Looked at from ahead, reals too lead back to the generator.
+            with torch.set_grad_enabled(ahead is not None):
+                of_real = self.judge(match, real.items, real.labels, random, ahead)
         loss = self.objective.generator_loss(of_real and of_real.logits, of_fake.logits)
         if self.feature_matching and of_real:
             loss = self.feature_matching.loss(of_real.features, of_fake.features, loss)
@@ -369,13 +383,19 @@ class Gan(Drawn):
             return of_fake.logits.new_zeros(())
         return self.information.loss(of_fake.codes, fake.latents, self.latent)
 
-    def _naming(self, of_real: Verdict, of_fake: Verdict, labels: Labels | None) -> Scalar:
+    def _naming(
+        self,
+        of_real: Verdict,
+        real_labels: Labels | None,
+        of_fake: Verdict,
+        fake_labels: Labels | None,
+    ) -> Scalar:
         """The discriminator's loss for naming classes, 0 where it names none."""
         if not isinstance(self.conditioning, Auxiliary) or of_real.classes is None:
             return of_real.logits.new_zeros(())
-        loss = named_right(of_real.classes, labels)
+        loss = named_right(of_real.classes, real_labels)
         if self.conditioning.classify_fakes and of_fake.classes is not None:
-            loss = loss + named_right(of_fake.classes, labels)
+            loss = loss + named_right(of_fake.classes, fake_labels)
         return self.conditioning.weight * loss
 
 
@@ -386,7 +406,7 @@ def named_right(classes: Tensor, labels: Labels | None) -> Scalar:
 
 
 @torch.no_grad()
-def _clip(network: nn.Module, limit: float) -> None:
+def _clip(weights: list[Tensor], limit: float) -> None:
     """Hold every weight in [-limit, limit]. Source: Arjovsky et al. 2017 (arXiv:1701.07875)."""
-    torch._foreach_clamp_min_(list(network.parameters()), -limit)
-    torch._foreach_clamp_max_(list(network.parameters()), limit)
+    torch._foreach_clamp_min_(weights, -limit)
+    torch._foreach_clamp_max_(weights, limit)

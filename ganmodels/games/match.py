@@ -165,6 +165,8 @@ class Match:
         for name, player in self.players.items():
             for network in (player.network, player.average):
                 adopt(network, weights.get(name, {}))
+        # What is remembered of weights begins with these, not with the random ones.
+        self.memories = self.game.memories(self)
 
     def state(self) -> State:
         """The whole state; tensors are the live ones, not copies."""

@@ -40,7 +40,7 @@ class Refiner(Sourced):
     network: ImageNetwork = ResidualRefiner()
     objective: Objective = NonSaturating()
     self_regularisation: float = Field(default=1.0, ge=0, le=1e4)
-    replay: Replay | None = Replay(size=2_000, share=0.5)
+    replay: Replay = Replay(size=2_000, share=0.5)
     generator_warm_up: int = Field(default=1_000, ge=0, le=10**7)
     discriminator_warm_up: int = Field(default=200, ge=0, le=10**7)
     discriminator_steps: int = Field(default=1, ge=1, le=20)
@@ -66,13 +66,13 @@ class Refiner(Sourced):
 
     def memories(self, match: Match) -> Mapping[str, Memory]:
         """What is remembered beside the networks."""
-        if self.replay is None:
+        if not self.replay.share:
             return {}
         return {"replay": self.replay.pool(match.space.shape, match.device)}
 
     def remembered_bytes(self, space: Space) -> int:
         """Size of what is remembered beside the networks."""
-        return self.replay.memory_bytes(space.shape) if self.replay else 0
+        return self.replay.memory_bytes(space.shape)
 
     def peak_values(self, generator: int, discriminator: int) -> int:
         """Values in memory at once, by how many a forward pass of each network leaves."""

@@ -26,6 +26,7 @@ from ganmodels.latents import Latent
 from ganmodels.matching import distance
 from ganmodels.networks import Network, NoisyMlp
 from ganmodels.networks.discriminator import ClassifierDiscriminator, Discriminator, Verdict
+from ganmodels.networks.virtual import with_reference
 from ganmodels.penalties import Penalty
 from ganmodels.spaces import Space
 from ganmodels.types import Items, Labels, Logits, Scalar
@@ -79,6 +80,7 @@ class SemiSupervised(Drawn):
         space, network = config.space, self.network
         classes = self.labels.classes(space)
         generator = network.generator(self.latent.width, space, self.conditioning, classes)
+        generator = with_reference(generator, self.latent, classes)
         return {"generator": generator, "discriminator": self.discriminator(space)}
 
     def discriminator(self, space: Space) -> Discriminator:

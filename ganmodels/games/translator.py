@@ -70,7 +70,7 @@ class Translator(Sourced):
     adversarial_weight: float = Field(default=2.0, ge=0, le=1e4)
     cycle_weight: float = Field(default=10.0, ge=0, le=1e4)
     identity_weight: float = Field(default=0.5, ge=0, le=100)
-    replay: Replay | None = Replay(size=50, share=0.5)
+    replay: Replay = Replay(size=50, share=0.5)
     discriminator_steps: ClassVar[int] = 1
     players: ClassVar[tuple[str, ...]] = (
         "generator",
@@ -107,14 +107,14 @@ class Translator(Sourced):
 
     def memories(self, match: Match) -> Mapping[str, Memory]:
         """What is remembered beside the networks."""
-        if self.replay is None:
+        if not self.replay.share:
             return {}
         shape, device = match.space.shape, match.device
         return {way.pool: self.replay.pool(shape, device) for way in (FORWARD, BACKWARD)}
 
     def remembered_bytes(self, space: Space) -> int:
         """Size of what is remembered beside the networks."""
-        return 2 * self.replay.memory_bytes(space.shape) if self.replay else 0
+        return 2 * self.replay.memory_bytes(space.shape)
 
     def peak_values(self, generator: int, discriminator: int) -> int:
         """Values in memory at once, by how many a forward pass of each network leaves."""

@@ -31,8 +31,10 @@ def look_ahead(player: Player, steps: int, loss_at: Callable[[Weights], Scalar])
     network, optimiser, rule = player.network, player.optimiser, player.rule
     assert isinstance(rule, Adam), "validity refuses others"
     beta2 = optimiser.param_groups[0]["betas"][1]
-    weights = {name: p.detach().clone().requires_grad_() for name, p in network.named_parameters()}
-    known = {name: optimiser.state.get(p, {}) for name, p in network.named_parameters()}
+    learning = {id(weight) for weight in player.weights}
+    named = {name: p for name, p in network.named_parameters() if id(p) in learning}
+    weights = {name: p.detach().clone().requires_grad_() for name, p in named.items()}
+    known = {name: optimiser.state.get(p, {}) for name, p in named.items()}
     first = {n: known[n].get("exp_avg", torch.zeros_like(w)).detach() for n, w in weights.items()}
     second = {
         n: known[n].get("exp_avg_sq", torch.zeros_like(w)).detach() for n, w in weights.items()

@@ -43,7 +43,7 @@ class Maxout(Spec):
     discriminator_range: Range = 0.005
     image_only: ClassVar[bool] = False
     gains_from_bfloat16: ClassVar[bool] = False
-    has_plain_layers: ClassVar[bool] = True
+    has_plain_layers: ClassVar[bool] = False
 
     @property
     def generator_has_batch_norm(self) -> bool:

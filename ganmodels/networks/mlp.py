@@ -22,6 +22,9 @@ Widths = Annotated[
 
 # A tenth of the data's standard deviation: much more than most details, much less than the whole.
 FIRST_NOISE = 0.1
+# As fast as weights are learned, noise shrinks before the layers have found their places, and what
+# they blur in its stead has heavier tails.
+NOISE_PACE = 0.4
 
 
 class Mlp(Spec):
@@ -55,7 +58,7 @@ class Mlp(Spec):
     item_gain: float = Field(default=1.0, gt=0, le=10)
     image_only: ClassVar[bool] = False
     gains_from_bfloat16: ClassVar[bool] = False
-    has_plain_layers: ClassVar[bool] = True
+    has_plain_layers: ClassVar[bool] = False
 
     def noise_width(self, space: Space) -> int:
         """How many of the latent's first coordinates are noise that is added to the items."""
@@ -138,11 +141,12 @@ class OutputNoise(nn.Module):
         self.width = width
         if width:
             # As a logarithm: a scale stays positive, and is learned as fast when it is small.
-            self.log_scale = nn.Parameter(torch.full((width,), math.log(FIRST_NOISE)))
+            first = math.log(FIRST_NOISE) / NOISE_PACE
+            self.log_scale = nn.Parameter(torch.full((width,), first))
 
     def forward(self, values: Tensor, noise: Tensor) -> Tensor:
         """The values themselves where there is no noise."""
-        return values + self.log_scale.exp() * noise if self.width else values
+        return values + (NOISE_PACE * self.log_scale).exp() * noise if self.width else values
 
 
 class LabelGain(nn.Module):

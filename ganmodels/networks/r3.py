@@ -138,6 +138,19 @@ class R3Generator(nn.Module):
         return crop(self.to_image(items), self.space)
 
 
+class Grid(nn.Module):
+    """Blocks at one resolution and, unless it is the last, the way to half of it."""
+
+    def __init__(self, blocks: nn.Module, narrowing: nn.Module) -> None:
+        super().__init__()
+        self.blocks, self.narrowing = blocks, narrowing
+
+    def forward(self, items: Tensor, is_last: bool) -> Tensor:
+        """[batch, width, height, width], halved unless it is the last."""
+        items = self.blocks(items)
+        return items if is_last else self.narrowing(halved(items))
+
+
 class R3Trunk(Trunk):
     """Images [batch, channels, height, width] and labels [batch] to features [batch, width]."""
 
@@ -151,8 +164,10 @@ class R3Trunk(Trunk):
         cell = 2**pyramid.halvings
         self.missing = (pyramid.height * cell - space.height, pyramid.width * cell - space.width)
         self.from_image = initialise(nn.Conv2d(self.input.channels, widths[-1], 1))
-        self.narrowings = _pointwise(widths[::-1])
-        self.grids = _grids(widths[::-1], spec.blocks_per_grid)
+        # In the order in which they are passed, which is the order in which layers are frozen.
+        grids, narrowings = _grids(widths[::-1], spec.blocks_per_grid), _pointwise(widths[::-1])
+        pairs = zip(grids, [*narrowings, nn.Identity()], strict=True)
+        self.grids = nn.ModuleList(Grid(*pair) for pair in pairs)
         self.width = widths[0]
         grid = (pyramid.height, pyramid.width)
         gather = nn.Conv2d(self.width, self.width, grid, groups=self.width, bias=False)
@@ -161,9 +176,9 @@ class R3Trunk(Trunk):
     def forward(self, items: Items, labels: Labels | None) -> Tensor:
         """One value for each channel of the smallest grid."""
         features: Tensor = self.from_image(self._filled(self.input(items, labels)))
-        for blocks, narrowing in zip(self.grids, self.narrowings, strict=False):
-            features = narrowing(halved(blocks(features)))
-        flat: Tensor = self.gather(self.grids[-1](features)).flatten(1)
+        for index, grid in enumerate(self.grids):
+            features = grid(features, is_last=index == len(self.grids) - 1)
+        flat: Tensor = self.gather(features).flatten(1)
         return flat
 
     def _filled(self, items: Tensor) -> Tensor:

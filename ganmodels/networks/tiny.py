@@ -138,6 +138,18 @@ class TinyGenerator(nn.Module):
         return images
 
 
+class Stage(nn.Module):
+    """The label where the conditioning puts one, a layer, normalisation, LeakyReLU."""
+
+    def __init__(self, label: ItemInput, layer: nn.Module, norm: nn.Module) -> None:
+        super().__init__()
+        self.label, self.layer, self.norm = label, layer, norm
+
+    def forward(self, items: Tensor, labels: Labels | None) -> Tensor:
+        """[batch, channels, height, width], halved."""
+        return leaky_relu(self.norm(self.layer(self.label(items, labels))), _SLOPE)
+
+
 class TinyTrunk(Trunk):
     """Images [batch, channels, height, width] and labels [batch] to features [batch, width]."""
 
@@ -152,25 +164,23 @@ class TinyTrunk(Trunk):
         super().__init__()
         self.input = conditioning.item_input((channels, *space.shape[1:]), classes)
         norm, before = spec.discriminator_norm, self.input.channels
-        labels, layers, norms = [], [], []
+        # In the order in which they are passed, which is the order in which layers are frozen.
+        self.stages = nn.ModuleList()
         for halving in range(_HALVINGS):
             label = conditioning.layer_input(before, classes) if halving else ItemInput(before)
             after = spec.discriminator_width * 2**halving
             layer = nn.Conv2d(label.channels, after, 3, stride=2, padding=1)
-            labels.append(label)
-            layers.append(discriminator_layer(layer, norm))
-            norms.append(discriminator_norm(norm, after))
+            normalised = discriminator_layer(layer, norm)
+            self.stages.append(Stage(label, normalised, discriminator_norm(norm, after)))
             before = after
-        self.labels, self.layers = nn.ModuleList(labels), nn.ModuleList(layers)
-        self.norms = nn.ModuleList(norms)
         height, width = grids(space)[-1]
         self.width = before * height * width
 
     def forward(self, items: Items, labels: Labels | None) -> Tensor:
         """Features of the smallest grid, flattened."""
         features: Tensor = self.input(items, labels)
-        for label, layer, norm in zip(self.labels, self.layers, self.norms, strict=True):
-            features = leaky_relu(norm(layer(label(features, labels))), _SLOPE)
+        for stage in self.stages:
+            features = stage(features, labels)
         return features.flatten(1)
 
 

@@ -11,11 +11,18 @@ from ganmodels.validity import referee
 from ganmodels.validity.finding import Finding, InvalidConfig
 from ganmodels.validity.gan import check_gan
 from ganmodels.validity.semi_supervised import check_semi_supervised
+from ganmodels.validity.shared import schedules_settle
 from ganmodels.validity.sourced import check_sourced
 
 Rule = Callable[[TrainConfig], Iterator[Finding]]
 
-RULES: tuple[Rule, ...] = (check_gan, check_semi_supervised, check_sourced, *referee.RULES)
+RULES: tuple[Rule, ...] = (
+    check_gan,
+    check_semi_supervised,
+    check_sourced,
+    schedules_settle,
+    *referee.RULES,
+)
 
 
 def check(config: TrainConfig) -> list[Finding]:

@@ -5,13 +5,14 @@ from typing import Literal
 
 from ganmodels.augmentation import DiffAugment
 from ganmodels.config import TrainConfig
-from ganmodels.games import Game, Gan
+from ganmodels.games import Game, Gan, SemiSupervised
 from ganmodels.networks import Mlp
 from ganmodels.networks.blocks import LARGEST_EDGE, SMALLEST_EDGE
-from ganmodels.optimisation import Adam, BurnInDecay
+from ganmodels.optimisation import Adam
 from ganmodels.penalties import OneCentred
 from ganmodels.spaces import ImageSpace
 from ganmodels.validity.finding import Finding, error, warning
+from ganmodels.validity.shared import batches_divide, statistics_have_items
 
 
 def network_fits_space(config: TrainConfig, game: Game) -> Iterator[Finding]:
@@ -66,7 +67,9 @@ def conditioning_has_a_place(config: TrainConfig, game: Gan) -> Iterator[Finding
         )
 
 
-def output_noise_has_coordinates(config: TrainConfig, game: Gan) -> Iterator[Finding]:
+def output_noise_has_coordinates(
+    config: TrainConfig, game: Gan | SemiSupervised
+) -> Iterator[Finding]:
     """Noise on the items is taken from the latent's normal coordinates, and some must remain."""
     if not isinstance(game.network, Mlp):
         return
@@ -164,9 +167,9 @@ def augmentation_has_a_measure(config: TrainConfig, game: Gan) -> Iterator[Findi
     if game.augmentation.needs_anchored_logits and game.boundary is None:
         yield error(
             "augmentation-needs-anchored-logits",
-            "/game/augmentation/target",
+            "/game/augmentation/adaptive",
             f"logits of {game.objective.kind} have no zero, so their sign cannot steer the "
-            "augmentation; set target to null for a schedule, or use another objective",
+            "augmentation; set adaptive to false for a schedule, or use another objective",
         )
     if isinstance(game.augmentation, DiffAugment) and "cutout" in game.augmentation.policy:
         yield warning(
@@ -205,22 +208,17 @@ def labels_fit_networks(config: TrainConfig, game: Gan) -> Iterator[Finding]:
         yield error(
             "labels-in-every-layer",
             "/game/conditioning",
-            f"{game.network.kind} has paths that bypass its layers, so labels cannot be put before "
-            'each of them; set network to {"kind": "dcgan"} or conditioning to '
-            '{"kind": "concatenation"}',
+            f"{game.network.kind} does not put labels before each of its layers; set network to "
+            'dcgan or tiny, or conditioning to {"kind": "concatenation"}',
         )
 
 
 def packs_are_whole(config: TrainConfig, game: Gan) -> Iterator[Finding]:
     """A pack is judged as one item, so all of it must be there and of one kind."""
-    batch, count = config.optimisation.batch_size, config.optimisation.accumulate
-    if batch % (count * game.pack):
-        yield error(
-            "batch-not-divisible",
-            "/optimisation/batch_size",
-            f"a batch of {batch} cannot be computed in {count} equal parts of whole packs of "
-            f"{game.pack}; make batch_size a multiple of {count * game.pack}",
-        )
+    yield from batches_divide(config, game.pack)
+    network = game.network
+    if network.generator_has_batch_norm or network.discriminator_has_batch_norm:
+        yield from statistics_have_items(config, game.pack)
     if game.pack > 1 and game.conditioning.needs_labels:
         yield error(
             "pack-with-labels",
@@ -234,12 +232,13 @@ def parts_do_not_change_statistics(config: TrainConfig, game: Gan) -> Iterator[F
     """Batch statistics are taken over what is computed at once."""
     network = game.network
     by_batch = network.generator_has_batch_norm or network.discriminator_has_batch_norm
+    by_batch = by_batch or game.mixing.mixes_items
     if config.optimisation.accumulate > 1 and by_batch:
         yield warning(
             "statistics-of-parts",
             "/optimisation/accumulate",
-            "batch normalisation takes its statistics over each part of the batch, so the result "
-            "is not that of the whole batch; use networks without it for that",
+            "batch normalisation and minibatch features take their statistics over each part of "
+            "the batch, so the result is not that of the whole batch; do without them for that",
         )
 
 
@@ -260,6 +259,13 @@ def unrolling_is_differentiable(config: TrainConfig, game: Gan) -> Iterator[Find
             "/game/network/discriminator_norm",
             "each look ahead would move the singular vectors of the discriminator itself; set "
             'discriminator_norm to "none" or unrolling to null',
+        )
+    if game.conditioning.classifies or game.information:
+        yield error(
+            "unrolling-with-heads",
+            "/game/unrolling",
+            "the look ahead follows the loss of real against fake, not those of classes and codes; "
+            "set unrolling to null, or do without the auxiliary conditioning and information",
         )
     if not isinstance(config.optimisation.discriminator, Adam):
         yield error(
@@ -309,28 +315,14 @@ def codes_are_recovered(config: TrainConfig, game: Gan) -> Iterator[Finding]:
 
 def pairs_share_a_class(config: TrainConfig, game: Gan) -> Iterator[Finding]:
     """A real item and a fake can be compared only under one label."""
-    if game.replay and game.objective.paired and game.conditioning.needs_labels:
+    between = any(isinstance(penalty, OneCentred) for penalty in game.penalties)
+    paired = game.objective.paired or between
+    if game.replay and paired and game.conditioning.needs_labels:
         yield error(
             "replay-with-pairs",
             "/game/replay",
-            "fakes from the pool have other labels than the reals they are paired with; set replay "
-            'to null, or conditioning to {"kind": "none"}',
-        )
-
-
-def schedules_settle(config: TrainConfig, game: Gan) -> Iterator[Finding]:
-    """What goes from one value to another needs to be told by when."""
-    optimisation = config.optimisation
-    rules = (optimisation.generator, optimisation.discriminator)
-    moving = any(getattr(penalty, "final_gamma", None) is not None for penalty in game.penalties)
-    moving = moving or any(getattr(rule, "final_beta2", None) is not None for rule in rules)
-    moving = moving or isinstance(optimisation.decay, BurnInDecay)
-    if moving and not optimisation.burn_in_images:
-        yield warning(
-            "no-burn-in",
-            "/optimisation/burn_in_images",
-            "final_gamma, final_beta2 and the burn_in decay take effect at once without a burn-in; "
-            "set burn_in_images to about a fifth of all images",
+            "fakes from the pool have other labels than the reals they are paired or mixed with; "
+            'set replay to null, or conditioning to {"kind": "none"}',
         )
 
 
@@ -353,7 +345,6 @@ RULES = (
     unrolling_is_differentiable,
     codes_are_recovered,
     pairs_share_a_class,
-    schedules_settle,
 )
 
 

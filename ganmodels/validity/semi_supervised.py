@@ -5,7 +5,12 @@ from collections.abc import Iterator
 from ganmodels.config import TrainConfig
 from ganmodels.games.semi_supervised import SemiSupervised
 from ganmodels.validity.finding import Finding, error, warning
-from ganmodels.validity.gan import augmentation_fits_space, network_fits_space
+from ganmodels.validity.gan import (
+    augmentation_fits_space,
+    network_fits_space,
+    output_noise_has_coordinates,
+)
+from ganmodels.validity.shared import batches_divide, statistics_have_items
 
 _FEWEST_CLASSES = 2
 
@@ -34,6 +39,33 @@ def items_are_judged_alone(config: TrainConfig, game: SemiSupervised) -> Iterato
         )
 
 
+def parts_are_whole(config: TrainConfig, game: SemiSupervised) -> Iterator[Finding]:
+    """Batches are computed in equal parts, and the generator normalises by them."""
+    yield from batches_divide(config)
+    yield from statistics_have_items(config)
+
+
+def augmentation_is_fixed(config: TrainConfig, game: SemiSupervised) -> Iterator[Finding]:
+    """Nothing here steers a strength: reals of a class are to be told, not to be believed."""
+    if game.augmentation.varies:
+        yield error(
+            "augmentation-cannot-vary",
+            "/game/augmentation",
+            "this game has no strength that an augmentation could follow; set augmentation to "
+            '{"kind": "shift"} or {"kind": "diffaugment"}',
+        )
+
+
+def codes_are_not_recovered(config: TrainConfig, game: SemiSupervised) -> Iterator[Finding]:
+    """Nobody makes the generator let codes show."""
+    if game.latent.code_count:
+        yield warning(
+            "codes-without-information",
+            "/game/latent",
+            "nothing makes the generator let its codes show in this game; leave them out",
+        )
+
+
 def means_are_of_the_batch(config: TrainConfig, game: SemiSupervised) -> Iterator[Finding]:
     """The generator matches mean features of what is computed at once."""
     if config.optimisation.accumulate > 1:
@@ -50,6 +82,10 @@ RULES = (
     there_are_classes,
     items_are_judged_alone,
     augmentation_fits_space,
+    augmentation_is_fixed,
+    output_noise_has_coordinates,
+    parts_are_whole,
+    codes_are_not_recovered,
     means_are_of_the_batch,
 )
 

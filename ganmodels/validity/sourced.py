@@ -7,6 +7,7 @@ from ganmodels.games.sourced import Sourced
 from ganmodels.networks.blocks import LARGEST_EDGE, SMALLEST_EDGE
 from ganmodels.spaces import ImageSpace
 from ganmodels.validity.finding import Finding, error, warning
+from ganmodels.validity.shared import batches_divide
 
 
 def check_source(config: TrainConfig) -> Iterator[Finding]:
@@ -92,19 +93,7 @@ def patch_critic_is_lipschitz(config: TrainConfig, game: Sourced) -> Iterator[Fi
         )
 
 
-def parts_are_whole(config: TrainConfig, game: Sourced) -> Iterator[Finding]:
-    """A batch is computed in equal parts."""
-    batch, count = config.optimisation.batch_size, config.optimisation.accumulate
-    if batch % count:
-        yield error(
-            "batch-not-divisible",
-            "/optimisation/batch_size",
-            f"a batch of {batch} cannot be computed in {count} equal parts; make batch_size a "
-            f"multiple of {count}",
-        )
-
-
-RULES = (space_is_translated, patches_are_unpaired, patch_critic_is_lipschitz, parts_are_whole)
+RULES = (space_is_translated, patches_are_unpaired, patch_critic_is_lipschitz)
 
 
 def check_sourced(config: TrainConfig) -> Iterator[Finding]:
@@ -114,6 +103,7 @@ def check_sourced(config: TrainConfig) -> Iterator[Finding]:
         return
     for rule in RULES:
         yield from rule(config, config.game)
+    yield from batches_divide(config)
     if config.source:
         yield from source_fits(config, config.source)
 

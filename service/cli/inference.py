@@ -1,4 +1,4 @@
-"""``ringside models``, ``sample`` and ``score``: what trained models do."""
+"""``ringside models``, ``sample``, ``score`` and ``translate``: what trained models do."""
 
 import sys
 from contextlib import ExitStack
@@ -22,6 +22,13 @@ ModelName = Annotated[
 ]
 Label = Annotated[
     str | None, typer.Option(help="Class by name or number; for samples a list as 0,1,2, in turn.")
+]
+Files = Annotated[
+    list[Path], typer.Argument(exists=True, dir_okay=False, help="Images, or one ZIP or NPY.")
+]
+Columns = Annotated[int | None, typer.Option(min=1, help="Columns of a grid.")]
+Output = Annotated[
+    str, typer.Option("-o", "--output", help="File whose suffix names the format; - is stdout.")
 ]
 
 
@@ -52,10 +59,11 @@ def sample(
     truncation: Annotated[
         float | None, typer.Option(help="Below 1: more typical items, less variety.")
     ] = None,
-    columns: Annotated[int | None, typer.Option(min=1, help="Columns of a grid.")] = None,
-    output: Annotated[
-        str, typer.Option("-o", "--output", help="File whose suffix names the format; - is stdout.")
-    ] = "samples.png",
+    codes: Annotated[
+        str | None, typer.Option(help="InfoGAN's codes, as 3,*,0.5; * is one by the seed.")
+    ] = None,
+    columns: Columns = None,
+    output: Output = "samples.png",
     as_json: Json = False,
 ) -> None:
     """Draw items from a trained model.
@@ -65,10 +73,19 @@ def sample(
     Example: ringside sample my-digits -n 64 --seed 7 --label 3 -o threes.png
     """
     given = {"model": model, "n": count, "seed": seed, "label": label, "truncation": truncation,
-             "columns": columns, "format": _format(output)}  # fmt: skip
-    parameters: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
+             "codes": codes, "columns": columns, "format": _format(output)}  # fmt: skip
     with connect() as client:
-        response = checked(client.get("/sample", params=parameters))
+        response = checked(client.get("/sample", params=_set(given)))
+    _deliver(output, response, as_json)
+
+
+def _set(given: dict[str, Any]) -> dict[str, Any]:
+    """The parameters that were given."""
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _deliver(output: str, response: httpx2.Response, as_json: bool) -> None:
+    """Write the items to the file, or to standard output, and say what they are."""
     if output == "-":
         sys.stdout.buffer.write(response.content)
         return
@@ -99,18 +116,17 @@ def _report(output: str, response: httpx2.Response, as_json: bool) -> None:
         "checkpoint": "Ringside-Checkpoint",
         "seed": "Ringside-Seed",
     }
-    facts = {key: response.headers.get(header) for key, header in named.items()}
+    facts = _set({key: response.headers.get(header) for key, header in named.items()})
     if as_json:
         show_json({"path": output, "bytes": len(response.content), **facts})
     else:
-        typer.echo(f"{output}: {facts['model']}, seed {facts['seed']}")
+        seed = f", seed {facts['seed']}" if "seed" in facts else ""
+        typer.echo(f"{output}: {facts['model']}{seed}")
 
 
 def score(
     model: ModelName,
-    files: Annotated[
-        list[Path], typer.Argument(exists=True, dir_okay=False, help="Images, or one ZIP or NPY.")
-    ],
+    files: Files,
     label: Annotated[str | None, typer.Option(help="The class that the items claim to be.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -120,21 +136,44 @@ def score(
 
     ringside score my-digits seven.png three.png
     """
-    parameters = {"model": model, **({"label": label} if label else {})}
-    with ExitStack() as stack:
-        client = stack.enter_context(connect())
-        body = _body(files, stack)
-        scores = checked(client.post("/score", params=parameters, **body)).json()
+    scores = _send("/score", {"model": model, "label": label}, files).json()
     if as_json:
         show_json(scores)
     else:
-        rows = [_row(entry) for entry in scores["data"]]
-        show_table(("item", "logit", "probability", "real %", "fake %"), rows)
+        show_scores(scores)
     for entry in scores["data"]:
         if "error" in entry:
             note(f"{entry['name']}: {entry['error']['detail']}")
     if scores["errors"]:
         raise typer.Exit(ExitStatus.API_ERROR)
+
+
+def translate(
+    model: ModelName,
+    files: Files,
+    direction: Annotated[
+        str | None, typer.Option(help="a2b, from source to dataset, or b2a, back; a2b if not set.")
+    ] = None,
+    columns: Columns = None,
+    output: Output = "translated.png",
+    as_json: Json = False,
+) -> None:
+    """Make images over with a refiner or a translator.
+
+    The suffix of the file names the format: png, webp, jpeg, zip, npy or json.
+
+    Example: ringside translate writer drawn.npy --direction a2b -o made-over.png
+    """
+    given = {"model": model, "direction": direction, "columns": columns, "format": _format(output)}
+    _deliver(output, _send("/translate", given, files), as_json)
+
+
+def _send(path: str, parameters: dict[str, Any], files: list[Path]) -> httpx2.Response:
+    """The answer to the items of some files."""
+    with ExitStack() as stack:
+        client = stack.enter_context(connect())
+        body = _body(files, stack)
+        return checked(client.post(path, params=_set(parameters), **body))
 
 
 def _body(files: list[Path], stack: ExitStack) -> dict[str, Any]:
@@ -146,6 +185,17 @@ def _body(files: list[Path], stack: ExitStack) -> dict[str, Any]:
     return {"files": [("images", part) for part in opened]}
 
 
-def _row(entry: dict[str, Any]) -> tuple[object, ...]:
-    columns = ("logit", "probability", "percentile_real", "percentile_fake")
-    return (entry["name"], *(entry.get(column) for column in columns))
+def show_scores(scores: dict[str, Any]) -> None:
+    """A row for each item, with its label where there is any; and in which company it was."""
+    columns = {
+        "logit": "logit",
+        "probability": "probability",
+        "percentile_real": "real %",
+        "percentile_fake": "fake %",
+    }
+    if any(entry.get("label") is not None for entry in scores["data"]):
+        columns["label"] = "label"
+    rows = [(entry["name"], *map(entry.get, columns)) for entry in scores["data"]]
+    show_table(("item", *columns.values()), rows)
+    if company := scores["company"]:
+        note(f"beside {company['items']} real items: {company['rule']}")

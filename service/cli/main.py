@@ -24,6 +24,7 @@ app.add_typer(jobs.app, name="jobs")
 app.command()(inference.models)
 app.command()(inference.sample)
 app.command()(inference.score)
+app.command()(inference.translate)
 app.command()(evaluate.evaluate)
 
 

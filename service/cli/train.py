@@ -18,6 +18,13 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="PATH=VALUE", help="Change any field; may be repeated."),
 ]
+Source = Annotated[
+    str | None, typer.Option(help="Dataset whose items are made over, in games that translate.")
+]
+StartFrom = Annotated[
+    str | None,
+    typer.Option(help="Model, job id or job:step whose weights the training begins with."),
+]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Show the plan and its cost; train nothing.")
 ]
@@ -26,6 +33,8 @@ DryRun = Annotated[
 def train(
     dataset: Dataset,
     recipe: Recipe = None,
+    source: Source = None,
+    start_from: StartFrom = None,
     model: Annotated[str | None, typer.Option(help="Name under which to serve the result.")] = None,
     steps: Annotated[int | None, typer.Option(help="How many steps to train.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Items per step.")] = None,
@@ -43,7 +52,8 @@ def train(
     ringside train digits --model my-digits --steps 2000 --set game.objective.kind=hinge --follow
     """
     given = {
-        "dataset": dataset, "recipe": recipe, "model": model, "steps": steps,
+        "dataset": dataset, "recipe": recipe, "source": source, "start_from": start_from,
+        "model": model, "steps": steps,
         "batch_size": batch_size, "learning_rate": learning_rate, "seed": seed,
     }  # fmt: skip
     body = merged({key: value for key, value in given.items() if value is not None}, setting or [])

@@ -18,6 +18,8 @@ from ganmodels.spaces import ImageSpace, Space
 
 ENCODER_VERSION = 1
 METADATA_KEY = "ringside"
+# Most pixels a side: 14 bits in WebP; 16 in JPEG, of which libjpeg writes a little less.
+_WEBP_PIXELS, _JPEG_PIXELS = 16_383, 65_500
 # A fixed time stamp, so that the same samples give the same archive.
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 
@@ -32,13 +34,16 @@ class Samples(NamedTuple):
 
 
 class Encoding(NamedTuple):
-    """A format. ``single`` holds one picture; ``images_only`` does not fit points."""
+    """A format. ``single`` holds one picture, of ``most_pixels`` a side where there is a limit;
+    ``images_only`` does not fit points.
+    """
 
     media_type: str
     encode: Callable[[Samples, int], bytes]
     single: bool = False
     images_only: bool = False
     points_only: bool = False
+    most_pixels: int | None = None
 
 
 def _png(samples: Samples, columns: int) -> bytes:
@@ -129,8 +134,8 @@ def encode_array(array: NDArray[np.generic]) -> bytes:
 
 FORMATS: Mapping[str, Encoding] = {
     "png": Encoding("image/png", _png, single=True),
-    "webp": Encoding("image/webp", _webp, single=True),
-    "jpeg": Encoding("image/jpeg", _jpeg, single=True),
+    "webp": Encoding("image/webp", _webp, single=True, most_pixels=_WEBP_PIXELS),
+    "jpeg": Encoding("image/jpeg", _jpeg, single=True, most_pixels=_JPEG_PIXELS),
     "zip": Encoding("application/zip", _zip, images_only=True),
     "npy": Encoding("application/x-npy", _npy),
     "json": Encoding("application/json", _json),

@@ -5,6 +5,8 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from torch import Tensor
+
 from ganmodels.config import TrainConfig
 from ganmodels.games.match import restore
 from ganmodels.labels import Clusters
@@ -38,15 +40,22 @@ def load(checkpoint: Checkpoint) -> LoadedModel:
     assert isinstance(discriminator, Discriminator)
     quantiles = checkpoint.tensors("calibration")
     calibration = Calibration(quantiles["real"].numpy(), quantiles["fake"].numpy())
-    clusters = None if game.labels.given else Clusters(**checkpoint.tensors("clusters"))
-    mates = Mates(**checkpoint.tensors("mates")) if discriminator.mates_matter else None
+    clusters = {} if game.labels.given else checkpoint.tensors("clusters")
+    mates = checkpoint.tensors("mates") if discriminator.mates_matter else {}
+    told = Clusters(**clusters) if clusters else None
+    company = Mates(**mates) if mates else None
     return LoadedModel(
         config,
-        Sampler(game, space, networks["generator"], clusters),
-        Scorer(game, space, discriminator, calibration, clusters, mates),
+        Sampler(game, space, networks["generator"], told),
+        Scorer(game, space, discriminator, calibration, told, company),
         {way: Sampler(game, space, networks[name]) for way, name in game.directions.items()},
-        checkpoint.size_bytes,
+        _size_bytes(*held.values(), quantiles, clusters, mates),
     )
+
+
+def _size_bytes(*files: Mapping[str, Tensor]) -> int:
+    """What tensors occupy; what only training goes on from is not loaded and does not count."""
+    return sum(tensor.nbytes for tensors in files for tensor in tensors.values())
 
 
 class ModelCache:

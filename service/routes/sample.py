@@ -19,6 +19,7 @@ from service.drawing import (
     check_count,
     check_label_numbers,
     check_latents,
+    check_picture,
     choose_encoding,
     label_count,
     parse_labels,
@@ -176,6 +177,7 @@ async def latents(
 async def _answer(
     request: Request, drawing: Drawing, engine: Engine, headers: dict[str, str]
 ) -> Response:
+    check_picture(drawing.format, drawing.config, drawing.item_count, drawing.columns)
     encoding = FORMATS[drawing.format]
 
     def draw(model: LoadedModel) -> bytes:

@@ -9,10 +9,11 @@ from ganmodels.config import TrainConfig
 from ganmodels.latents import Latent
 from ganmodels.scoring import CALIBRATION_ITEMS, QUANTILES, Scores
 from ganmodels.spaces import ImageSpace, Space
-from service.deps import EngineDep, ModelDep
+from service.deps import ChosenModel, EngineDep, ModelDep
 from service.drawing import label_number, require_labels
 from service.engine.models import LoadedModel
 from service.images import Received
+from service.problems import parameter_problem
 from service.receiving import BODIES, receive_items
 from service.refusals import data_problem
 
@@ -55,11 +56,15 @@ async def score(
     received, scores = await engine.run(request, resolved.checkpoint, judge)
     if len(received) == 1 and received[0].error is not None:
         raise received[0].error
-    data = _entries(received, scores, config)
+    return _answer(model, received, scores)
+
+
+def _answer(model: ChosenModel, received: list[Received], scores: Scores | None) -> dict[str, Any]:
+    config, data = model.config, _entries(received, scores, model.config)
     return {
         "object": "scores",
-        "model": resolved.reference,
-        "checkpoint": resolved.checkpoint.digest,
+        "model": model.resolved.reference,
+        "checkpoint": model.resolved.checkpoint.digest,
         "objective": config.game.objective_name,
         "count": len(data),
         "errors": sum("error" in entry for entry in data),
@@ -78,8 +83,16 @@ def _company(scores: Scores | None) -> dict[str, Any] | None:
 
 
 def _label(text: str | None, config: TrainConfig) -> int | None:
+    """The number of the class to judge under.
+
+    Raises:
+        Problem: when the model judges under none, or knows no such class.
+    """
     if text is None:
         return None
+    if config.game.classifies:
+        detail = "this model names classes itself; leave label out and read labels in the answer"
+        raise parameter_problem("model-names-labels", "label", detail)
     require_labels(config)
     return label_number(text, config.space.classes)
 

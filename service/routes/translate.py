@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -10,18 +11,17 @@ from numpy.typing import NDArray
 
 from ganmodels.config import TrainConfig
 from service.deps import ChosenModel, EngineDep, ModelDep
-from service.drawing import choose_encoding
+from service.drawing import check_picture, choose_encoding
 from service.engine.encode import FORMATS, Samples
 from service.engine.models import LoadedModel
 from service.images import Received
 from service.problems import FieldError, Problem, parameter_problem
 from service.receiving import BODIES, receive_items
 from service.refusals import data_problem
+from worker.store.references import Resolved
 
 router = APIRouter(tags=["translations"])
 
-# Layouts that one picture cannot have are refused before the items are counted.
-_SEVERAL = 2
 _ANSWER: dict[str, Any] = {
     "content": {
         encoding.media_type: {} for encoding in FORMATS.values() if not encoding.points_only
@@ -51,25 +51,30 @@ async def translate(
     """
     resolved, config = model
     _check_direction(config, direction)
-    chosen = choose_encoding(format, request.headers.get("accept"), config, layout, _SEVERAL)
+    choose = partial(choose_encoding, format, request.headers.get("accept"), config, layout)
+    # What no number of items could have is refused before they are received and counted.
+    choose(1)
     read = await receive_items(request)
 
     # Decoding takes as long as translating and more, so it waits for a model thread as well.
-    def make(loaded: LoadedModel) -> bytes:
+    def make(loaded: LoadedModel) -> tuple[str, bytes]:
         items = _whole(read(config.space))
+        chosen, wide = choose(len(items)), columns or math.ceil(math.sqrt(len(items)))
+        check_picture(chosen, config, len(items), wide)
         made = loaded.translators[direction].draw(items, np.zeros(len(items), dtype=np.int64))
-        samples = _samples(made, model, direction)
-        wanted = columns or math.ceil(math.sqrt(len(made)))
-        return FORMATS[chosen].encode(samples, wanted)
+        return chosen, FORMATS[chosen].encode(_samples(made, model, direction), wide)
 
-    body = await engine.run(request, resolved.checkpoint, make)
-    headers = {
+    chosen, body = await engine.run(request, resolved.checkpoint, make)
+    return Response(body, media_type=FORMATS[chosen].media_type, headers=_headers(resolved))
+
+
+def _headers(resolved: Resolved) -> dict[str, str]:
+    return {
         "Vary": "Accept",
         "Cache-Control": "no-store",
         "Ringside-Model": resolved.reference,
         "Ringside-Checkpoint": resolved.checkpoint.digest,
     }
-    return Response(body, media_type=FORMATS[chosen].media_type, headers=headers)
 
 
 def _check_direction(config: TrainConfig, direction: str) -> None:

@@ -217,7 +217,7 @@ def test_the_strength_follows_how_sure_the_discriminator_is_of_its_reals():
 
 
 def test_without_a_target_the_strength_follows_the_burn_in_alone():
-    ada = Ada(target=None, start=0.1, final=0.5, most=0.4)
+    ada = Ada(adaptive=False, start=0.1, final=0.5, most=0.4)
     strength, sure = torch.tensor(0.3), torch.tensor(1.0)
     strengths = [ada.adjusted(strength, sure, 10**6, settled).item() for settled in (0, 0.5, 1)]
     assert strengths == pytest.approx([0.1, 0.3, 0.4])

@@ -305,3 +305,71 @@ def test_the_strength_of_augmentation_follows_how_sure_the_discriminator_is_and_
     for one in (match, resumed):
         play(one, config, 4)
     assert resumed.read_metrics() == match.read_metrics()
+
+
+def test_reals_that_fakes_are_compared_with_are_judged_from_ahead_too():
+    """Else the look ahead would compare two different discriminators."""
+    changes = {"network": NO_NORM, "feature_matching": {"weight": 1.0}, "unrolling": {"steps": 2}}
+    config = config_for("lsgan", game=changes)
+    match, real = match_for(config), batches_for(config).at(0)
+    loss, _ = match.game.generator_loss(match, real, stream())
+    random = stream()
+    fake = match.game._make(match, real, random)
+    ahead = match.game._look_ahead(match, real, fake, random)
+    assert ahead is not None
+    seen = [match.game.judge(match, b.items, b.labels, random, ahead) for b in (real, fake)]
+    assert loss.item() == pytest.approx(distance(*(v.features for v in seen)).item(), rel=1e-4)
+
+
+def test_old_fakes_are_named_by_the_labels_they_were_made_under():
+    conditioning = {"kind": "auxiliary", "classify_fakes": True}
+    changes = {"conditioning": conditioning, "replay": {"size": 8, "share": 1.0}}
+    config = config_for("acgan", game=changes)
+    match = match_for(config)
+    first, second = (batches_for(config).at(number) for number in (0, 1))
+    match.game.discriminator_loss(match, first, stream())
+    swapped = match.game._replayed(match, match.game._make(match, second, stream()), stream())
+    assert sorted(swapped.labels.tolist()) == sorted(first.labels.tolist())
+    assert not torch.equal(swapped.labels, second.labels)
+
+
+def test_weights_that_are_frozen_for_good_are_neither_clipped_nor_looked_ahead_of():
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Linear(3, 1))
+    network[0].requires_grad_(False)
+    player = Player(network, Adam(learning_rate=0.1), Average())
+    ahead = look_ahead(
+        player, 2, lambda named: torch.func.functional_call(network, named, torch.ones(2, 3)).sum()
+    )
+    assert set(ahead) == {"1.weight", "1.bias"}
+
+
+def test_a_history_begins_with_the_weights_that_were_adopted():
+    config = config_for("dragan", game={"historical_averaging": 0.1})
+    match, other = match_for(config), match_for(config, seed=9)
+    match.adopt({name: player.network.state_dict() for name, player in other.players.items()})
+    assert match.memories["generator_history"].distance().item() == 0
+
+
+@pytest.mark.parametrize("network", ["dcgan", "tiny", "r3", "resnet", "mlp"])
+def test_layers_are_frozen_in_the_order_in_which_items_pass_them(network):
+    from ganmodels.starting import freeze
+    from tests.ganmodels.builders import SMALL
+
+    changes = {"kind": network, **SMALL[network]}
+    if network in ("dcgan", "tiny", "resnet"):
+        changes["discriminator_norm"] = "none"
+    config = config_for("lsgan", game={"network": changes})
+    discriminator, passed = match_for(config).discriminator, []
+    layers = (torch.nn.Conv2d, torch.nn.Linear)
+    for name, module in discriminator.named_modules():
+        if isinstance(module, layers):
+            module.register_forward_hook(lambda *_, name=name: passed.append(name))
+    discriminator(batches_for(config).at(0).items, None)
+    freeze(discriminator, 2)
+    still = {
+        n
+        for n, m in discriminator.named_modules()
+        if isinstance(m, layers) and not m.weight.requires_grad
+    }
+    assert still == set(passed[:2])

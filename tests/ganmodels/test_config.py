@@ -7,12 +7,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from ganmodels.augmentation import Ada
 from ganmodels.config import TrainConfig
 from ganmodels.games import Gan, SemiSupervised
 from ganmodels.latents import Latent
 from ganmodels.networks import R3, Maxout, Mlp, NoisyMlp
-from ganmodels.optimisation import Adam, Optimisation, Sgd
+from ganmodels.optimisation import Adam, Optimisation
 from ganmodels.penalties import R1, R2
 from ganmodels.recipes import RECIPES, choose, fit_to_items, merge_patch
 from ganmodels.recipes import settings as recipe_settings
@@ -36,9 +35,6 @@ for penalty in (R1, R2):
     st.register_type_strategy(penalty, st.builds(penalty, final_gamma=final_gammas))
 momenta = st.none() | st.floats(0, 1, exclude_max=True)
 st.register_type_strategy(Adam, st.builds(Adam, final_beta2=momenta))
-st.register_type_strategy(Sgd, st.builds(Sgd, final_momentum=momenta))
-targets = st.none() | st.floats(-1, 1, exclude_min=True, exclude_max=True)
-st.register_type_strategy(Ada, st.builds(Ada, target=targets))
 slow_to_draw = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )

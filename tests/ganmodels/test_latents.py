@@ -63,11 +63,12 @@ def test_a_code_has_2_to_1000_choices_and_there_are_at_most_16(categorical):
         Latent(categorical=categorical)
 
 
-def test_truncation_leaves_everything_but_the_normal_part_alone():
+def test_truncation_scales_noise_and_leaves_signs_and_codes_alone():
     latents = served(5)
     cut = INFO.truncate(latents, 0.5)
-    assert np.array_equal(cut[:, :2], latents[:, :2] / 2)
-    assert np.array_equal(cut[:, 2:], latents[:, 2:])
+    noise = INFO.gaussian + INFO.uniform
+    assert np.array_equal(cut[:, :noise], latents[:, :noise] / 2)
+    assert np.array_equal(cut[:, noise:], latents[:, noise:])
 
 
 def test_codes_are_the_last_coordinates():

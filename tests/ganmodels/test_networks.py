@@ -9,6 +9,7 @@ from ganmodels.conditioning import Concatenation, LearnedMap, Projection, Uncond
 from ganmodels.games.gan import Gan
 from ganmodels.latents import Latent
 from ganmodels.networks import R3, Dcgan, Maxout, Mlp, Resnet, Tiny
+from ganmodels.networks.mlp import NOISE_PACE
 from ganmodels.spaces import PointSpace
 from tests.ganmodels.builders import image_space
 
@@ -132,7 +133,7 @@ def test_output_noise_adds_the_first_coordinates_times_a_learned_scale():
     added = generator(latents, None) - generator(silent, None)
     assert torch.allclose(added, 0.1 * latents[:, :2], atol=1e-6)
     with torch.no_grad():
-        generator.noise.log_scale += 1
+        generator.noise.log_scale += 1 / NOISE_PACE
     assert torch.allclose(generator(latents, None) - generator(silent, None), torch.e * added)
 
 

@@ -35,7 +35,7 @@ def test_sgd_follows_the_schedule_of_the_first_gan():
     assert rates == pytest.approx([0.1, 0.1 / 1.000004, 0.1 / math.exp(0.4), 1e-6], rel=1e-5)
     momenta = [settings_at(spec, step)["momentum"] for step in (0, 62_500, 125_000, 10**6)]
     assert momenta == pytest.approx([0.5, 0.6, 0.7, 0.7])
-    assert settings_at(Sgd(final_momentum=None), 10**6)["momentum"] == 0.5
+    assert settings_at(Sgd(final_momentum=0.5), 10**6)["momentum"] == 0.5
     assert settings_at(spec, factor=0.5)["lr"] == pytest.approx(0.05)
     assert settings_at(Sgd(rate_decay=2.0), 10**8)["lr"] == 1e-6
 

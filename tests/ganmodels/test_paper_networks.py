@@ -36,7 +36,9 @@ def test_r3_takes_its_widths_from_the_smallest_grid_up_and_repeats_the_last():
     generator, discriminator = pair(R3(widths=(32, 16), blocks_per_grid=3), shape=(64, 32, 3))
     of_generator = [[block.widen.in_channels for block in grid] for grid in generator.grids]
     assert of_generator == [[32] * 3, [16] * 3, [16] * 3, [16] * 3]
-    of_trunk = [[block.widen.in_channels for block in grid] for grid in discriminator.trunk.grids]
+    of_trunk = [
+        [block.widen.in_channels for block in grid.blocks] for grid in discriminator.trunk.grids
+    ]
     assert of_trunk == of_generator[::-1]
     assert generator.basis.shape == (32, 8, 4)
 
@@ -96,7 +98,10 @@ def test_the_tiny_pair_has_the_sizes_of_the_protocol():
     sizes = [(layer.in_channels, layer.out_channels) for layer in generator.layers]
     assert sizes == [(64, 32), (32, 16), (16, 8)]
     assert generator.to_image.kernel_size == (3, 3)
-    sizes = [(layer.in_channels, layer.out_channels) for layer in quarter.trunk.layers]
+    sizes = [
+        (layer.in_channels, layer.out_channels)
+        for layer in (stage.layer for stage in quarter.trunk.stages)
+    ]
     assert sizes == [(3, 2), (2, 4), (4, 8)]
     assert quarter.trunk.width == 8 * 4 * 4
     assert pair(Tiny(discriminator_width=4))[1].trunk.width == 16 * 4 * 4

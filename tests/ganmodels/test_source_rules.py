@@ -80,7 +80,7 @@ def test_a_bad_combination_is_refused_with_its_reason(recipe, code, space, chang
     [
         {"game": {"objective": WASSERSTEIN, **SPECTRAL}},
         {"game": {"objective": {"kind": "hinge"}}},
-        {"game": {"replay": None}},
+        {"game": {"replay": {"share": 0.0}}},
         {"optimisation": {"accumulate": 4}},
         {"optimisation": {"precision": "bfloat16"}},
     ],

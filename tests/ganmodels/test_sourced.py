@@ -230,7 +230,7 @@ def test_pools_are_part_of_the_state(recipe):
 @every_sourced
 @pytest.mark.parametrize("accumulate", [2, 4])
 def test_a_batch_in_parts_has_the_gradient_of_the_whole(recipe, accumulate):
-    changes = {"game": {"replay": None}, "optimisation": {"generator": {"kind": "sgd"}}}
+    changes = {"game": {"replay": {"share": 0.0}}, "optimisation": {"generator": {"kind": "sgd"}}}
     changes["optimisation"]["discriminator"] = {"kind": "sgd"}
     whole = match_for(config_for(recipe, **changes))
     changes["optimisation"]["accumulate"] = accumulate

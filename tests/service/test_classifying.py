@@ -66,6 +66,22 @@ def test_label_probabilities_do_not_depend_on_neighbours(
     assert score(client, classifier, 1)[0]["labels"] == together[0]["labels"]
 
 
+def test_a_label_is_refused_where_the_model_names_labels_itself(
+    client: TestClient, classifier: str
+) -> None:
+    query = {"model": classifier, "label": "3"}
+    refused = client.post("/score", params=query, content=b"never read")
+    problem = assert_problem(refused, 422, "model-names-labels")
+    assert problem["errors"][0]["parameter"] == "label"
+    assert "trained without" not in problem["detail"]
+
+
+def test_acgan_is_sampled_with_labels(client: TestClient, classifier: str) -> None:
+    if classifier == "acgan":
+        query = {"model": classifier, "n": 2, "seed": 3, "label": "3"}
+        assert client.get("/sample", params=query).status_code == 200
+
+
 @pytest.mark.usefixtures("trained")
 def test_a_model_that_names_no_classes_has_none(client: TestClient) -> None:
     for model in ("plain", "conditional"):

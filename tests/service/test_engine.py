@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 from service import deps
 from service.app import create_app
 from service.engine.engine import Engine
-from service.engine.models import LoadedModel, ModelCache
+from service.engine.models import LoadedModel, ModelCache, load
 from service.problems import Problem
 from tests.service.checks import assert_problem
 from tests.service.conftest import ADDRESS, Trained
@@ -256,6 +256,19 @@ def test_a_model_is_loaded_once_and_dropped_when_others_need_the_room(
         assert cache.get(first) is loaded
         cache.get(second)
         assert (cache.get(first) is loaded) == (cache is roomy)
+
+
+@pytest.mark.parametrize("model", ["plain", "conditional"])
+def test_only_what_is_loaded_of_a_checkpoint_counts_against_the_cache(
+    store: Store, trained: Trained, model: str
+) -> None:
+    checkpoint = store.jobs.get(getattr(trained, model)).checkpoint()
+    assert checkpoint is not None
+    unloaded = {"training.safetensors", "config.json"}
+    sizes = {entry.name: entry.size_bytes for entry in checkpoint.manifest.files}
+    loaded = sum(size for name, size in sizes.items() if name not in unloaded)
+    # A file of tensors is as large as they are, and a header of some hundred bytes for each.
+    assert 0.5 * loaded < load(checkpoint).size_bytes <= loaded < checkpoint.size_bytes
 
 
 def test_a_damaged_checkpoint_is_no_error_of_the_service(

@@ -12,7 +12,9 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
+from ganmodels.spaces import ImageSpace
 from service.drawing import MAX_IMAGES
+from service.engine.encode import FORMATS, Samples
 from tests.service.checks import assert_problem
 from tests.service.conftest import STEPS, Trained
 
@@ -430,3 +432,29 @@ def test_codes_that_the_model_has_not_are_refused(client: TestClient, codes: str
 
 def test_codes_for_a_model_without_any_are_refused(client: TestClient) -> None:
     assert_problem(sample(client, codes="1"), 422, "codes-unknown")
+
+
+def test_a_grid_that_its_format_cannot_hold_is_refused(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(FORMATS, "webp", FORMATS["webp"]._replace(most_pixels=52))
+    assert sample(client, n=3, format="webp", columns=1).status_code == 200
+    rows = {"latents": array(client.get("/latents?model=plain&seed=1&n=4&format=npy")).tolist()}
+    body = {"model": "plain", "format": "webp", "columns": 1, **rows}
+    for answer in (
+        sample(client, n=4, format="webp", columns=1),
+        client.post("/sample", json=body),
+    ):
+        assert assert_problem(answer, 422, "sample-too-large")["limit"] == 52
+    assert sample(client, n=4, format="webp").status_code == 200
+
+
+@pytest.mark.parametrize("name", ["webp", "jpeg"])
+def test_a_picture_of_the_most_pixels_a_side_can_be_encoded(name: str) -> None:
+    most = FORMATS[name].most_pixels
+    assert most is not None
+    items = np.zeros((1, most, 1, 1), dtype=np.uint8)
+    space = ImageSpace(height=8, width=1, channels=1)
+    drawn = Samples(items, (None,), space, {})
+    shown = Image.open(io.BytesIO(FORMATS[name].encode(drawn, 1)))
+    assert shown.size == (1, most)

@@ -1,17 +1,21 @@
 """A training may start from another one's weights, which nobody can take away from it."""
 
+import shutil
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import torch
 from starlette.testclient import TestClient
 
+from service import planning
 from tests.service.checks import assert_problem
 from tests.service.conftest import SCHEDULE, Trained
 from worker.jobs import train_job
 from worker.settings import Settings
 from worker.store import Store
+from worker.store.checkpoints import Checkpoint
 from worker.store.job import Job
 
 SMALL = {"network": {"generator_width": 8, "discriminator_width": 8}}
@@ -118,3 +122,75 @@ def test_a_start_that_cannot_be_is_refused(
 ) -> None:
     problem = assert_problem(plan(client, **changes), 422, code)
     assert problem["errors"][0]["pointer"] == pointer
+
+
+@pytest.fixture(scope="module")
+def old(client: TestClient, settings: Settings, store: Store) -> Job:
+    """A job of its own, whose only checkpoint may come to harm."""
+    return train(client, settings, store, model="fragile")
+
+
+@pytest.fixture
+def sound(old: Job) -> Iterator[Checkpoint]:
+    """The checkpoint, made whole again afterwards."""
+    checkpoint = old.checkpoint()
+    assert checkpoint is not None
+    whole = {path: path.read_bytes() for path in checkpoint.path.iterdir()}
+    yield checkpoint
+    checkpoint.path.mkdir(exist_ok=True)
+    for path, data in whole.items():
+        path.unlink(missing_ok=True)
+        path.write_bytes(data)
+
+
+def listed(client: TestClient) -> list[str]:
+    return [job["id"] for job in client.get("/jobs").json()["data"]]
+
+
+@pytest.mark.parametrize("damage", ["torn", "gone"])
+@pytest.mark.parametrize(
+    "name", ["generator.safetensors", "discriminator.safetensors", "config.json", "manifest.json"]
+)
+def test_a_damaged_start_is_refused_and_no_job_is_made(
+    client: TestClient, sound: Checkpoint, old: Job, name: str, damage: str
+) -> None:
+    before, path = listed(client), sound.path / name
+    data = path.read_bytes()
+    path.unlink()
+    if damage == "torn":
+        path.write_bytes(data[:-2] + b"??")
+    answer = client.post("/train", json=body(start_from=old.id))
+    assert_problem(answer, 503, "checkpoint-corrupt")
+    assert listed(client) == before
+
+
+@pytest.mark.parametrize("reference", ["fragile", "job"])
+def test_a_start_whose_directory_is_gone_is_refused(
+    client: TestClient, sound: Checkpoint, old: Job, reference: str
+) -> None:
+    shutil.rmtree(sound.path)
+    start_from = old.id if reference == "job" else reference
+    answer = client.post("/train", json=body(start_from=start_from))
+    problem = assert_problem(answer, 422, "start-not-found")
+    assert problem["errors"][0]["pointer"] == "/start_from"
+
+
+@pytest.mark.parametrize("moment", ["resolve", "_check_start"])
+def test_a_start_that_goes_while_it_is_looked_at_is_refused(
+    client: TestClient,
+    sound: Checkpoint,
+    old: Job,
+    monkeypatch: pytest.MonkeyPatch,
+    moment: str,
+) -> None:
+    before, look = listed(client), getattr(planning, moment)
+
+    def look_and_lose(*arguments: Any) -> Any:
+        found = look(*arguments)
+        shutil.rmtree(sound.path)
+        return found
+
+    monkeypatch.setattr(planning, moment, look_and_lose)
+    answer = client.post("/train", json=body(start_from=old.id))
+    assert_problem(answer, 503, "checkpoint-corrupt")
+    assert listed(client) == before

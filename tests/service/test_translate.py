@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
+from service.engine.encode import FORMATS
 from service.images import MAX_ITEMS
 from service.planning import make_plan
 from service.problems import Problem
@@ -196,7 +197,7 @@ def test_images_of_other_sizes_and_channels_are_fitted(client):
         ({"model": "plain"}, "model-draws", "model"),
         ({"model": "points"}, "model-draws", "model"),
         ({"format": "csv"}, "not-acceptable", "format"),
-        ({"format": "png", "layout": "separate"}, "not-acceptable", "format"),
+        ({"format": "npy", "layout": "grid"}, "not-acceptable", "format"),
         ({"columns": 0}, "validation", "columns"),
     ],
 )
@@ -207,6 +208,26 @@ def test_what_cannot_be_done_is_refused_before_the_body_is_read(
     problem = assert_problem(answer, answer.status_code, code)
     assert answer.status_code in (406, 422)
     assert problem["errors"][0]["parameter"] == parameter
+
+
+def test_a_layout_means_what_it_does_for_sample(client, digits):
+    one = translate(client, npy(digits[:1]), format="png", layout="separate")
+    assert one.content == translate(client, npy(digits[:1]), format="png").content
+    for count, media_type in ((1, "image/png"), (2, "application/zip")):
+        answer = translate(client, npy(digits[:count]), layout="separate")
+        assert answer.headers["content-type"] == media_type
+    several = translate(client, npy(digits[:2]), format="png", layout="separate")
+    assert_problem(several, 406, "not-acceptable")
+
+
+def test_a_grid_that_its_format_cannot_hold_is_refused(client, digits, monkeypatch):
+    monkeypatch.setitem(FORMATS, "webp", FORMATS["webp"]._replace(most_pixels=52))
+    fitting = translate(client, npy(digits[:3]), format="webp", columns=1)
+    assert Image.open(io.BytesIO(fitting.content)).size == (16, 52)
+    refused = translate(client, npy(digits[:4]), format="webp", columns=1)
+    problem = assert_problem(refused, 422, "sample-too-large")
+    assert (problem["errors"][0]["parameter"], problem["limit"]) == ("columns", 52)
+    assert translate(client, npy(digits[:4]), format="png", columns=1).status_code == 200
 
 
 def test_too_many_images_are_refused_with_the_limit(client):
@@ -356,7 +377,7 @@ def test_a_source_in_use_is_not_deleted_and_one_that_is_gone_stops_nothing_unsee
 
 def test_the_report_repeats_the_request_with_its_source(client, store, translating):
     job = store.jobs.get(translating.simgan)
-    body = reproduction(job.record(), job.config())
+    body = reproduction(job.record(), job.config(), job.start())
     plan = client.post("/train?dry_run=true", json=body)
     assert plan.status_code == 200, plan.text
     assert plan.json()["config"] == json.loads(job.config().model_dump_json())

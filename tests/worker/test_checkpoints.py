@@ -1,5 +1,7 @@
 """A checkpoint is whole or absent, and its bytes are those that were committed."""
 
+import errno
+import os
 import subprocess
 import sys
 
@@ -54,6 +56,68 @@ def test_what_was_committed_comes_back(committed):
     assert read.config() == config_for("dcgan")
     assert read.manifest.step == 5
     assert read.digest == committed.digest
+
+
+UNLINKABLE = [errno.EXDEV, errno.EMLINK, errno.EPERM, errno.ENOTSUP]
+
+
+def refuse_links(monkeypatch, number: int) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "link", refuse)
+
+
+def contents(path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in path.iterdir()}
+
+
+@pytest.mark.parametrize("number", [None, *UNLINKABLE])
+def test_a_checkpoint_is_kept_elsewhere_with_links_and_without(
+    committed, tmp_path, monkeypatch, number
+):
+    if number:
+        refuse_links(monkeypatch, number)
+    committed.keep(tmp_path / "start", ["generator"])
+    kept = Checkpoint(tmp_path / "start" / committed.path.name)
+    assert kept.digest == committed.digest
+    assert contents(kept.path) == contents(committed.path)
+    assert torch.equal(kept.tensors("generator")["weight"], TENSORS["generator"]["weight"])
+
+
+def test_copies_of_a_checkpoint_are_on_disk(committed, tmp_path, monkeypatch):
+    refuse_links(monkeypatch, errno.EXDEV)
+    synced, fsync = [], os.fsync
+    monkeypatch.setattr(
+        os, "fsync", lambda file: (synced.append(os.fstat(file).st_ino), fsync(file))
+    )
+    committed.keep(tmp_path / "start", ["generator"])
+    kept = tmp_path / "start" / committed.path.name
+    assert {path.stat().st_ino for path in [kept, kept.parent, *kept.iterdir()]} <= set(synced)
+
+
+def test_a_disk_that_is_full_is_no_reason_to_copy(committed, tmp_path, monkeypatch):
+    refuse_links(monkeypatch, errno.ENOSPC)
+    with pytest.raises(OSError, match="No space"):
+        committed.keep(tmp_path / "start", ["generator"])
+
+
+@pytest.mark.parametrize(
+    "name", ["generator.safetensors", "config.json", "manifest.json", "manifest.sha256"]
+)
+def test_a_damaged_file_is_not_copied(tmp_path, monkeypatch, name):
+    damaged = commit(tmp_path / "step-5", TENSORS, config_for("dcgan"), MANIFEST)
+    path = damaged.path / name
+    path.write_bytes(path.read_bytes()[:-2] + b"??")
+    refuse_links(monkeypatch, errno.EXDEV)
+    with pytest.raises(CheckpointCorrupt):
+        Checkpoint(damaged.path).keep(tmp_path / "start", ["generator"])
+
+
+def test_a_checkpoint_that_is_gone_cannot_be_kept(tmp_path):
+    gone = Checkpoint(tmp_path / "step-5")
+    with pytest.raises(CheckpointCorrupt):
+        gone.keep(tmp_path / "start", ["generator"])
 
 
 def test_a_commit_that_fails_leaves_nothing(tmp_path):

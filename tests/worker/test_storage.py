@@ -1,6 +1,7 @@
 """A disk that is full or fails costs no checkpoint: the job waits, and goes on by itself."""
 
 import errno
+import math
 import os
 
 import pytest
@@ -9,7 +10,7 @@ import redis
 from tests.worker.builders import make_job, settings_for, train
 from tests.worker.test_jobs import files, rows
 from worker.reconciler import Reconciler
-from worker.storage import has_room, is_storage_trouble
+from worker.storage import has_room, is_storage_trouble, loss_of_storage
 from worker.store import disk
 
 FULL = OSError(errno.ENOSPC, "No space left on device")
@@ -143,6 +144,15 @@ def test_room_is_found_by_trying(tmp_path):
     assert has_room(tmp_path, 1000)
     assert not has_room(tmp_path, 10**18)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_game_remembers_needs_room_in_both_checkpoints(store):
+    def needed(size: int) -> int:
+        job = make_job(store, "simgan", game={"replay": {"size": size}})
+        return loss_of_storage(job, FULL).needed_bytes
+
+    shape = store.datasets.get("digits").manifest.space.shape
+    assert needed(500) - needed(100) >= 2 * 400 * 4 * math.prod(shape)
 
 
 def test_other_errors_are_not_blamed_on_the_disk():

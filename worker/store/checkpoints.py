@@ -28,6 +28,8 @@ SEAL = "manifest.sha256"
 CONFIG = "config.json"
 _MAX_MANIFEST_BYTES = 65_536
 _PREFIX = "step-"
+# A file system that makes no link here: another one, too many of one file, or none at all.
+_UNLINKABLE = frozenset({errno.EXDEV, errno.EMLINK, errno.EPERM, errno.ENOTSUP})
 # What it means that a file is not there, or is something else than a file.
 _DAMAGE = frozenset(
     {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EINVAL, errno.ENXIO}
@@ -159,21 +161,36 @@ class Checkpoint:
     def keep(self, directory: Path, players: Iterable[str]) -> None:
         """Keep the averaged networks of some players in another place, whatever becomes of this.
 
-        Files are linked, not copied: none of them ever changes.
+        Files are linked, for none of them ever changes; where that is impossible their bytes are
+        verified and copied.
 
         Raises:
-            CheckpointCorrupt: when a file is not there any more.
+            CheckpointCorrupt: when a file is not there any more, or one to copy is damaged.
         """
         place = directory / self.path.name
         place.mkdir(parents=True)
         names = [CONFIG, MANIFEST, SEAL, *(f"{player}.safetensors" for player in players)]
         for name in names:
-            try:
-                os.link(self.path / name, place / name)
-            except FileNotFoundError as error:
-                raise self._corrupt(f"{name} is not there any more") from error
+            self._keep_file(name, place / name)
         disk.sync_directory(place)
         disk.sync_directory(directory)
+
+    def _keep_file(self, name: str, copy: Path) -> None:
+        try:
+            os.link(self.path / name, copy)
+        except OSError as error:
+            if error.errno in _DAMAGE:
+                raise self._corrupt(f"{name} is not there any more") from error
+            if error.errno not in _UNLINKABLE:
+                raise
+            write_durably(copy, self._sound_bytes(name))
+
+    def _sound_bytes(self, name: str) -> bytes:
+        """A file of the checkpoint, which is as the manifest says, or the manifest or its seal."""
+        if name in (MANIFEST, SEAL):
+            self.manifest  # noqa: B018 - verifies both
+            return self._manifest_bytes if name == MANIFEST else _seal(self._manifest_bytes)
+        return self._read_verified(self._entry(name))
 
     def verify(self) -> None:
         """Check the manifest and every file of it.

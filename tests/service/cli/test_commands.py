@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from service.cli.inference import show_scores
 from service.cli.train import merged
 
 
@@ -136,6 +137,77 @@ def test_score_takes_a_zip(invoke, trained, tmp_path):
             archive.write(tmp_path / "grey.png", name)
     answer = invoke("score", "cli-digits", tmp_path / "two.zip", "--json")
     assert json.loads(answer.stdout)["count"] == 2, answer.output
+
+
+def test_score_shows_the_label_of_a_model_that_knows_labels(invoke, trained, tmp_path):
+    Image.new("L", (16, 16), 128).save(tmp_path / "grey.png")
+    answer = invoke("score", "cli-digits", tmp_path / "grey.png")
+    heading, row = (line.split("\t") for line in answer.stdout.splitlines())
+    assert heading[-1] == "label", answer.output
+    assert row[-1] in "0123456789"
+    assert "beside" not in answer.stderr
+
+
+def test_score_shows_company_and_no_label_where_there_is_none(capsys):
+    entry = {"name": "a.png", "logit": 1.5, "probability": None, "label": None}
+    entry |= {"percentile_real": 20.0, "percentile_fake": 90.0}
+    show_scores({"data": [entry], "company": {"items": 63, "rule": "judged together"}})
+    shown = capsys.readouterr()
+    assert shown.out == "item\tlogit\tprobability\treal %\tfake %\na.png\t1.5\t-\t20\t90\n"
+    assert shown.err == "beside 63 real items: judged together\n"
+
+
+@pytest.fixture(scope="session")
+def translator(ringside, trained, tmp_path_factory):
+    """A small translator of inverted digits, and a file of them."""
+    path = tmp_path_factory.mktemp("source") / "inverted.npy"
+    drawn = ringside.client.get("/sample", params={"model": "cli-digits", "n": 32, "format": "npy"})
+    np.save(path, 255 - np.load(io.BytesIO(drawn.content)))
+    with path.open("rb") as file:
+        data = {"name": "cli-inverted"}
+        ringside.client.post("/datasets", files={"file": file}, data=data).raise_for_status()
+    network = {"generator_width": 4, "blocks": 1, "discriminator_width": 4}
+    return ringside, network, path
+
+
+def test_a_translator_is_trained_from_a_source_and_translates(invoke, translator, tmp_path):
+    ringside, network, path = translator
+    answer = invoke(
+        "train", "digits", "--source", "cli-inverted", "--recipe", "cyclegan",
+        "--model", "cli-over", "--steps", 4, "--batch-size", 4,
+        "--set", f"game.network={json.dumps(network)}",
+    )  # fmt: skip
+    assert answer.exit_code == 0, answer.output
+    assert ringside.wait(answer.stdout.strip())["status"] == "succeeded"
+    made = {}
+    for direction in ("a2b", "b2a"):
+        output = tmp_path / f"{direction}.npy"
+        answer = invoke("translate", "cli-over", path, "--direction", direction, "-o", output)
+        assert answer.exit_code == 0, answer.output
+        assert answer.stdout == f"{output}: cli-over:1\n"
+        made[direction] = np.load(output)
+    assert made["a2b"].shape == (32, 16, 16, 1)
+    assert not np.array_equal(made["a2b"], made["b2a"])
+    drawn = invoke("translate", "cli-over", path, "--columns", 4, "-o", "-")
+    assert Image.open(io.BytesIO(drawn.stdout_bytes)).size == (4 * 18 - 2, 8 * 18 - 2)
+    facts = json.loads(invoke("translate", "cli-over", path, "-o", output, "--json").stdout)
+    assert (facts["model"], facts["path"]) == ("cli-over:1", str(output))
+
+
+def test_a_training_starts_from_another_one(invoke, trained):
+    answer = invoke(
+        "train", "digits", "--recipe", "cgan", "--start-from", "cli-digits", "--dry-run"
+    )
+    assert answer.exit_code == 0, answer.output
+    assert json.loads(answer.stdout)["config"]["start"]["checkpoint"]
+    answer = invoke("train", "digits", "--start-from", "nobody", "--dry-run")
+    assert answer.exit_code == 3, answer.output
+
+
+def test_codes_are_sent_with_a_sample(invoke, trained, tmp_path):
+    answer = invoke("sample", "cli-digits", "--codes", "3,*,0.5", "-o", tmp_path / "a.png")
+    assert answer.exit_code == 1
+    assert "codes" in answer.stderr
 
 
 def test_settings_are_json_or_text_at_any_depth():
