@@ -80,7 +80,7 @@ def _adam(learning_rate: float, beta1: float, beta2: float) -> Adam:
 
 
 _SLOW, _QUICK, _CRITIC = _adam(2e-4, 0.5, 0.999), _adam(1e-3, 0.5, 0.999), _adam(2e-4, 0.0, 0.9)
-_MEDIUM = _adam(3e-4, 0.5, 0.999)
+_MEDIUM, _BRISK = _adam(3e-4, 0.5, 0.999), _adam(5e-4, 0.5, 0.999)
 _POINTS, _LABELS = _adam(5e-3, 0.5, 0.999), _adam(3e-3, 0.5, 0.999)
 _R3 = Adam(learning_rate=2e-4, beta1=0.0, beta2=0.9, final_beta2=0.99)
 _R3_SMALL = _R3.model_copy(update={"learning_rate": 1e-3})
@@ -118,7 +118,7 @@ RECIPES: Mapping[str, Recipe] = {
         ),
         optimisation=Optimisation(
             batch_size=128,
-            generator=_adam(5e-4, 0.5, 0.999),
+            generator=_BRISK,
             discriminator=_SLOW,
             average=Average(half_life_images=100_000),
         ),
@@ -350,17 +350,18 @@ RECIPES: Mapping[str, Recipe] = {
         summary="Makes simulated images look real and keeps what they show: their labels hold",
         source="Shrivastava et al. 2016, arXiv:1612.07828; Adam in place of its plain descent",
         game=Refiner(
-            network=ResidualRefiner(width=32, discriminator_width=48),
+            network=ResidualRefiner(width=16, discriminator_width=48),
+            generator_steps=1,
             generator_warm_up=200,
             discriminator_warm_up=100,
         ),
         optimisation=Optimisation(
-            batch_size=32,
-            generator=_SLOW,
-            discriminator=_SLOW,
+            batch_size=16,
+            generator=_BRISK,
+            discriminator=_BRISK,
             average=Average(half_life_images=10_000),
         ),
-        schedule=Schedule(steps=5_000),
+        schedule=Schedule(steps=1_500),
     ),
     "cyclegan": Recipe(
         summary="Translates images of one dataset into the style of another and back, unpaired",
