@@ -36,6 +36,9 @@ class Patches(nn.Module):
         return Verdict(items[:, 0] * self.factor, items)
 
 
+NO_WARM_UP = {"generator_warm_up": 0, "discriminator_warm_up": 0, "generator_steps": 2}
+
+
 def with_stand_ins(match: Match, **factors: float) -> Match:
     for name, factor in factors.items():
         stand_in = Patches if name.endswith("discriminator") else Scaled
@@ -170,7 +173,7 @@ def test_the_refiner_learns_by_the_difference_alone_while_it_warms_up():
 
 
 def test_each_turn_of_the_refiner_is_given_items_of_its_own():
-    config = config_for("simgan", game={"generator_warm_up": 0, "discriminator_warm_up": 0})
+    config = config_for("simgan", game=NO_WARM_UP)
     match, drawn = match_for(config), list[tuple[str, int]]()
 
     def draw(kind: str, batches):

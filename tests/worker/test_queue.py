@@ -16,6 +16,8 @@ def queue_of(url: str) -> Queue:
 
 
 def test_a_job_is_queued_by_its_id_alone(redis_url, store):
+    # Workers that other tests have killed are known until they are forgotten.
+    redis.Redis.from_url(redis_url).flushall()
     job = make_job(store)
     dispatcher = Dispatcher(redis_url)
     assert dispatcher.workers() == 0

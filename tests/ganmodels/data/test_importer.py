@@ -103,6 +103,7 @@ def test_readers_load_neither_torch_nor_the_service() -> None:
     assert result.stdout == b"set()\n"
 
 
+@pytest.mark.slow  # A clock tells nothing beside other tests.
 def test_mnist_imports_in_under_three_seconds(tmp_path: Path) -> None:
     images, labels = (
         shared(f"mnist/train-{kind}-ubyte.gz") for kind in ("images-idx3", "labels-idx1")
