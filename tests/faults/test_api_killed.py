@@ -19,7 +19,7 @@ from tests.faults.api import Api, serving
 from tests.faults.api_killed import lost_replies
 from worker.store import Store
 
-STREAMS, TRIALS, SEED = 20, 6, 11
+STREAMS, TRIALS, SEEDS = 20, 6, range(11, 23)
 _BOUNDARY = b"x-boundary-x"
 
 
@@ -120,6 +120,12 @@ def test_streams_go_on_after_a_restart_without_gap_or_duplicate(
 
 
 def test_a_lost_reply_neither_loses_nor_doubles_a_job(api: Api) -> None:
-    report = lost_replies(api, TRIALS, SEED)
-    assert report.cut_off > 0, report
-    assert (report.jobs, report.duplicates, report.lost) == (TRIALS, 0, 0), report
+    cut_off = 0
+    # Whether a kill falls between a job and its reply is up to the machine: go on until one has.
+    for seed in SEEDS:
+        report = lost_replies(api, TRIALS, seed)
+        assert (report.jobs, report.duplicates, report.lost) == (TRIALS, 0, 0), report
+        cut_off += report.cut_off
+        if cut_off:
+            break
+    assert cut_off > 0, f"no reply was lost in {len(SEEDS)} kills"
