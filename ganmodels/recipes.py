@@ -29,7 +29,7 @@ from ganmodels.information import Information
 from ganmodels.labels import ClusterLabels
 from ganmodels.latents import Latent
 from ganmodels.matching import FeatureMatching
-from ganmodels.mixing import MinibatchDiscrimination
+from ganmodels.minibatch_features import MinibatchDiscrimination
 from ganmodels.networks import (
     R3,
     Dcgan,
@@ -218,7 +218,7 @@ RECIPES: Mapping[str, Recipe] = {
         game=Gan(
             network=Dcgan(generator_norm="virtual"),
             objective=NonSaturating(real_target=0.9),
-            mixing=MinibatchDiscrimination(),
+            minibatch_features=MinibatchDiscrimination(),
         ),
         optimisation=Optimisation(
             batch_size=64,

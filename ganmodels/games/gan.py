@@ -26,7 +26,7 @@ from ganmodels.games.unrolling import Unrolling, Weights, look_ahead
 from ganmodels.information import Information
 from ganmodels.labels import GivenLabels, LabelSource
 from ganmodels.matching import FeatureMatching
-from ganmodels.mixing import Mixing, NoMixing
+from ganmodels.minibatch_features import MinibatchFeatures, NoMinibatchFeatures
 from ganmodels.networks import Dcgan, Network
 from ganmodels.networks.discriminator import Discriminator, Verdict
 from ganmodels.networks.virtual import with_reference
@@ -74,7 +74,7 @@ class Gan(Drawn):
     labels: LabelSource = GivenLabels()
     augmentation: Augmentation = NoAugmentation()
     pack: int = Field(default=1, ge=1, le=8)
-    mixing: Mixing = NoMixing()
+    minibatch_features: MinibatchFeatures = NoMinibatchFeatures()
     unrolling: Unrolling | None = None
     replay: Replay | None = None
     information: Information | None = None
@@ -140,8 +140,8 @@ class Gan(Drawn):
         network, classes = self.network, self.labels.classes(space)
         channels = self.pack * space.shape[0]
         trunk = network.trunk(space, channels, self.conditioning, classes)
-        mixer = self.mixing.build(trunk.width)
-        head = network.wrap(self.conditioning.head(trunk.width + mixer.extra, classes))
+        minibatch = self.minibatch_features.build(trunk.width)
+        head = network.wrap(self.conditioning.head(trunk.width + minibatch.extra, classes))
         classifier = self.conditioning.classifier(trunk.width, classes)
         recogniser = (
             self.information.recogniser(trunk.width, self.latent) if self.information else None
@@ -150,7 +150,7 @@ class Gan(Drawn):
             trunk,
             head,
             self.pack,
-            mixer if self.mixing.mixes_items else None,
+            minibatch if self.minibatch_features.compares_items else None,
             classifier=classifier and network.wrap(classifier),
             recogniser=recogniser and network.wrap(recogniser),
         )
@@ -206,7 +206,7 @@ class Gan(Drawn):
         if self.unrolling:
             # Weights and both moments of every look, with what their gradients need.
             values += 6 * self.unrolling.steps * parameters[1]
-        return values + 3 * self.mixing.compared_values(at_once // self.pack)
+        return values + 3 * self.minibatch_features.compared_values(at_once // self.pack)
 
     def remembered_bytes(self, space: Space) -> int:
         """Size of what is remembered beside the networks and their weights."""

@@ -51,18 +51,18 @@ class Discriminator(nn.Module):
         trunk: Trunk,
         head: nn.Module,
         pack: int = 1,
-        mixer: nn.Module | None = None,
+        minibatch: nn.Module | None = None,
         classifier: nn.Module | None = None,
         recogniser: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        self.trunk, self.head, self.pack, self.mixer = trunk, head, pack, mixer
+        self.trunk, self.head, self.pack, self.minibatch = trunk, head, pack, minibatch
         self.classifier, self.recogniser = classifier, recogniser
 
     @property
     def mates_matter(self) -> bool:
         """Whether a logit depends on which items are judged together."""
-        return self.pack > 1 or self.mixer is not None
+        return self.pack > 1 or self.minibatch is not None
 
     def mates(self, company: Company) -> int:
         """How many of a company stand beside each item."""
@@ -71,7 +71,7 @@ class Discriminator(nn.Module):
     def forward(self, items: Items, labels: Labels | None) -> Verdict:
         """What all heads say of each item or pack."""
         features = self.features(items, labels)
-        logits: Tensor = self.head(self._mixed(features), labels)
+        logits: Tensor = self.head(self._beside_company(features), labels)
         classes = None if self.classifier is None else self.classifier(features)
         codes = None if self.recogniser is None else self.recogniser(features)
         return Verdict(logits, features, classes, codes)
@@ -93,7 +93,7 @@ class Discriminator(nn.Module):
             logits = self(_with_mates(items, company.items, self.pack), labels).logits
         else:
             beside = self.features(company.items, company.labels)
-            logits = self.head(self._mixed(self.features(items, labels), beside), labels)
+            logits = self.head(self._beside_company(self.features(items, labels), beside), labels)
         return logits if logits.dim() == 1 else logits.flatten(1).mean(1)
 
     def classify(self, items: Items) -> Tensor:
@@ -108,9 +108,9 @@ class Discriminator(nn.Module):
         codes: Tensor = self.recogniser(self.features(items, None))
         return codes
 
-    def _mixed(self, features: Tensor, company: Tensor | None = None) -> Tensor:
-        mixed: Tensor = features if self.mixer is None else self.mixer(features, company)
-        return mixed
+    def _beside_company(self, features: Tensor, company: Tensor | None = None) -> Tensor:
+        widened: Tensor = features if self.minibatch is None else self.minibatch(features, company)
+        return widened
 
 
 class ClassifierDiscriminator(Discriminator):

@@ -27,7 +27,7 @@ class PatchHead(nn.Module):
 
 
 def patch_layer(layer: nn.Conv2d, norm: PatchNorm) -> nn.Module:
-    """A layer of a discriminator of patches: no norm of it mixes the items of a batch."""
+    """A layer of a discriminator of patches: no norm of it joins the items of a batch."""
     if norm == "instance":
         return nn.Sequential(layer, nn.InstanceNorm2d(layer.out_channels))
     return outer_layer(layer, norm)

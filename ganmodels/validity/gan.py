@@ -182,12 +182,12 @@ def augmentation_has_a_measure(config: TrainConfig, game: Gan) -> Iterator[Findi
 
 def mates_are_judged_one_by_one(config: TrainConfig, game: Gan) -> Iterator[Finding]:
     """A penalty on the slope of one item overlooks what its batch mates add."""
-    if game.mixing.mixes_items and game.penalties:
+    if game.minibatch_features.compares_items and game.penalties:
         yield warning(
             "penalty-on-mixed-items",
-            "/game/mixing",
+            "/game/minibatch_features",
             "the penalty holds the slope by one item, and this discriminator also looks at the "
-            'others of its batch; set mixing to {"kind": "none"} unless modes are lost',
+            'others of its batch; set minibatch_features to {"kind": "none"} unless modes are lost',
         )
 
 
@@ -232,7 +232,7 @@ def parts_do_not_change_statistics(config: TrainConfig, game: Gan) -> Iterator[F
     """Batch statistics are taken over what is computed at once."""
     network = game.network
     by_batch = network.generator_has_batch_norm or network.discriminator_has_batch_norm
-    by_batch = by_batch or game.mixing.mixes_items
+    by_batch = by_batch or game.minibatch_features.compares_items
     if config.optimisation.accumulate > 1 and by_batch:
         yield warning(
             "statistics-of-parts",

@@ -277,7 +277,7 @@ def test_real_labels_are_those_of_the_batch_split():
 
 @pytest.mark.parametrize("kind", ["minibatch_stddev", "minibatch_discrimination"])
 def test_a_mixed_score_depends_on_the_item_and_the_company_alone(kind):
-    config = config_for("dragan", game={"mixing": {"kind": kind}, "penalties": []})
+    config = config_for("dragan", game={"minibatch_features": {"kind": kind}, "penalties": []})
     discriminator = match_for(config).discriminator.eval()
     items, others = (batches_for(config).at(draw).items for draw in (0, 1))
     company = Company(others, None)

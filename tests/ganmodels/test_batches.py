@@ -101,5 +101,5 @@ def test_a_batch_in_parts_costs_as_much_work_and_less_memory():
 @pytest.mark.parametrize("kind", ["minibatch_stddev", "minibatch_discrimination"])
 def test_discriminators_that_look_at_the_whole_batch_have_a_cost_too(kind):
     plain = config_for("lsgan")
-    mixed = config_for("lsgan", game={"mixing": {"kind": kind}})
+    mixed = config_for("lsgan", game={"minibatch_features": {"kind": kind}})
     assert estimate(mixed).discriminator_parameters > estimate(plain).discriminator_parameters

@@ -192,7 +192,7 @@ def test_the_mended_combination_passes(recipe, space, changes):
         (
             "penalty-on-mixed-items",
             "dragan",
-            {"game": {"mixing": {"kind": "minibatch_stddev"}}},
+            {"game": {"minibatch_features": {"kind": "minibatch_stddev"}}},
         ),
         ("no-burn-in", "lsgan", {"optimisation": {"decay": {"kind": "burn_in"}}}),
         ("no-burn-in", "cyclegan", {"optimisation": {"decay": {"kind": "burn_in"}}}),
@@ -202,7 +202,7 @@ def test_the_mended_combination_passes(recipe, space, changes):
             "dragan",
             {
                 "game": {
-                    "mixing": {"kind": "minibatch_stddev"},
+                    "minibatch_features": {"kind": "minibatch_stddev"},
                     "penalties": [],
                     "network": {"generator_norm": "none", "discriminator_norm": "none"},
                 },

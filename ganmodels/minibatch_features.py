@@ -17,7 +17,7 @@ from torch.nn.functional import one_hot
 from ganmodels.spec import Spec
 
 
-class Mixer(nn.Module):
+class MinibatchLayer(nn.Module):
     """Adds nothing. ``extra`` counts the features that a subclass adds."""
 
     extra = 0
@@ -27,19 +27,19 @@ class Mixer(nn.Module):
         return features
 
 
-class NoMixing(Spec):
+class NoMinibatchFeatures(Spec):
     """Each item by itself."""
 
     kind: Literal["none"] = "none"
-    mixes_items: ClassVar[bool] = False
+    compares_items: ClassVar[bool] = False
 
     def compared_values(self, count: int) -> int:
         """Values in memory for comparing so many items with each other."""
         return 0
 
-    def build(self, width: int) -> Mixer:
+    def build(self, width: int) -> MinibatchLayer:
         """A module for features of this width."""
-        return Mixer()
+        return MinibatchLayer()
 
 
 class MinibatchStddev(Spec):
@@ -52,16 +52,16 @@ class MinibatchStddev(Spec):
     """
 
     kind: Literal["minibatch_stddev"] = "minibatch_stddev"
-    mixes_items: ClassVar[bool] = True
+    compares_items: ClassVar[bool] = True
     group: int = Field(default=4, ge=2, le=256)
 
     def compared_values(self, count: int) -> int:
         """Values in memory for comparing so many items with each other: too few to count."""
         return 0
 
-    def build(self, width: int) -> Mixer:
+    def build(self, width: int) -> MinibatchLayer:
         """A module for features of this width."""
-        return StddevMixer(self.group)
+        return StddevLayer(self.group)
 
 
 class MinibatchDiscrimination(Spec):
@@ -75,7 +75,7 @@ class MinibatchDiscrimination(Spec):
     """
 
     kind: Literal["minibatch_discrimination"] = "minibatch_discrimination"
-    mixes_items: ClassVar[bool] = True
+    compares_items: ClassVar[bool] = True
     kernels: int = Field(default=100, ge=1, le=512)
     dimensions: int = Field(default=5, ge=1, le=64)
 
@@ -83,12 +83,12 @@ class MinibatchDiscrimination(Spec):
         """Values in memory for comparing so many items with each other."""
         return count * count * self.kernels * self.dimensions
 
-    def build(self, width: int) -> Mixer:
+    def build(self, width: int) -> MinibatchLayer:
         """A module for features of this width."""
-        return DiscriminationMixer(width, self.kernels, self.dimensions)
+        return DiscriminationLayer(width, self.kernels, self.dimensions)
 
 
-class _StatisticMixer(Mixer):
+class _StatisticLayer(MinibatchLayer):
     def forward(self, features: Tensor, company: Tensor | None) -> Tensor:
         """[batch, width] to [batch, width + extra], in float32 or better."""
         # Differences of like items would be lost in bfloat16.
@@ -113,7 +113,7 @@ def _full_precision(device: torch.device) -> AbstractContextManager[object]:
     return torch.autocast(device.type, enabled=False)
 
 
-class StddevMixer(_StatisticMixer):
+class StddevLayer(_StatisticLayer):
     """See ``MinibatchStddev``."""
 
     extra = 1
@@ -149,7 +149,7 @@ def _deviation(variance: Tensor) -> Tensor:
     return variance.add(1e-8).sqrt().mean(-1)
 
 
-class DiscriminationMixer(_StatisticMixer):
+class DiscriminationLayer(_StatisticLayer):
     """See ``MinibatchDiscrimination``."""
 
     def __init__(self, width: int, kernels: int, dimensions: int) -> None:
@@ -176,6 +176,6 @@ def _closeness(items: Tensor, others: Tensor) -> Tensor:
     return torch.exp(-(items[:, None] - others).abs().sum(-1)).sum(1)
 
 
-Mixing = Annotated[
-    NoMixing | MinibatchStddev | MinibatchDiscrimination, Field(discriminator="kind")
+MinibatchFeatures = Annotated[
+    NoMinibatchFeatures | MinibatchStddev | MinibatchDiscrimination, Field(discriminator="kind")
 ]

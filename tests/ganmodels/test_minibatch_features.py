@@ -6,29 +6,37 @@ import pytest
 import torch
 from torch.autograd import gradgradcheck
 
-from ganmodels.mixing import MinibatchDiscrimination, MinibatchStddev, NoMixing
+from ganmodels.minibatch_features import (
+    MinibatchDiscrimination,
+    MinibatchStddev,
+    NoMinibatchFeatures,
+)
 
-MIXINGS = [NoMixing(), MinibatchStddev(group=3), MinibatchDiscrimination(kernels=2, dimensions=3)]
-every_mixing = pytest.mark.parametrize("mixing", MIXINGS, ids=lambda mixing: mixing.kind)
+ALL = [
+    NoMinibatchFeatures(),
+    MinibatchStddev(group=3),
+    MinibatchDiscrimination(kernels=2, dimensions=3),
+]
+every_kind = pytest.mark.parametrize("axis", ALL, ids=lambda axis: axis.kind)
 
 
 def normal(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-@every_mixing
+@every_kind
 @pytest.mark.parametrize("company", [None, normal(5, 4, seed=1)], ids=["training", "scoring"])
-def test_features_are_kept_and_extra_ones_follow(mixing, company):
-    module, features = mixing.build(4).double(), normal(7, 4)
-    mixed = module(features, company)
-    assert mixed.shape == (7, 4 + module.extra)
-    assert torch.equal(mixed[:, :4], features)
-    assert mixing.mixes_items == (module.extra > 0)
+def test_features_are_kept_and_extra_ones_follow(axis, company):
+    module, features = axis.build(4).double(), normal(7, 4)
+    widened = module(features, company)
+    assert widened.shape == (7, 4 + module.extra)
+    assert torch.equal(widened[:, :4], features)
+    assert axis.compares_items == (module.extra > 0)
 
 
-@every_mixing
-def test_with_company_an_item_is_judged_alike_whoever_else_was_asked_for(mixing):
-    module, features, company = mixing.build(4).double(), normal(7, 4), normal(6, 4, seed=1)
+@every_kind
+def test_with_company_an_item_is_judged_alike_whoever_else_was_asked_for(axis):
+    module, features, company = axis.build(4).double(), normal(7, 4), normal(6, 4, seed=1)
     together, alone = module(features, company), module(features[3:4], company)
     assert torch.allclose(together[3:4], alone, atol=1e-12)
 
@@ -68,10 +76,10 @@ def test_closeness_is_the_sum_over_the_batch_of_the_exponential_of_minus_the_dis
     module = MinibatchDiscrimination(kernels=2, dimensions=2).build(2)
     with torch.no_grad():
         module.projection.copy_(torch.tensor([[1.0, 0.0, 2.0, 0.0], [0.0, 1.0, 0.0, 0.0]]))
-    mixed = module(torch.tensor([[0.0, 0.0], [1.0, 2.0], [0.0, 0.0]]), None)
+    widened = module(torch.tensor([[0.0, 0.0], [1.0, 2.0], [0.0, 0.0]]), None)
     far = [math.exp(-3), math.exp(-2)]
     expected = [[2 + f for f in far], [1 + 2 * f for f in far], [2 + f for f in far]]
-    assert torch.allclose(mixed[:, 2:], torch.tensor(expected))
+    assert torch.allclose(widened[:, 2:], torch.tensor(expected))
 
 
 def test_scored_among_its_batch_mates_an_item_is_as_close_as_in_training():
@@ -81,15 +89,15 @@ def test_scored_among_its_batch_mates_an_item_is_as_close_as_in_training():
     assert torch.allclose(trained, scored)
 
 
-@every_mixing
-def test_a_gradient_penalty_can_look_through_it(mixing):
-    module = mixing.build(3).double()
+@every_kind
+def test_a_gradient_penalty_can_look_through_it(axis):
+    module = axis.build(3).double()
     assert gradgradcheck(lambda f: module(f, None), normal(5, 3).requires_grad_(True))
 
 
-@every_mixing
-def test_like_items_are_told_apart_in_half_precision_too(mixing):
-    module, features = mixing.build(4), 100 + 0.01 * normal(6, 4).float()
+@every_kind
+def test_like_items_are_told_apart_in_half_precision_too(axis):
+    module, features = axis.build(4), 100 + 0.01 * normal(6, 4).float()
     exact = module(features, None)
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(module(features, None), exact)
