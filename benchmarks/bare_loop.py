@@ -12,7 +12,7 @@ from ganmodels.data.batches import Batches, Deck
 from ganmodels.data.builtin import BUILTIN
 from ganmodels.data.packed import open_packed, pack
 from ganmodels.games.match import Match
-from ganmodels.recipes import settings
+from ganmodels.merging import settings
 from worker.engine import autocast_dtype, describe
 from worker.settings import Settings
 

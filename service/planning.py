@@ -11,7 +11,8 @@ from ganmodels.config import TrainConfig
 from ganmodels.data.packed import PackedDataset
 from ganmodels.estimate import Estimate, estimate
 from ganmodels.games import SemiSupervised
-from ganmodels.recipes import RECIPES, choose, settings
+from ganmodels.merging import settings
+from ganmodels.recipes import RECIPES, choose
 from ganmodels.starting import fit, layer_count
 from ganmodels.validity import check
 from service.feasibility import too_slow, without_weights

@@ -11,7 +11,7 @@ from ganmodels.data.batches import Batches, Deck
 from ganmodels.data.builtin import BUILTIN
 from ganmodels.data.packed import open_packed, pack
 from ganmodels.games.match import Match
-from ganmodels.recipes import settings
+from ganmodels.merging import settings
 from ganmodels.sampling import Sampler
 from tests.ganmodels.builders import CPU, DATASET
 

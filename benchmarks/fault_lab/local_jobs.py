@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ganmodels.config import TrainConfig
-from ganmodels.recipes import settings
+from ganmodels.merging import settings
 from worker.jobs import train_job
 from worker.settings import Settings
 from worker.store import Store

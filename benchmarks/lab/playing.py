@@ -14,7 +14,7 @@ from ganmodels.data.packed import PackedDataset
 from ganmodels.dealing import deal
 from ganmodels.games.match import Match
 from ganmodels.labels import Clusters
-from ganmodels.recipes import settings
+from ganmodels.merging import settings
 from ganmodels.sampling import Sampler
 from ganmodels.spaces import Space
 from ganmodels.validity import check

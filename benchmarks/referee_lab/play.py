@@ -13,7 +13,7 @@ from ganmodels.data.batches import Batches, Deck
 from ganmodels.data.packed import PackedDataset
 from ganmodels.games.match import Match
 from ganmodels.labels import labels_of
-from ganmodels.recipes import settings
+from ganmodels.merging import settings
 from ganmodels.referee.panel import Panel
 from ganmodels.referee.referee import Referee
 from ganmodels.referee.watcher import Watcher

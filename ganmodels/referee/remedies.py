@@ -6,8 +6,8 @@ from pydantic import ValidationError
 
 from ganmodels.config import TrainConfig
 from ganmodels.games import Gan
+from ganmodels.merging import merge_patch
 from ganmodels.objectives import Minimax
-from ganmodels.recipes import merge_patch
 from ganmodels.referee.config import Failure
 from ganmodels.referee.health import Remedy
 from ganmodels.spaces import ImageSpace

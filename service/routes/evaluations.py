@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from ganmodels.config import TrainConfig
 from ganmodels.data.packed import PackedDataset
-from ganmodels.recipes import merge_patch
+from ganmodels.merging import merge_patch
 from ganmodels.referee.config import FeatureKind, Protocol
 from service.deps import DispatcherDep, JobDep, SettingsDep, StoreDep
 from service.feasibility import too_slow, without_weights

@@ -13,7 +13,8 @@ from ganmodels.data.subset import labelled_subset
 from ganmodels.games import Gan, SemiSupervised
 from ganmodels.games.match import Match
 from ganmodels.labels import Clusters
-from ganmodels.recipes import RECIPES, settings
+from ganmodels.merging import settings
+from ganmodels.recipes import RECIPES
 from ganmodels.spaces import ImageSpace, PointSpace, Space
 
 DATASET, SOURCE = "ds_" + "0" * 32, "ds_" + "1" * 32

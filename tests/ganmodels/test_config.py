@@ -10,11 +10,12 @@ from pydantic import ValidationError
 from ganmodels.config import TrainConfig
 from ganmodels.games import Gan, SemiSupervised
 from ganmodels.latents import Latent
+from ganmodels.merging import fit_to_items, merge_patch
+from ganmodels.merging import settings as recipe_settings
 from ganmodels.networks import R3, Maxout, Mlp, NoisyMlp
 from ganmodels.optimisation import Adam, Optimisation
 from ganmodels.penalties import R1, R2
-from ganmodels.recipes import RECIPES, choose, fit_to_items, merge_patch
-from ganmodels.recipes import settings as recipe_settings
+from ganmodels.recipes import RECIPES, choose
 from ganmodels.spaces import PointSpace
 from tests.ganmodels.builders import config_for, image_space
 

@@ -8,7 +8,7 @@ import pytest
 from ganmodels.config import TrainConfig
 from ganmodels.data.arrays import read_npz
 from ganmodels.data.packed import pack
-from ganmodels.recipes import settings
+from ganmodels.merging import settings
 from ganmodels.referee.health import Diagnosis, Remedy
 from ganmodels.referee.signals import Judgement, Variety
 from tests.ganmodels.builders import SMALL, match_for

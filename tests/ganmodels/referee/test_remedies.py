@@ -3,7 +3,8 @@
 import pytest
 
 from ganmodels.config import TrainConfig
-from ganmodels.recipes import RECIPES, merge_patch
+from ganmodels.merging import merge_patch
+from ganmodels.recipes import RECIPES
 from ganmodels.referee.config import FAILURES
 from ganmodels.referee.remedies import remedy, with_rates
 from ganmodels.validity import check
