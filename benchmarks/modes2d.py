@@ -2,17 +2,21 @@
 
     python -m benchmarks.modes2d                  the ring of 8 and the grid of 25, ten seeds each
     python -m benchmarks.modes2d ring --json benchmarks/results/modes2d-ring.json
+    python -m benchmarks.modes2d ring-blind grid-blind --seeds 3
 
-Each seed trains the shipped recipe on the built-in dataset, for the recipe's own steps where
-neither --steps nor --minutes is given; 2,500 samples of the averaged generator are compared with
-the density that the dataset was drawn from. Spread is the samples' deviation around their mode's
-mean over the true one: modes shrunken to points have full quality and no spread.
+Each seed trains a recipe on the built-in dataset, for the variant's own steps where neither --steps
+nor --minutes is given; 2,500 samples of the averaged generator are compared with the density that
+the dataset was drawn from. Spread is the samples' deviation around their mode's mean over the true
+one: modes shrunken to points have full quality and no spread. The shipped recipe tells both
+networks the k-means cluster of each point, found in the training points, and a baseline shows what
+those clusters alone reach; the blind variants do without.
 """
 
 import math
 import time
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -27,7 +31,8 @@ from benchmarks.modes_lab.measure import BARS, Figures, measure
 from benchmarks.referee_lab.datasets import dataset
 from ganmodels.recipes import RECIPES
 
-RECIPE_OF: Mapping[str, str] = MappingProxyType({"ring": "points", "grid": "points"})
+RECIPE = "points"
+USUAL = tuple(DENSITIES)
 # Latents of the evaluation are named by a seed of their own; training draws from other streams.
 SAMPLE_SEED = 20_171_213
 _PROTOCOL = (
@@ -36,6 +41,11 @@ _PROTOCOL = (
     f"mode's mean over sigma; trained on the built-in 100,000 points less those held out; sample "
     f"seed {SAMPLE_SEED}; seconds are wall time, CPU seconds those of this process"
 )
+_BLIND = {
+    "conditioning": {"kind": "none"},
+    "labels": {"kind": "given"},
+    "latent": {"gaussian": 6, "signs": 4},
+}
 _COLUMNS = (
     Column("modes", "modes", ".4g"),
     Column("quality", "within 3 sigma", ".2%"),
@@ -46,40 +56,62 @@ _COLUMNS = (
 )
 
 
+class Variant(NamedTuple):
+    """A density, and what is changed of the recipe that learns it."""
+
+    density: str
+    changes: dict[str, Any]
+    steps: int
+
+
+_SHIPPED = RECIPES[RECIPE].schedule.steps
+VARIANTS: Mapping[str, Variant] = MappingProxyType(
+    {
+        "ring": Variant("ring", {}, _SHIPPED),
+        "grid": Variant("grid", {}, _SHIPPED),
+        "ring-blind": Variant("ring", {"game": _BLIND}, 10_000),
+        "grid-blind": Variant("grid", {"game": _BLIND}, 10_000),
+    }
+)
+
+
 def main() -> None:
     """Train, measure, print the table, keep the record."""
-    options = read_options(__doc__ or "", tuple(DENSITIES), minutes=math.inf, seeds=10)
+    options = read_options(__doc__ or "", tuple(VARIANTS), math.inf, seeds=10, usual=USUAL)
     torch.set_num_threads(options.threads)
     console, rows = Console(width=170), list[Row]()
     for name in options.variants:
         if not options.baselines_only:
             runs = [_run(name, seed, options, console) for seed in options.seeds]
             rows += [*runs, _worst(name, runs)]
-        rows += [*beside(name), _wanted(name)]
+    for density in dict.fromkeys(VARIANTS[name].density for name in options.variants):
+        rows += [*beside(density), _wanted(density)]
     finish(Report("modes2d", _PROTOCOL, _COLUMNS, rows), options, console)
 
 
 def _run(name: str, seed: int, options: Options, console: Console) -> Row:
-    recipe, data = RECIPE_OF[name], dataset(name)
+    variant = VARIANTS[name]
+    data = dataset(variant.density)
     assert data is not None, "the densities are built in"
     began = time.process_time()
-    played = play(Task(recipe, {}, data), seed, _budget(recipe, options.budget))
+    task = Task(RECIPE, variant.changes, data)
+    played = play(task, seed, _budget(variant, options.budget))
     seconds = time.process_time() - began
     sampler = played.sampler()
     latents = sampler.latents(SAMPLE_SEED, 0, SAMPLES)
     points = sampler.draw(latents, sampler.labels(SAMPLE_SEED, 0, SAMPLES)).astype(np.float64)
-    found = measure(points, DENSITIES[name])
-    met = float(BARS[name].met(found))
+    found = measure(points, DENSITIES[variant.density])
+    met = float(BARS[variant.density].met(found))
     figures = {**found._asdict(), "met": met, "cpu_seconds": seconds}
-    row = Row("run", f"{name}: {recipe}", figures, seed, played.facts())
+    row = Row("run", f"{name}: {RECIPE}", figures, seed, played.facts())
     console.print(row, highlight=False, soft_wrap=True)
     return row
 
 
-def _budget(recipe: str, asked: Budget) -> Budget:
-    """The recipe's own steps where nothing was asked for."""
-    shipped = RECIPES[recipe].schedule.steps
-    return asked if asked.steps or asked.minutes < math.inf else asked._replace(steps=shipped)
+def _budget(variant: Variant, asked: Budget) -> Budget:
+    """The variant's own steps where nothing was asked for."""
+    given = asked.steps or asked.minutes < math.inf
+    return asked if given else asked._replace(steps=variant.steps)
 
 
 def _worst(name: str, runs: Sequence[Row]) -> Row:

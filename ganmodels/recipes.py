@@ -385,16 +385,19 @@ RECIPES: Mapping[str, Recipe] = {
         ),
     ),
     "points": Recipe(
-        summary="Small perceptrons with noise of their own for points in a few dimensions",
-        source="Huang et al. 2024, arXiv:2501.05441 (objective); the rest measured here",
+        summary="Small perceptrons, told the cluster of each point, for a few dimensions",
+        source="Huang et al. 2024, arXiv:2501.05441 (objective); clusters: Liu et al. 2020, "
+        "arXiv:2006.10728; the rest measured here",
         game=Gan(
-            latent=Latent(gaussian=6, signs=4),
+            latent=Latent(gaussian=6),
             network=Mlp(
                 generator_widths=(128, 128, 128),
                 discriminator_widths=(64, 64, 64),
                 output_noise=True,
                 discriminator_bias=1.4,
             ),
+            conditioning=Concatenation(),
+            labels=ClusterLabels(count=25),
             objective=RelativisticPairing(),
             penalties=(R1(gamma=0.02), R2(gamma=0.02)),
         ),
@@ -405,7 +408,7 @@ RECIPES: Mapping[str, Recipe] = {
             decay=CosineDecay(),
             average=Average(half_life_images=12_800),
         ),
-        schedule=Schedule(steps=10_000, checkpoints_every=2_000),
+        schedule=Schedule(steps=8_000, checkpoints_every=2_000),
     ),
 }
 

@@ -9,8 +9,12 @@ from benchmarks.lab.report import Kind, Row, published
 from benchmarks.modes_lab.densities import DENSITIES, Points
 from benchmarks.modes_lab.measure import Figures, measure
 from benchmarks.referee_lab.datasets import dataset
+from ganmodels.labels import ClusterLabels
+
+Draw = Callable[[int, np.random.Generator], Points]
 
 SAMPLES = 2_500
+CLUSTERS = 25
 _REPEATS = 100
 
 # Lin et al. 2017 (arXiv:1712.04086), table 1; nobody measured the spread.
@@ -22,13 +26,31 @@ _PUBLISHED: Mapping[str, Row] = MappingProxyType(
 )
 
 
+class ClusterNormals:
+    """What the clusters alone are worth, without any game: a normal fitted to each of them."""
+
+    def __init__(self, points: Points, count: int) -> None:
+        clusters = ClusterLabels(count=count).fit(points, seed=0)
+        labels, self.shares = clusters.nearest(points), clusters.shares.numpy().astype(np.float64)
+        members = [points[labels == label] for label in range(count)]
+        self.means = np.stack([inside.mean(0) for inside in members])
+        self.factors = np.stack([np.linalg.cholesky(np.cov(inside.T)) for inside in members])
+
+    def sample(self, count: int, random: np.random.Generator) -> Points:
+        """``count`` points, clusters by their share of the data."""
+        chosen = random.choice(len(self.shares), count, p=self.shares / self.shares.sum())
+        noise = random.standard_normal((count, 2))
+        return self.means[chosen] + np.einsum("nij,nj->ni", self.factors[chosen], noise)
+
+
 def beside(name: str) -> Iterator[Row]:
     """Means over 100 sets of as many samples as a generator is asked for, and published figures."""
-    density, random = DENSITIES[name], np.random.default_rng(0)
-    reals = training_points(name)
-    yield _mean("baseline", "uniform box", name, lambda: density.box(SAMPLES, random))
-    yield _mean("baseline", "training points again", name, lambda: random.choice(reals, SAMPLES))
-    yield _mean("bound", "perfect sampler", name, lambda: density.sample(SAMPLES, random))
+    density, reals = DENSITIES[name], training_points(name)
+    yield _mean("baseline", "uniform box", name, density.box)
+    yield _mean("baseline", "training points again", name, lambda n, rng: rng.choice(reals, n))
+    normals = ClusterNormals(reals, CLUSTERS)
+    yield _mean("baseline", f"a normal in each of {CLUSTERS} clusters", name, normals.sample)
+    yield _mean("bound", "perfect sampler", name, density.sample)
     row = _PUBLISHED[name]
     yield row._replace(name=f"{name}: {row.name}, mean of 10 runs")
 
@@ -40,7 +62,8 @@ def training_points(name: str) -> Points:
     return np.asarray(data.items[data.training_indices], np.float64)
 
 
-def _mean(kind: Kind, called: str, name: str, draw: Callable[[], Points]) -> Row:
-    found = [measure(draw(), DENSITIES[name]) for _ in range(_REPEATS)]
+def _mean(kind: Kind, called: str, name: str, draw: Draw) -> Row:
+    random = np.random.default_rng(0)
+    found = [measure(draw(SAMPLES, random), DENSITIES[name]) for _ in range(_REPEATS)]
     figures = Figures(*(float(column) for column in np.mean(found, axis=0)))
     return Row(kind, f"{name}: {called}", figures._asdict())

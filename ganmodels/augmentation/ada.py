@@ -45,6 +45,11 @@ class Ada(Spec):
     varies: ClassVar[bool] = True
 
     @property
+    def recolors(self) -> bool:
+        """Whether hue or saturation change, where an image has them."""
+        return "color" in self.policy
+
+    @property
     def needs_anchored_logits(self) -> bool:
         """Whether a logit of 0 must separate reals from fakes."""
         return self.adaptive

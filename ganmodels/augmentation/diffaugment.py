@@ -29,6 +29,11 @@ class DiffAugment(Fixed):
         default=("color", "translation"), min_length=1, max_length=3
     )
 
+    @property
+    def recolors(self) -> bool:
+        """Whether hue or saturation change, where an image has them."""
+        return "color" in self.policy
+
     def __call__(
         self, items: Items, random: torch.Generator, strength: Tensor | None = None
     ) -> Items:

@@ -24,6 +24,11 @@ class Fixed(Spec):
     varies: ClassVar[bool] = False
 
     @property
+    def recolors(self) -> bool:
+        """Whether hue or saturation change, where an image has them."""
+        return False
+
+    @property
     def first_strength(self) -> float:
         """The strength at the start of training."""
         return 0.0

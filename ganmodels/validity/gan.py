@@ -160,6 +160,13 @@ def augmentation_fits_space(config: TrainConfig, game: Game) -> Iterator[Finding
             "/game/augmentation",
             f'{augmentation.kind} works on images only; set augmentation to {{"kind": "none"}}',
         )
+    elif isinstance(space, ImageSpace) and space.channels < 3 and augmentation.recolors:
+        yield warning(
+            "color-on-grey",
+            "/game/augmentation/policy",
+            "grey images have neither hue nor saturation: of color, brightness and contrast alone "
+            "are changed; leave color out if they mean something here",
+        )
 
 
 def augmentation_has_a_measure(config: TrainConfig, game: Gan) -> Iterator[Finding]:

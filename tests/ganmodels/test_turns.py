@@ -84,7 +84,8 @@ def test_the_generator_is_judged_by_augmented_fakes(recipe):
 @pytest.mark.parametrize("penalty", ["r1", "r2"])
 def test_a_penalty_differentiates_by_the_item_before_its_augmentation(penalty):
     """Without biases this discriminator's slope is the same at x and at 2 x."""
-    config = config_for("points", game={"penalties": [{"kind": penalty}], "network": STRAIGHT})
+    game = {"penalties": [{"kind": penalty}], "network": STRAIGHT, "conditioning": {"kind": "none"}}
+    config = config_for("points", game=game)
 
     def value(config: TrainConfig) -> float:
         match, real = match_for(config), batches_for(config).at(0)

@@ -9,6 +9,7 @@ from tests.ganmodels.builders import config_for, image_space
 
 UNLABELLED = image_space(classes=0)
 POINTS = PointSpace(dimensions=2)
+BLIT = {"kind": "ada", "adaptive": False, "policy": ["blit"]}
 R1_EVERY_4 = {"kind": "r1", "gamma": 1.0, "every": 4}
 RELATIVISTIC = {"kind": "relativistic_pairing"}
 SGD = {"kind": "sgd", "learning_rate": 0.1}
@@ -28,7 +29,7 @@ def refusals(recipe, space=None, **changes):
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_every_recipe_passes_without_a_warning(recipe):
-    assert check(config_for(recipe)) == []
+    assert check(config_for(recipe, None if recipe == "points" else image_space(channels=3))) == []
 
 
 @pytest.mark.parametrize(
@@ -196,7 +197,7 @@ def test_the_mended_combination_passes(recipe, space, changes):
         ),
         ("no-burn-in", "lsgan", {"optimisation": {"decay": {"kind": "burn_in"}}}),
         ("no-burn-in", "cyclegan", {"optimisation": {"decay": {"kind": "burn_in"}}}),
-        ("no-burn-in", "lsgan", {"game": {"augmentation": {"kind": "ada", "adaptive": False}}}),
+        ("no-burn-in", "lsgan", {"game": {"augmentation": BLIT}}),
         (
             "statistics-of-parts",
             "dragan",
@@ -208,6 +209,12 @@ def test_the_mended_combination_passes(recipe, space, changes):
                 },
                 "optimisation": {"accumulate": 2},
             },
+        ),
+        ("color-on-grey", "ada", {}),
+        (
+            "color-on-grey",
+            "lsgan",
+            {"game": {"augmentation": {"kind": "diffaugment", "policy": ["color"]}}},
         ),
         (
             "cutout-leaks",
