@@ -1,6 +1,6 @@
 """DCGAN: strided convolutions in place of pooling. Source: Radford et al. 2015 (1511.06434)."""
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -93,6 +93,36 @@ class GeneratorStage(nn.Module):
         return activated
 
 
+class _GeneratorParts(NamedTuple):
+    """The stages between a generator's stem and its image."""
+
+    spec: Dcgan
+    conditioning: Conditioning
+    classes: int
+
+    def label(self, channels: int) -> ItemInput:
+        """What stands before a layer that reads so many channels."""
+        return self.conditioning.layer_input(channels, self.classes)
+
+    def stage(self, label: ItemInput, layer: nn.Module, channels: int) -> GeneratorStage:
+        """A layer that gives so many channels, normalised."""
+        norm = generator_norm(self.spec.generator_norm, self.conditioning, channels, self.classes)
+        return GeneratorStage(label, layer, norm)
+
+    def doubling(self, before: int, after: int) -> GeneratorStage:
+        """Twice the height and width."""
+        label = self.label(before)
+        layer = nn.ConvTranspose2d(label.channels, after, 4, stride=2, padding=1)
+        return self.stage(label, layer, after)
+
+    def refinement(self, channels: int) -> list[GeneratorStage]:
+        """One more convolution of the same size, or none."""
+        if not self.spec.extra_convolutions:
+            return []
+        label = self.label(channels)
+        return [self.stage(label, nn.Conv2d(label.channels, channels, 3, padding=1), channels)]
+
+
 class DcganGenerator(nn.Module):
     """Latents [batch, latent] and labels [batch] to images [batch, channels, height, width]."""
 
@@ -107,35 +137,16 @@ class DcganGenerator(nn.Module):
         super().__init__()
         self.conditioning, self.space, self.classes = conditioning, space, classes
         self.pyramid = pyramid = Pyramid.of(space)
-        width = spec.generator_width * 2 ** (pyramid.halvings - 1)
-        self.base_width = width
-        stem = nn.Linear(
-            conditioning.latent_width(latent, classes), width * pyramid.height * pyramid.width
-        )
-
-        def labelled(channels: int) -> ItemInput:
-            return conditioning.layer_input(channels, classes)
-
-        def stage(label: ItemInput, layer: nn.Module, channels: int) -> GeneratorStage:
-            norm = generator_norm(spec.generator_norm, conditioning, channels, classes)
-            return GeneratorStage(label, layer, norm)
-
-        def refinement(channels: int) -> list[GeneratorStage]:
-            if not spec.extra_convolutions:
-                return []
-            label = labelled(channels)
-            layer = nn.Conv2d(label.channels, channels, 3, padding=1)
-            return [stage(label, layer, channels)]
-
-        self.stem = stem
-        self.stem_norm = stage(ItemInput(width), nn.Identity(), width)
-        self.stages = nn.ModuleList(refinement(width))
+        self.base_width = width = spec.generator_width * 2 ** (pyramid.halvings - 1)
+        fan_in = conditioning.latent_width(latent, classes)
+        self.stem = nn.Linear(fan_in, width * pyramid.height * pyramid.width)
+        parts = _GeneratorParts(spec, conditioning, classes)
+        self.stem_norm = parts.stage(ItemInput(width), nn.Identity(), width)
+        self.stages = nn.ModuleList(parts.refinement(width))
         for _ in range(pyramid.halvings - 1):
-            label = labelled(width)
-            up = nn.ConvTranspose2d(label.channels, width // 2, 4, stride=2, padding=1)
             width //= 2
-            self.stages.extend([stage(label, up, width), *refinement(width)])
-        self.last_label = labelled(width)
+            self.stages.extend([parts.doubling(2 * width, width), *parts.refinement(width)])
+        self.last_label = parts.label(width)
         self.to_image = nn.ConvTranspose2d(
             self.last_label.channels, space.channels, 4, stride=2, padding=1
         )
