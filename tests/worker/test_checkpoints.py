@@ -154,6 +154,16 @@ def test_a_checkpoint_of_another_format_is_refused_by_its_number(tmp_path):
         Checkpoint(checkpoint.path).verify()
 
 
+def test_settings_that_this_release_does_not_know_are_an_error_with_a_name(tmp_path):
+    config = config_for("dcgan")
+    unknown = config.model_copy(update={"seed": "a word"})
+    with pytest.warns(UserWarning, match="serialized value"):
+        checkpoint = commit(tmp_path / "step-5", TENSORS, unknown, MANIFEST)
+    checkpoint.verify()
+    with pytest.raises(CheckpointCorrupt, match="not one that this release understands"):
+        checkpoint.config()
+
+
 def test_the_seal_is_as_common_tools_read_it(committed):
     command = ["sha256sum", "--check", "--strict", "--status", "manifest.sha256"]
     assert subprocess.run(command, cwd=committed.path, check=False).returncode == 0

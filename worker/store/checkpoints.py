@@ -144,9 +144,14 @@ class Checkpoint:
         """The configuration that was trained, verified.
 
         Raises:
-            CheckpointCorrupt: when the bytes are not those that were committed.
+            CheckpointCorrupt: when the bytes are not those that were committed, or say what this
+                release does not know.
         """
-        return TrainConfig.model_validate_json(self._read_verified(self._entry(CONFIG)))
+        data = self._read_verified(self._entry(CONFIG))
+        try:
+            return TrainConfig.model_validate_json(data)
+        except ValueError as error:
+            raise self._corrupt(f"{CONFIG} is not one that this release understands") from error
 
     def tensors(self, name: str) -> dict[str, Tensor]:
         """The tensors of one safetensors file, verified.
