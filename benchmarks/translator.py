@@ -125,7 +125,7 @@ def _translator(played: Played, name: str) -> Callable[[Images], Images]:
     """What a player's averaged generator makes of images [n, 28, 28]."""
     match = played.match
     sampler = Sampler(
-        match.game, match.space, match.players[name].average, None, match.device, batch_size=100
+        match.game, match.space, match.players[name].average, None, match.device, batch_sizes=(100,)
     )
 
     def translate(images: Images) -> Images:

@@ -13,8 +13,9 @@ from ganmodels.labels import Clusters, draw_evenly
 from ganmodels.latents import Code
 from ganmodels.spaces import ImageSpace, Space
 
-# Kernels choose their order of summation by batch size, so every batch has this size: then an
-# item's bytes do not depend on how many others were asked for.
+# Kernels choose their order of summation by batch size, so every batch has a size of which it is
+# known that an item's bytes are the same in it, or this one: then they do not depend on how many
+# others were asked for.
 FIXED_BATCH = 8
 
 Latent = NDArray[np.float32]
@@ -24,7 +25,8 @@ Label = NDArray[np.int64]
 class Sampler:
     """A trained generator, ready to draw items; safe to call from several threads.
 
-    ``inputs`` is what it makes them of; games with latents need no more than their own.
+    ``inputs`` is what it makes them of; games with latents need no more than their own. Batches
+    are filled up to the smallest of ``batch_sizes``, ascending, that holds them.
     """
 
     def __init__(
@@ -34,12 +36,12 @@ class Sampler:
         generator: nn.Module,
         clusters: Clusters | None = None,
         device: torch.device | None = None,
-        batch_size: int = FIXED_BATCH,
+        batch_sizes: tuple[int, ...] = (FIXED_BATCH,),
         inputs: Inputs | None = None,
     ) -> None:
         self.game, self.space, self.clusters = game, space, clusters
         self._inputs = inputs or game.inputs(None)
-        self.batch_size = batch_size
+        self.batch_sizes = batch_sizes
         self.device = device or torch.device("cpu")
         self.generator = generator.to(self.device).eval()
 
@@ -92,13 +94,14 @@ class Sampler:
         [count, dimensions] in the dataset's own units.
         """
         batches = []
-        for start in range(0, len(inputs), self.batch_size):
-            some = slice(start, start + self.batch_size)
+        most = self.batch_sizes[-1]
+        for start in range(0, len(inputs), most):
+            some = slice(start, start + most)
             batches.append(self._batch(inputs[some], labels[some]))
-        return np.concatenate(batches)
+        return batches[0] if len(batches) == 1 else np.concatenate(batches)
 
     def _batch(self, inputs: NDArray[np.generic], labels: Label) -> NDArray[np.generic]:
-        missing = self.batch_size - len(inputs)
+        missing = next(size for size in self.batch_sizes if size >= len(inputs)) - len(inputs)
         padded = np.pad(inputs, [(0, missing), *[(0, 0)] * (inputs.ndim - 1)])
         padded_labels = torch.from_numpy(np.pad(labels, (0, missing))).to(self.device)
         given = self.game.given(padded, self.space, self.device)

@@ -4,8 +4,8 @@ A raw logit means nothing by itself. Each checkpoint stores quantiles of the log
 real items and of fakes, so a score can say where among them an item stands.
 """
 
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,6 +20,8 @@ from ganmodels.sampling import FIXED_BATCH, Sampler
 from ganmodels.spaces import Space
 
 QUANTILES = 512
+# In the place of a label: the one under which the item is taken for the most real.
+ANY_LABEL = -1
 CALIBRATION_ITEMS = 1_000
 _CALIBRATION_SEED = 0
 
@@ -109,6 +111,23 @@ class Scores(NamedTuple):
     codes: Probabilities | None = None
     mates: int = 0
 
+    def part(self, start: int, stop: int) -> "Scores":
+        """Those of some of the items."""
+        return self._over(lambda column: column[start:stop])
+
+    @classmethod
+    def join(cls, parts: Sequence["Scores"]) -> "Scores":
+        """Those of all items of several parts, of one model."""
+        columns = iter(zip(*(part._columns() for part in parts), strict=True))
+        return parts[0]._over(lambda _: np.concatenate(next(columns)))
+
+    def _columns(self) -> list[NDArray[Any]]:
+        return [column for column in self[:-1] if column is not None]
+
+    def _over(self, change: Callable[[NDArray[Any]], NDArray[Any]]) -> "Scores":
+        changed = [None if column is None else change(column) for column in self[:-1]]
+        return Scores._make([*changed, self.mates])
+
 
 class Scorer:
     """A trained discriminator with its calibration; safe to call from several threads."""
@@ -130,12 +149,12 @@ class Scorer:
         self._company = mates and mates.company(space, self.device)
 
     @torch.inference_mode()
-    def score(self, items: NDArray[np.generic], label: int | None) -> Scores:
+    def score(self, items: NDArray[np.generic], asked: NDArray[np.int64]) -> Scores:
         """Scores of stored items (uint8 [n, h, w, c] or float32 [n, d]).
 
-        A conditional discriminator judges under ``label``; without one it judges under every
-        label and keeps the best. One that was trained on clusters judges under the nearest. One
-        that names classes is told no label.
+        A conditional discriminator judges each under the label that is ``asked`` [n]; where that
+        is ``ANY_LABEL`` it judges under every label and keeps the best. One that was trained on
+        clusters judges under the nearest. One that names classes is told no label.
         """
         judged, classes = to_network(items, self.space, self.device), None
         if self.game.classifies:
@@ -145,7 +164,7 @@ class Scorer:
             nearest = torch.from_numpy(self.clusters.nearest(items))
             logits, labels = self._judge(judged, nearest), None
         else:
-            logits, labels = self._best(judged, label)
+            logits, labels = self._best(judged, asked)
         probability = self.game.probability(torch.from_numpy(logits))
         real, fake = self.calibration.percentiles(logits)
         known = None if probability is None else probability.numpy()
@@ -163,16 +182,20 @@ class Scorer:
         assert latent is not None
         return latent.read_codes(recognised).numpy()
 
-    def _best(self, items: Tensor, label: int | None) -> tuple[Logits, NDArray[np.int64] | None]:
+    def _best(
+        self, items: Tensor, asked: NDArray[np.int64]
+    ) -> tuple[Logits, NDArray[np.int64] | None]:
         if not self.game.conditional:
             return self._judge(items, None), None
-        candidates = range(len(self.space.classes)) if label is None else [label]
-        rows = [
-            self._judge(items, torch.full((len(items),), candidate)) for candidate in candidates
-        ]
-        stacked = np.stack(rows)
-        best = stacked.argmax(0)
-        return stacked.max(0), np.array(candidates, dtype=np.int64)[best]
+        logits, labels, free = np.empty(len(items), np.float32), asked.copy(), asked == ANY_LABEL
+        if not free.all():
+            logits[~free] = self._judge(items[~free], torch.from_numpy(asked[~free]))
+        if free.any():
+            candidates = range(len(self.space.classes))
+            rows = [self._judge(items[free], torch.full((free.sum(),), one)) for one in candidates]
+            stacked = np.stack(rows)
+            logits[free], labels[free] = stacked.max(0), stacked.argmax(0)
+        return logits, labels
 
     def _judge(self, items: Tensor, labels: Tensor | None) -> Logits:
         return judge(self.discriminator, items, labels, company=self._company)
@@ -218,12 +241,12 @@ def calibrate(
         real = to_network(probe.reals, sampler.space, sampler.device)
         fake = to_network(fakes, sampler.space, sampler.device)
         return Calibration.of(
-            judge(discriminator, real, labels, sampler.batch_size, company),
+            judge(discriminator, real, labels, sampler.batch_sizes[-1], company),
             judge(
                 discriminator,
                 fake,
                 torch.from_numpy(probe.fake_labels),
-                sampler.batch_size,
+                sampler.batch_sizes[-1],
                 company,
             ),
         )

@@ -66,22 +66,30 @@ class Drawing(NamedTuple):
         named |= {"encoder": ENCODER_VERSION, "torch": torch.__version__, "numpy": np.__version__}
         return f'"{hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()[:32]}"'
 
-    def draw(self, model: LoadedModel) -> Samples:
-        """The items, in a model thread."""
-        sampler, seed = model.sampler, self.seed or 0
-        latents = self.latents
-        if latents is None:
-            latents = sampler.latents(
-                seed, self.offset, self.item_count, self.truncation, self.codes
-            )
-        if self.labels is None:
-            labels = sampler.labels(seed, self.offset, self.item_count)
+    def rows(self, model: LoadedModel, start: int, stop: int) -> tuple[NDArray[Any], ...]:
+        """Latents and labels of items start to stop of this drawing."""
+        first, count = self.offset + start, stop - start
+        if self.latents is None:
+            seed = self.seed or 0
+            latents = model.sampler.latents(seed, first, count, self.truncation, self.codes)
         else:
-            places = self.offset + np.arange(self.item_count)
-            labels = np.array(self.labels, dtype=np.int64)[places % len(self.labels)]
+            latents = self.latents[start:stop]
+        return latents, self.label_numbers(model, start, stop)
+
+    def label_numbers(self, model: LoadedModel, start: int, stop: int) -> NDArray[np.int64]:
+        """The labels asked for, in turn; else those of seed and index."""
+        first = self.offset + start
+        if self.labels is None:
+            return model.sampler.labels(self.seed or 0, first, stop - start)
+        places = first + np.arange(stop - start)
+        return np.array(self.labels, dtype=np.int64)[places % len(self.labels)]
+
+    def samples(self, model: LoadedModel, items: NDArray[np.generic]) -> Samples:
+        """All drawn items, with what made them."""
         names = self.class_names
-        named = tuple(names[label] if names else None for label in labels)
-        return Samples(sampler.draw(latents, labels), named, self.config.space, self.parameters())
+        numbers = self.label_numbers(model, 0, self.item_count) if names else None
+        labels = [None] * self.item_count if numbers is None else [names[one] for one in numbers]
+        return Samples(items, tuple(labels), self.config.space, self.parameters())
 
 
 def require_latents(config: TrainConfig) -> Latent:

@@ -105,7 +105,9 @@ class CheckpointWriter:
         game, space = self._config.game, self._config.space
         generator, discriminator = restore_pair(self._config, files)
         inputs = game.inputs(self._guard.material.source)
-        sampler = Sampler(game, space, generator, self._clusters, self._device, BATCH_SIZE, inputs)
+        sampler = Sampler(
+            game, space, generator, self._clusters, self._device, (BATCH_SIZE,), inputs
+        )
         if self._probe is None:
             self._probe = self._make_probe(sampler)
         mates = self._mates() if discriminator.mates_matter else None

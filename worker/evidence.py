@@ -62,7 +62,7 @@ class Players(NamedTuple):
         generator, discriminator = restore_pair(config, held)
         clusters = None if game.labels.given else Clusters(**checkpoint.tensors("clusters"))
         inputs = game.inputs(source)
-        sampler = Sampler(game, space, generator, clusters, device, BATCH_SIZE, inputs)
+        sampler = Sampler(game, space, generator, clusters, device, (BATCH_SIZE,), inputs)
         mates = Mates(**checkpoint.tensors("mates")) if discriminator.mates_matter else None
         return cls(sampler, discriminator.to(device), mates, clusters)
 
@@ -134,7 +134,7 @@ def _logits(
         seen = to_network(items, sampler.space, sampler.device)
         asked = None if labels is None else torch.from_numpy(labels)
         company = players.mates and players.mates.company(sampler.space, sampler.device)
-        return judge(players.discriminator, seen, asked, sampler.batch_size, company)
+        return judge(players.discriminator, seen, asked, sampler.batch_sizes[-1], company)
 
 
 def _tile(item: Items) -> Image.Image:

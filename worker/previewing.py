@@ -28,7 +28,7 @@ def preview(match: Match, material: Material, clusters: Clusters | None) -> Imag
         return _translations(match, material)
     game, space = match.game, match.space
     inputs = game.inputs(material.source)
-    sampler = Sampler(game, space, match.average, clusters, match.device, BATCH_SIZE, inputs)
+    sampler = Sampler(game, space, match.average, clusters, match.device, (BATCH_SIZE,), inputs)
     classes = game.labels.classes(space)
     columns = classes if 2 <= classes <= MOST_COLUMNS else PREVIEW_ROWS
     count = PREVIEW_ROWS * columns if isinstance(space, ImageSpace) else PREVIEW_POINTS
@@ -45,7 +45,7 @@ def _translations(match: Match, material: Material) -> Image.Image:
         dataset = given[direction]
         assert dataset is not None, "what translates has a source"
         average = match.players[player].average
-        sampler = Sampler(match.game, match.space, average, None, match.device, BATCH_SIZE)
+        sampler = Sampler(match.game, match.space, average, None, match.device, (BATCH_SIZE,))
         items = ItemInputs(dataset).at(PREVIEW_SEED, 0, count)
         made = sampler.draw(items, np.zeros(count, dtype=np.int64))
         shown.append(np.stack([items, made], axis=1).reshape(-1, *items.shape[1:]))

@@ -49,7 +49,7 @@ class Played(NamedTuple):
             match.average,
             self.clusters,
             match.device,
-            batch_size=_SAMPLED_AT_ONCE,
+            batch_sizes=(_SAMPLED_AT_ONCE,),
         )
 
     def facts(self) -> dict[str, Any]:

@@ -71,7 +71,7 @@ def _follow(planted: Planted, data: PackedDataset, table: Table) -> bool:
 def _fresh_critic(setting: Setting, data: PackedDataset) -> tuple[float, float]:
     match = setting.match
     clusters = match.game.labels.fit(data.items[data.training_indices], match.seed)
-    sampler = Sampler(match.game, match.space, match.average, clusters, CPU, batch_size=100)
+    sampler = Sampler(match.game, match.space, match.average, clusters, CPU, batch_sizes=(100,))
     features = load_features("pixels", data, None, None, CPU)
     figure = evaluate(sampler, data, _CRITIC, features).figures["critic_accuracy"]
     return figure.value, figure.standard_error or 0.0

@@ -1,30 +1,35 @@
-"""The engine: a few model threads behind a bounded queue."""
+"""The engine: model threads behind a bounded queue, and what a request gets of them."""
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import torch
 from starlette.requests import Request
 
+from service.engine.crew import Crew
 from service.engine.models import LoadedModel, ModelCache
+from service.engine.operations import Ask
+from service.engine.orders import DeadlinePassed, Operation, Order, Rows
 from service.problems import Problem
 from worker.settings import Settings
 from worker.store.checkpoints import Checkpoint
 
 Answer = TypeVar("Answer")
 
+# Most answers come before anybody looks whether the client is still there.
+_PATIENCE_SECONDS = 0.05
+
 
 class Engine:
-    """Runs work on loaded models; refuses work when too much of it waits."""
+    """Answers orders for models; refuses some when too many wait."""
 
     def __init__(self, settings: Settings) -> None:
         # Several requests share the cores by threads of ours, not by torch's.
         torch.set_num_threads(1)
-        self._cache = ModelCache(settings.model_cache_bytes)
-        self._threads = ThreadPoolExecutor(settings.sample_threads, "model")
+        self._crew = Crew(ModelCache(settings.model_cache_bytes), settings.sample_threads)
         self._limit = settings.max_waiting_requests
         self._places = threading.BoundedSemaphore(self._limit)
         self._timeout_seconds = settings.request_timeout_seconds
@@ -32,43 +37,84 @@ class Engine:
     async def run(
         self, request: Request, checkpoint: Checkpoint, work: Callable[[LoadedModel], Answer]
     ) -> Answer:
-        """What ``work`` makes of the model of a checkpoint, in a model thread.
+        """What ``work`` makes of the model of a checkpoint, without computing any rows.
 
-        Work that still waits when its client goes is dropped, and its place is free again.
+        Raises:
+            Problem: as ``order``.
+        """
+        return await self.order(
+            request, checkpoint, Ask(), 0, lambda *_: (), lambda model, _: work(model)
+        )
+
+    async def order(
+        self,
+        request: Request,
+        checkpoint: Checkpoint,
+        operation: Operation,
+        count: int,
+        rows: Callable[[LoadedModel, int, int], Rows],
+        finish: Callable[[LoadedModel, Any], Answer],
+    ) -> Answer:
+        """What ``finish`` makes of ``count`` rows, computed by the model of a checkpoint.
+
+        An order that still waits when its client goes is dropped, and its place is free again.
 
         Raises:
             Problem: when too many requests wait, or this one took too long.
         """
         if not self._places.acquire(blocking=False):
             raise Problem("overloaded", f"{self._limit} requests are waiting; try again later")
-        future = self._threads.submit(lambda: work(self._cache.get(checkpoint)))
-        future.add_done_callback(lambda _: self._places.release())
-        working = asyncio.wrap_future(future)
+        deadline = time.monotonic() + self._timeout_seconds
+        order = Order(operation, count, rows, finish, deadline)
+        order.future.add_done_callback(lambda _: self._places.release())
+        self._crew.submit(checkpoint, order)
+        try:
+            return await self._wait(request, order)
+        except DeadlinePassed:
+            raise self._too_late() from None
+
+    async def _wait(self, request: Request, order: Order[Answer]) -> Answer:
+        working = asyncio.wrap_future(order.future)
+        try:
+            done, _ = await asyncio.wait([working], timeout=_PATIENCE_SECONDS)
+            if not done:
+                await self._wait_for_either(request, working)
+            if working.done():
+                return working.result()
+            raise self._too_late()
+        finally:
+            # Out of the queue, and the place is free now; work that has begun goes on to its end.
+            order.future.cancel()
+            working.cancel()
+
+    async def _wait_for_either(self, request: Request, working: asyncio.Future[Answer]) -> None:
+        """Return when the work is done, or at the deadline.
+
+        Raises:
+            Problem: when the client went first.
+        """
         leaving = asyncio.ensure_future(_gone(request))
         either: set[asyncio.Future[Any]] = {working, leaving}
         try:
             await asyncio.wait(
                 either, timeout=self._timeout_seconds, return_when=asyncio.FIRST_COMPLETED
             )
-            if working.done():
-                return working.result()
-            if leaving.done():
+            if leaving.done() and not working.done():
                 leaving.result()
                 raise Problem("client-gone", "the client closed the connection")
-            raise Problem(
-                "deadline-exceeded",
-                f"the answer was not ready after {self._timeout_seconds:g} seconds; try again "
-                "later or ask for less",
-            )
         finally:
             leaving.cancel()
-            # Out of the queue, and the place is free now; work that has begun goes on to its end.
-            future.cancel()
-            working.cancel()
+
+    def _too_late(self) -> Problem:
+        return Problem(
+            "deadline-exceeded",
+            f"the answer was not ready after {self._timeout_seconds:g} seconds; try again later or "
+            "ask for less",
+        )
 
     def close(self) -> None:
         """Let running work end; drop what waits."""
-        self._threads.shutdown(wait=True, cancel_futures=True)
+        self._crew.close()
 
 
 async def _gone(request: Request) -> None:

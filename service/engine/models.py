@@ -1,8 +1,9 @@
 """Loaded models: a least-recently-used cache, bounded in bytes, that loads each model once."""
 
 import threading
-from collections import OrderedDict
-from collections.abc import Mapping
+from collections import Counter, OrderedDict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from torch import Tensor
@@ -59,25 +60,54 @@ def _size_bytes(*files: Mapping[str, Tensor]) -> int:
 
 
 class ModelCache:
-    """Models by the digest of their checkpoint. Safe to use from several threads."""
+    """Models by the digest of their checkpoint, each loaded once, bounded in bytes.
+
+    A model is leased while it is used. What is leased stays; of the others the least recently
+    used go first. Safe to use from several threads.
+    """
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes
         self._models: OrderedDict[str, LoadedModel] = OrderedDict()
+        self._leases: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._loading: dict[str, threading.Lock] = {}
 
-    def get(self, checkpoint: Checkpoint) -> LoadedModel:
-        """The model of a checkpoint; many who want it at once wait for one load."""
+    def holds(self, digest: str) -> bool:
+        """Whether a model is in memory."""
+        return digest in self._models
+
+    @contextmanager
+    def lease(self, checkpoint: Checkpoint) -> Iterator[LoadedModel]:
+        """The model of a checkpoint, kept in memory meanwhile; many who want it wait for one load.
+
+        Raises:
+            CheckpointCorrupt: when it cannot be loaded.
+        """
+        digest = checkpoint.digest
+        with self._lock:
+            self._leases[digest] += 1
+        try:
+            yield self._found(digest) or self._load(checkpoint)
+        finally:
+            with self._lock:
+                self._leases[digest] -= 1
+                self._evict()
+
+    def _found(self, digest: str) -> LoadedModel | None:
+        with self._lock:
+            if digest in self._models:
+                self._models.move_to_end(digest)
+            return self._models.get(digest)
+
+    def _load(self, checkpoint: Checkpoint) -> LoadedModel:
         digest = checkpoint.digest
         with self._lock:
             loading = self._loading.setdefault(digest, threading.Lock())
         try:
             with loading:
-                with self._lock:
-                    if digest in self._models:
-                        self._models.move_to_end(digest)
-                        return self._models[digest]
+                if found := self._found(digest):
+                    return found
                 model = load(checkpoint)
                 with self._lock:
                     self._models[digest] = model
@@ -88,9 +118,10 @@ class ModelCache:
                 self._loading.pop(digest, None)
 
     def _evict(self) -> None:
-        # The newest stays even if it alone is over the limit: it is about to be used.
-        while len(self._models) > 1 and self._total_bytes() > self._limit_bytes:
-            self._models.popitem(last=False)
-
-    def _total_bytes(self) -> int:
-        return sum(model.size_bytes for model in self._models.values())
+        excess = sum(model.size_bytes for model in self._models.values()) - self._limit_bytes
+        for digest in [digest for digest in self._models if not self._leases[digest]]:
+            # The newest stays even if it alone is over the limit: it will be used again.
+            if excess <= 0 or len(self._models) == 1:
+                return
+            excess -= self._models.pop(digest).size_bytes
+            del self._leases[digest]

@@ -5,7 +5,9 @@ import math
 import secrets
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from fastapi import APIRouter, Query, Request, Response
+from numpy.typing import NDArray
 from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 
@@ -28,6 +30,7 @@ from service.drawing import (
 from service.engine.encode import FORMATS, encode_array
 from service.engine.engine import Engine
 from service.engine.models import LoadedModel
+from service.engine.operations import Draw
 from service.etags import matches
 from service.negotiation import choose_format
 from service.problems import body_problem
@@ -180,10 +183,11 @@ async def _answer(
     check_picture(drawing.format, drawing.config, drawing.item_count, drawing.columns)
     encoding = FORMATS[drawing.format]
 
-    def draw(model: LoadedModel) -> bytes:
-        return encoding.encode(drawing.draw(model), drawing.columns)
+    def finish(model: LoadedModel, items: NDArray[np.generic]) -> bytes:
+        return encoding.encode(drawing.samples(model, items), drawing.columns)
 
-    body = await engine.run(request, drawing.resolved.checkpoint, draw)
+    checkpoint, count = drawing.resolved.checkpoint, drawing.item_count
+    body = await engine.order(request, checkpoint, Draw(), count, drawing.rows, finish)
     return Response(body, media_type=encoding.media_type, headers=headers)
 
 

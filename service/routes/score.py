@@ -1,5 +1,6 @@
 """``POST /score``: what the discriminator thinks of given items."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import numpy as np
@@ -7,11 +8,14 @@ from fastapi import APIRouter, Query, Request
 
 from ganmodels.config import TrainConfig
 from ganmodels.latents import Latent
-from ganmodels.scoring import CALIBRATION_ITEMS, QUANTILES, Scores
+from ganmodels.scoring import ANY_LABEL, CALIBRATION_ITEMS, QUANTILES, Scores
 from ganmodels.spaces import ImageSpace, Space
 from service.deps import ChosenModel, EngineDep, ModelDep
 from service.drawing import label_number, require_labels
+from service.engine.engine import Engine
 from service.engine.models import LoadedModel
+from service.engine.operations import Score
+from service.engine.orders import Rows
 from service.images import Received
 from service.problems import parameter_problem
 from service.receiving import BODIES, receive_items
@@ -48,15 +52,34 @@ async def score(
     read = await receive_items(request)
 
     # Decoding takes as long as scoring and more, so it waits for a model thread as well.
-    def judge(loaded: LoadedModel) -> tuple[list[Received], Scores | None]:
-        received = read(config.space)
-        good = [entry.item for entry in received if entry.item is not None]
-        return received, loaded.scorer.score(np.stack(good), number) if good else None
-
-    received, scores = await engine.run(request, resolved.checkpoint, judge)
+    received = await engine.run(request, resolved.checkpoint, lambda _: read(config.space))
+    scores = await _scores(request, engine, model, received, number)
     if len(received) == 1 and received[0].error is not None:
         raise received[0].error
     return _answer(model, received, scores)
+
+
+async def _scores(
+    request: Request,
+    engine: Engine,
+    model: ChosenModel,
+    received: Sequence[Received],
+    label: int,
+) -> Scores | None:
+    """Of the items that could be read, if there are any."""
+    items = [one.item for one in received if one.item is not None]
+    if not items:
+        return None
+    stacked, labels = np.stack(items), np.full(len(items), label)
+
+    def rows(loaded: LoadedModel, start: int, stop: int) -> Rows:
+        return stacked[start:stop], labels[start:stop]
+
+    def finish(loaded: LoadedModel, scores: Scores) -> Scores:
+        return scores
+
+    checkpoint = model.resolved.checkpoint
+    return await engine.order(request, checkpoint, Score(), len(items), rows, finish)
 
 
 def _answer(model: ChosenModel, received: list[Received], scores: Scores | None) -> dict[str, Any]:
@@ -82,14 +105,14 @@ def _company(scores: Scores | None) -> dict[str, Any] | None:
     return {"items": scores.mates, "rule": _COMPANY}
 
 
-def _label(text: str | None, config: TrainConfig) -> int | None:
-    """The number of the class to judge under.
+def _label(text: str | None, config: TrainConfig) -> int:
+    """The number of the class to judge under; ``ANY_LABEL`` where none was given.
 
     Raises:
         Problem: when the model judges under none, or knows no such class.
     """
     if text is None:
-        return None
+        return ANY_LABEL
     if config.game.classifies:
         detail = "this model names classes itself; leave label out and read labels in the answer"
         raise parameter_problem("model-names-labels", "label", detail)

@@ -14,6 +14,8 @@ from service.deps import ChosenModel, EngineDep, ModelDep
 from service.drawing import check_picture, choose_encoding
 from service.engine.encode import FORMATS, Samples
 from service.engine.models import LoadedModel
+from service.engine.operations import Translate
+from service.engine.orders import Rows
 from service.images import Received
 from service.problems import FieldError, Problem, parameter_problem
 from service.receiving import BODIES, receive_items
@@ -57,14 +59,19 @@ async def translate(
     read = await receive_items(request)
 
     # Decoding takes as long as translating and more, so it waits for a model thread as well.
-    def make(loaded: LoadedModel) -> tuple[str, bytes]:
-        items = _whole(read(config.space))
-        chosen, wide = choose(len(items)), columns or math.ceil(math.sqrt(len(items)))
-        check_picture(chosen, config, len(items), wide)
-        made = loaded.translators[direction].draw(items, np.zeros(len(items), dtype=np.int64))
-        return chosen, FORMATS[chosen].encode(_samples(made, model, direction), wide)
+    items = await engine.run(request, resolved.checkpoint, lambda _: _whole(read(config.space)))
+    count = len(items)
+    chosen, wide = choose(count), columns or math.ceil(math.sqrt(count))
+    check_picture(chosen, config, count, wide)
 
-    chosen, body = await engine.run(request, resolved.checkpoint, make)
+    def rows(loaded: LoadedModel, start: int, stop: int) -> Rows:
+        return items[start:stop], np.zeros(stop - start, dtype=np.int64)
+
+    def finish(loaded: LoadedModel, made: NDArray[np.generic]) -> bytes:
+        return FORMATS[chosen].encode(_samples(made, model, direction), wide)
+
+    operation = Translate(direction)
+    body = await engine.order(request, resolved.checkpoint, operation, count, rows, finish)
     return Response(body, media_type=FORMATS[chosen].media_type, headers=_headers(resolved))
 
 

@@ -10,7 +10,15 @@ from ganmodels.labels import ClusterLabels
 from ganmodels.latents import MAX_SEED, Latent
 from ganmodels.rendering import picture
 from ganmodels.sampling import Sampler, from_network
-from ganmodels.scoring import CALIBRATION_ITEMS, QUANTILES, Calibration, Probe, Scorer, calibrate
+from ganmodels.scoring import (
+    ANY_LABEL,
+    CALIBRATION_ITEMS,
+    QUANTILES,
+    Calibration,
+    Probe,
+    Scorer,
+    calibrate,
+)
 from ganmodels.spaces import ImageSpace
 from tests.ganmodels.builders import (
     clusters_for,
@@ -113,8 +121,8 @@ def test_a_score_does_not_depend_on_its_neighbours(recipe):
     scorer = Scorer(
         config.game, config.space, match.average_discriminator, calibration, sampler.clusters
     )
-    together = scorer.score(items[:19], None)
-    alone = scorer.score(items[11:12], None)
+    together = scorer.score(items[:19], np.full(19, ANY_LABEL))
+    alone = scorer.score(items[11:12], np.full(1, ANY_LABEL))
     assert alone.logits[0] == together.logits[11]
     assert ((together.percentile_real >= 0) & (together.percentile_real <= 100)).all()
 
@@ -145,8 +153,8 @@ def test_a_conditional_score_without_a_label_is_the_best_over_labels():
         sampler, match.average_discriminator, Probe.of(sampler, items, labels_for(config.space))
     )
     scorer = Scorer(config.game, config.space, match.average_discriminator, calibration)
-    each = np.stack([scorer.score(items[:5], label).logits for label in range(3)])
-    best = scorer.score(items[:5], None)
+    each = np.stack([scorer.score(items[:5], np.full(5, label)).logits for label in range(3)])
+    best = scorer.score(items[:5], np.full(5, ANY_LABEL))
     assert np.array_equal(best.logits, each.max(0))
     assert np.array_equal(best.labels, each.argmax(0))
 

@@ -1,0 +1,104 @@
+"""The batcher: orders that wait for one network, handed out a batch at a time."""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from service.engine.models import LoadedModel
+from service.engine.orders import Operation, Order, Rows
+
+# Orders of so many rows at most go before larger ones, which still get a quarter of every batch.
+SMALL_ROWS = 8
+_SHARE_OF_LARGE = 4
+
+
+class Slice(NamedTuple):
+    """Some rows of an order."""
+
+    order: Order[Any]
+    start: int
+    stop: int
+
+
+class Batcher:
+    """Two lanes of orders for one operation of one model. Its owner keeps threads apart."""
+
+    def __init__(self) -> None:
+        self._small: deque[Order[Any]] = deque()
+        self._large: deque[Order[Any]] = deque()
+
+    def __bool__(self) -> bool:
+        """Whether anything waits."""
+        return bool(self._small or self._large)
+
+    def add(self, order: Order[Any]) -> None:
+        """Queue an order."""
+        (self._small if order.count <= SMALL_ROWS else self._large).append(order)
+
+    def take(self, most_rows: int) -> list[Slice]:
+        """What is to be computed next: all that waits, or as many rows as fit.
+
+        Small orders come first and whole. Large ones take turns, a slice each.
+        """
+        left_to_large = most_rows // _SHARE_OF_LARGE if self._large else 0
+        slices = list(self._take_small(most_rows - left_to_large))
+        room = most_rows - sum(piece.stop - piece.start for piece in slices)
+        slices += self._take_large(room)
+        return slices
+
+    def _take_small(self, room: int) -> Iterator[Slice]:
+        while self._small and (self._small[0].count <= room or not self._small[0].count):
+            order = self._small.popleft()
+            if order.begin():
+                order.taken = order.count
+                room -= order.count
+                yield Slice(order, 0, order.count)
+
+    def _take_large(self, room: int) -> Iterator[Slice]:
+        for _ in range(len(self._large)):
+            if room <= 0:
+                return
+            order = self._large.popleft()
+            if (order.taken == 0 and not order.begin()) or order.future.done():
+                continue
+            start, order.taken = order.taken, min(order.taken + room, order.count)
+            room -= order.taken - start
+            yield Slice(order, start, order.taken)
+            if order.taken < order.count:
+                self._large.append(order)
+
+
+def compute(operation: Operation, model: LoadedModel, slices: Sequence[Slice]) -> int:
+    """Compute one batch and deliver what came of it; how many rows it had.
+
+    What goes wrong with the rows of one order is its own affair; what goes wrong with the network
+    is that of all.
+    """
+    ready = [(piece, rows) for piece in slices for rows in _rows(model, piece)]
+    batch = [rows for piece, rows in ready if piece.order.count]
+    results = None
+    if batch:
+        joined = tuple(np.concatenate(column) for column in zip(*batch, strict=True))
+        try:
+            results = operation.compute(model, joined)
+        except BaseException as error:
+            for piece in slices:
+                piece.order.fail(error)
+            return 0
+    place = 0
+    for piece, _ in ready:
+        count = piece.stop - piece.start
+        found = operation.part(results, place, place + count) if count else None
+        piece.order.deliver(model, piece.start, piece.stop, found)
+        place += count
+    return place
+
+
+def _rows(model: LoadedModel, piece: Slice) -> Iterator[Rows]:
+    """The rows of a slice; nothing where they cannot be made, of which its order is told."""
+    try:
+        yield piece.order.rows(model, piece.start, piece.stop) if piece.order.count else ()
+    except BaseException as error:
+        piece.order.fail(error)

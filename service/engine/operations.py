@@ -1,0 +1,104 @@
+"""What a loaded model does to rows: draw, translate, score, or nothing."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ganmodels.sampling import Sampler
+from ganmodels.scoring import Scores
+from service.engine.models import LoadedModel
+from service.engine.orders import Rows
+
+Items = NDArray[np.generic]
+_SCORED_AT_ONCE = 64
+
+
+class _OfItems:
+    """Rows are inputs and labels, results the items."""
+
+    def sampler(self, model: LoadedModel) -> Sampler:
+        """The generator that is meant."""
+        raise NotImplementedError
+
+    def most_rows(self, model: LoadedModel) -> int:
+        """The largest batch for which the generator was prepared."""
+        return self.sampler(model).batch_sizes[-1]
+
+    def compute(self, model: LoadedModel, rows: Rows) -> Items:
+        """Items [n, ...]."""
+        inputs, labels = rows
+        return self.sampler(model).draw(inputs, labels)
+
+    def part(self, results: Items, start: int, stop: int) -> Items:
+        """Some of the items."""
+        return results[start:stop]
+
+    def join(self, parts: Sequence[Items]) -> Items:
+        """All of the items."""
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+@dataclass(frozen=True)
+class Draw(_OfItems):
+    """Items of latents and labels."""
+
+    def sampler(self, model: LoadedModel) -> Sampler:
+        """The model's generator."""
+        return model.sampler
+
+
+@dataclass(frozen=True)
+class Translate(_OfItems):
+    """Items of stored items, in a direction."""
+
+    direction: str
+
+    def sampler(self, model: LoadedModel) -> Sampler:
+        """The generator of that direction."""
+        return model.translators[self.direction]
+
+
+@dataclass(frozen=True)
+class Score:
+    """Scores of stored items and the labels that they are judged under."""
+
+    def most_rows(self, model: LoadedModel) -> int:
+        """Several batches of the scorer's own."""
+        return _SCORED_AT_ONCE
+
+    def compute(self, model: LoadedModel, rows: Rows) -> Scores:
+        """Scores of n items."""
+        items, labels = rows
+        return model.scorer.score(items, labels)
+
+    def part(self, results: Scores, start: int, stop: int) -> Scores:
+        """Scores of some of the items."""
+        return results.part(start, stop)
+
+    def join(self, parts: Sequence[Scores]) -> Scores:
+        """Scores of all of them."""
+        return Scores.join(parts)
+
+
+@dataclass(frozen=True)
+class Ask:
+    """Nothing is computed: the model is only asked for what it knows."""
+
+    def most_rows(self, model: LoadedModel) -> int:
+        """Orders of no rows always fit."""
+        return 1
+
+    def compute(self, model: LoadedModel, rows: Rows) -> Any:
+        """Never called."""
+        raise NotImplementedError
+
+    def part(self, results: Any, start: int, stop: int) -> Any:
+        """Never called."""
+        raise NotImplementedError
+
+    def join(self, parts: Sequence[Any]) -> Any:
+        """Never called."""
+        raise NotImplementedError

@@ -1,0 +1,114 @@
+"""Orders: rows that a request wants computed by a network, and what is made of them."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+
+from numpy.typing import NDArray
+
+from service.engine.models import LoadedModel
+
+# Arrays that share their first dimension: what a network takes, one row for each item.
+Rows = tuple[NDArray[Any], ...]
+Answer = TypeVar("Answer")
+
+
+class DeadlinePassed(Exception):  # noqa: N818 - no fault of anybody
+    """An order that waited longer than its client would."""
+
+
+class Operation(Protocol):
+    """What one network of a model does to rows; orders for equal operations share batches."""
+
+    def most_rows(self, model: LoadedModel) -> int:
+        """How many rows are computed at once."""
+
+    def compute(self, model: LoadedModel, rows: Rows) -> Any:
+        """Results for at most so many rows. No row's result depends on the others."""
+
+    def part(self, results: Any, start: int, stop: int) -> Any:
+        """The results of some of the rows."""
+
+    def join(self, parts: Sequence[Any]) -> Any:
+        """The results of all parts, in their order."""
+
+
+class Stages(NamedTuple):
+    """Where the time of an order went, in seconds."""
+
+    queue: float
+    compute: float
+    encode: float
+
+
+class Order(Generic[Answer]):
+    """``count`` rows for an operation, and what is made of the results once all are there.
+
+    ``rows`` gives those from start to stop and ``finish`` the answer; both are called in a model
+    thread, so that nothing is done for an order that is dropped. ``count`` may be 0: then only
+    ``finish`` is called, with None. ``deadline`` is a moment of ``time.monotonic()``.
+    """
+
+    def __init__(
+        self,
+        operation: Operation,
+        count: int,
+        rows: Callable[[LoadedModel, int, int], Rows],
+        finish: Callable[[LoadedModel, Any], Answer],
+        deadline: float,
+    ) -> None:
+        self.operation, self.count, self.rows = operation, count, rows
+        self.future: Future[Answer] = Future()
+        # Rows that were handed out; guarded by the crew's lock.
+        self.taken = 0
+        self._finish, self._deadline = finish, deadline
+        self._parts: dict[int, Any] = {}
+        self._delivered = 0
+        self._lock = threading.Lock()
+        self._made = self._begun = self._computed = self._ended = time.monotonic()
+
+    @property
+    def stages(self) -> Stages:
+        """Where the time went; meaningful once the answer is there."""
+        return Stages(
+            queue=self._begun - self._made,
+            compute=self._computed - self._begun,
+            encode=self._ended - self._computed,
+        )
+
+    def begin(self) -> bool:
+        """Whether somebody still waits for it. Called when its first rows are handed out."""
+        self._begun = time.monotonic()
+        if self._begun > self._deadline:
+            self.fail(DeadlinePassed())
+        return not self.future.done()
+
+    def deliver(self, model: LoadedModel, start: int, stop: int, results: Any) -> None:
+        """Keep the results of rows start to stop; with the last of them the answer is made."""
+        with self._lock:
+            self._parts[start] = results
+            self._delivered += stop - start
+            complete = self._delivered == self.count
+        if complete and not self.future.done():
+            self._complete(model)
+
+    def fail(self, error: BaseException) -> None:
+        """End with an error, unless it has ended."""
+        with suppress(InvalidStateError):
+            self.future.set_exception(error)
+
+    def _complete(self, model: LoadedModel) -> None:
+        self._computed = time.monotonic()
+        try:
+            parts = [self._parts[start] for start in sorted(self._parts)]
+            answer = self._finish(model, self.operation.join(parts) if self.count else None)
+        # Whatever it is, it belongs to the one who asked.
+        except BaseException as error:
+            self.fail(error)
+            return
+        self._ended = time.monotonic()
+        with suppress(InvalidStateError):
+            self.future.set_result(answer)
