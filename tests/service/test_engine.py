@@ -4,6 +4,7 @@ import asyncio
 import shutil
 import threading
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from starlette.testclient import TestClient
 
 from service import deps
 from service.app import create_app
+from service.engine import models
 from service.engine.engine import Engine
 from service.engine.models import LoadedModel, ModelCache, load
 from service.problems import Problem
@@ -252,10 +254,41 @@ def test_a_model_is_loaded_once_and_dropped_when_others_need_the_room(
     first, second = store.jobs.get(trained.plain).checkpoints()
     roomy, narrow = ModelCache(2**30), ModelCache(1)
     for cache in (roomy, narrow):
-        loaded = cache.get(first)
-        assert cache.get(first) is loaded
-        cache.get(second)
-        assert (cache.get(first) is loaded) == (cache is roomy)
+        with cache.lease(first) as loaded, cache.lease(first) as again:
+            assert again is loaded
+        with cache.lease(second):
+            assert cache.holds(first.digest) == (cache is roomy)
+        with cache.lease(first) as again:
+            assert (again is loaded) == (cache is roomy)
+
+
+def test_a_model_in_use_is_not_dropped(store: Store, trained: Trained) -> None:
+    first, second = store.jobs.get(trained.plain).checkpoints()
+    cache = ModelCache(1)
+    with cache.lease(first):
+        with cache.lease(second):
+            assert cache.holds(first.digest)
+        assert cache.holds(first.digest)
+        assert not cache.holds(second.digest)
+
+
+def test_many_who_want_a_model_at_once_wait_for_one_load(
+    store: Store, trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint = store.jobs.get(trained.plain).checkpoint()
+    assert checkpoint is not None
+    loads: list[Checkpoint] = []
+    monkeypatch.setattr(models, "load", lambda one: loads.append(one) or load(one))
+    cache = ModelCache(2**30)
+
+    def lease(_: int) -> LoadedModel:
+        with cache.lease(checkpoint) as model:
+            return model
+
+    with ThreadPoolExecutor(8) as threads:
+        leased = list(threads.map(lease, range(32)))
+    assert len(loads) == 1
+    assert all(model is leased[0] for model in leased)
 
 
 @pytest.mark.parametrize("model", ["plain", "conditional"])
