@@ -33,6 +33,7 @@ from service.routes import (
     train,
     translate,
 )
+from service.shortcut import Patterns, Shortcut
 from service.strict import refuse_undeclared
 from service.telemetry import JobsCollector, Telemetry
 from worker.queue import Dispatcher
@@ -72,9 +73,11 @@ def create_app(settings: Settings, redis_url: str) -> FastAPI:
         responses={"default": DOCUMENTED},
         generate_unique_id_function=_operation_id,
     )
+    app.state.patterns = Patterns()
     _add_routes(app)
     registry.register(JobsCollector(store))
     # The last one added is the first to see a request.
+    app.add_middleware(Shortcut, patterns=app.state.patterns)
     app.add_middleware(HeadAsGet)
     app.add_middleware(Guard, settings=settings)
     app.add_middleware(Telemetry, registry=registry)

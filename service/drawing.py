@@ -21,7 +21,7 @@ from service.negotiation import choose_format
 from service.problems import Problem, body_problem, parameter_problem
 from worker.store.references import Resolved
 
-MAX_IMAGES, MAX_POINTS, MAX_PIXELS = 64, 10_000, 2**24
+MAX_IMAGES, MAX_POINTS, MAX_PIXELS, MAX_INDEX = 64, 10_000, 2**24, 2**53
 _MAX_LATENT = 1e6
 
 

@@ -56,6 +56,7 @@ class Settings(BaseSettings):
     lease_seconds: float = Field(default=20, ge=3, le=3600)
     max_step_flops: int = Field(default=10**14, ge=1)
     model_cache_bytes: int = Field(default=512 * MIB, ge=1)
+    answer_cache_bytes: int = Field(default=64 * MIB, ge=0)
     max_waiting_requests: int = Field(default=64, ge=1)
     request_timeout_seconds: float = Field(default=30, gt=0)
     import_timeout_seconds: float = Field(default=300, gt=0)

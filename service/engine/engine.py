@@ -4,15 +4,16 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
 from starlette.requests import Request
 
+from service.engine.answers import AnswerCache
 from service.engine.crew import Crew
 from service.engine.models import LoadedModel, ModelCache
 from service.engine.operations import Ask
-from service.engine.orders import DeadlinePassed, Operation, Order, Rows
+from service.engine.orders import DeadlinePassed, Operation, Order, Rows, Stages
 from service.problems import Problem
 from worker.settings import Settings
 from worker.store.checkpoints import Checkpoint
@@ -23,6 +24,13 @@ Answer = TypeVar("Answer")
 _PATIENCE_SECONDS = 0.05
 
 
+class Done(NamedTuple, Generic[Answer]):
+    """An answer, and where its time went."""
+
+    answer: Answer
+    stages: Stages
+
+
 class Engine:
     """Answers orders for models; refuses some when too many wait."""
 
@@ -30,13 +38,14 @@ class Engine:
         # Several requests share the cores by threads of ours, not by torch's.
         torch.set_num_threads(1)
         self._crew = Crew(ModelCache(settings.model_cache_bytes), settings.sample_threads)
+        self.answers = AnswerCache(settings.answer_cache_bytes)
         self._limit = settings.max_waiting_requests
         self._places = threading.BoundedSemaphore(self._limit)
         self._timeout_seconds = settings.request_timeout_seconds
 
     async def run(
         self, request: Request, checkpoint: Checkpoint, work: Callable[[LoadedModel], Answer]
-    ) -> Answer:
+    ) -> Done[Answer]:
         """What ``work`` makes of the model of a checkpoint, without computing any rows.
 
         Raises:
@@ -54,7 +63,7 @@ class Engine:
         count: int,
         rows: Callable[[LoadedModel, int, int], Rows],
         finish: Callable[[LoadedModel, Any], Answer],
-    ) -> Answer:
+    ) -> Done[Answer]:
         """What ``finish`` makes of ``count`` rows, computed by the model of a checkpoint.
 
         An order that still waits when its client goes is dropped, and its place is free again.
@@ -69,7 +78,7 @@ class Engine:
         order.future.add_done_callback(lambda _: self._places.release())
         self._crew.submit(checkpoint, order)
         try:
-            return await self._wait(request, order)
+            return Done(await self._wait(request, order), order.stages)
         except DeadlinePassed:
             raise self._too_late() from None
 

@@ -5,17 +5,17 @@ import math
 import secrets
 from typing import Annotated, Any, Literal
 
-import numpy as np
 from fastapi import APIRouter, Query, Request, Response
-from numpy.typing import NDArray
 from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 
 from ganmodels.latents import MAX_SEED
+from service.answering import answer
 from service.codes import parse_codes
 from service.deps import EngineDep, ModelDep, StoreDep, choose_model
 from service.drawing import (
     MAX_IMAGES,
+    MAX_INDEX,
     MAX_POINTS,
     Drawing,
     check_count,
@@ -28,17 +28,13 @@ from service.drawing import (
     require_latents,
 )
 from service.engine.encode import FORMATS, encode_array
-from service.engine.engine import Engine
 from service.engine.models import LoadedModel
-from service.engine.operations import Draw
-from service.etags import matches
 from service.negotiation import choose_format
 from service.problems import body_problem
 from service.schemas import Body
 
 router = APIRouter(tags=["samples"])
 
-MAX_INDEX = 2**53
 _ANSWER: dict[str, Any] = {"content": {encoding.media_type: {} for encoding in FORMATS.values()}}
 _LATENT_FORMATS = {"json": "application/json", "npy": "application/x-npy"}
 
@@ -97,10 +93,9 @@ async def sample(
         truncation,
         codes=parse_codes(codes, config),
     )
-    headers = _headers(drawing, seeded=seed is not None)
-    if seed is not None and matches(request.headers.get("if-none-match"), drawing.etag()):
-        return Response(status_code=304, headers=headers)
-    return await _answer(request, drawing, engine, headers)
+    check_picture(drawing.format, config, n, drawing.columns)
+    request.app.state.patterns.learn(request.scope, drawing)
+    return await answer(request, drawing, engine, seeded=seed is not None)
 
 
 class LatentsRequest(Body):
@@ -139,7 +134,8 @@ async def sample_latents(
         choose_encoding(body.format, request.headers.get("accept"), config, body.layout, count),
         latents=check_latents(body.latents, config),
     )
-    return await _answer(request, drawing, engine, _headers(drawing, seeded=False))
+    check_picture(drawing.format, config, count, drawing.columns)
+    return await answer(request, drawing, engine, seeded=False)
 
 
 @router.get(
@@ -173,34 +169,5 @@ async def latents(
         body |= {"latents": drawn.tolist(), "labels": None if labels is None else labels.tolist()}
         return json.dumps(body).encode()
 
-    content = await engine.run(request, resolved.checkpoint, draw)
-    return Response(content, media_type=_LATENT_FORMATS[chosen], headers={"Vary": "Accept"})
-
-
-async def _answer(
-    request: Request, drawing: Drawing, engine: Engine, headers: dict[str, str]
-) -> Response:
-    check_picture(drawing.format, drawing.config, drawing.item_count, drawing.columns)
-    encoding = FORMATS[drawing.format]
-
-    def finish(model: LoadedModel, items: NDArray[np.generic]) -> bytes:
-        return encoding.encode(drawing.samples(model, items), drawing.columns)
-
-    checkpoint, count = drawing.resolved.checkpoint, drawing.item_count
-    body = await engine.order(request, checkpoint, Draw(), count, drawing.rows, finish)
-    return Response(body, media_type=encoding.media_type, headers=headers)
-
-
-def _headers(drawing: Drawing, seeded: bool) -> dict[str, str]:
-    """Cache rules: for ever where model and seed are pinned, revalidated where only the seed is."""
-    lasting = "private, max-age=31536000, immutable" if drawing.resolved.pinned else "no-cache"
-    headers = {
-        "Vary": "Accept",
-        "Cache-Control": lasting if seeded else "no-store",
-        "Ringside-Model": drawing.resolved.reference,
-        "Ringside-Checkpoint": drawing.resolved.checkpoint.digest,
-    }
-    if drawing.seed is not None:
-        headers["Ringside-Seed"] = str(drawing.seed)
-        headers["ETag"] = drawing.etag()
-    return headers
+    drawn = await engine.run(request, resolved.checkpoint, draw)
+    return Response(drawn.answer, media_type=_LATENT_FORMATS[chosen], headers={"Vary": "Accept"})

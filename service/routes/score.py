@@ -52,7 +52,8 @@ async def score(
     read = await receive_items(request)
 
     # Decoding takes as long as scoring and more, so it waits for a model thread as well.
-    received = await engine.run(request, resolved.checkpoint, lambda _: read(config.space))
+    decoded = await engine.run(request, resolved.checkpoint, lambda _: read(config.space))
+    received = decoded.answer
     scores = await _scores(request, engine, model, received, number)
     if len(received) == 1 and received[0].error is not None:
         raise received[0].error
@@ -79,7 +80,8 @@ async def _scores(
         return scores
 
     checkpoint = model.resolved.checkpoint
-    return await engine.order(request, checkpoint, Score(), len(items), rows, finish)
+    judged = await engine.order(request, checkpoint, Score(), len(items), rows, finish)
+    return judged.answer
 
 
 def _answer(model: ChosenModel, received: list[Received], scores: Scores | None) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query, Request, Response
 from numpy.typing import NDArray
 
 from ganmodels.config import TrainConfig
+from service.answering import server_timing
 from service.deps import ChosenModel, EngineDep, ModelDep
 from service.drawing import check_picture, choose_encoding
 from service.engine.encode import FORMATS, Samples
@@ -59,8 +60,9 @@ async def translate(
     read = await receive_items(request)
 
     # Decoding takes as long as translating and more, so it waits for a model thread as well.
-    items = await engine.run(request, resolved.checkpoint, lambda _: _whole(read(config.space)))
-    count = len(items)
+    checkpoint = resolved.checkpoint
+    decoded = await engine.run(request, checkpoint, lambda _: _whole(read(config.space)))
+    items, count = decoded.answer, len(decoded.answer)
     chosen, wide = choose(count), columns or math.ceil(math.sqrt(count))
     check_picture(chosen, config, count, wide)
 
@@ -71,8 +73,9 @@ async def translate(
         return FORMATS[chosen].encode(_samples(made, model, direction), wide)
 
     operation = Translate(direction)
-    body = await engine.order(request, resolved.checkpoint, operation, count, rows, finish)
-    return Response(body, media_type=FORMATS[chosen].media_type, headers=_headers(resolved))
+    made = await engine.order(request, checkpoint, operation, count, rows, finish)
+    headers = _headers(resolved) | {"Server-Timing": server_timing([decoded.stages, made.stages])}
+    return Response(made.answer, media_type=FORMATS[chosen].media_type, headers=headers)
 
 
 def _headers(resolved: Resolved) -> dict[str, str]:

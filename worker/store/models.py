@@ -70,7 +70,7 @@ class Models:
         Raises:
             NotFound: when there is none.
         """
-        path = self._path(name)
+        path = self.path(name)
         if not path.exists():
             raise NotFound.of("model", name, [model.name for model in self.all()], "/models")
         return Model.model_validate_json(path.read_bytes())
@@ -127,7 +127,7 @@ class Models:
             NotFound: when there is none.
         """
         self.get(name)
-        disk.remove_file(self._path(name))
+        disk.remove_file(self.path(name))
         disk.sync_directory(self._directory)
 
     def checkpoints_in_use(self, job_id: str) -> set[str]:
@@ -138,7 +138,7 @@ class Models:
     @contextmanager
     def _locked(self, name: str) -> Iterator[Model]:
         ensure_directory(self._directory)
-        path = self._path(name)
+        path = self.path(name)
         busy = Unavailable("model-busy", "the model is being changed; try again")
         with locked(path.with_suffix(".lock"), busy):
             if path.exists():
@@ -147,7 +147,8 @@ class Models:
                 yield Model(name=name, created_at=now())
 
     def _save(self, model: Model) -> None:
-        replace_json(self._path(model.name), model.model_dump(mode="json"))
+        replace_json(self.path(model.name), model.model_dump(mode="json"))
 
-    def _path(self, name: str) -> Path:
+    def path(self, name: str) -> Path:
+        """Where a model is written down; the file is replaced, never changed."""
         return self._directory / f"{file_stem(name)}.json"

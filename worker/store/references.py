@@ -1,20 +1,26 @@
 """What ``model=`` may say: ``name``, ``name:version``, ``name@alias``, a job id, ``job:step``."""
 
+from pathlib import Path
 from typing import NamedTuple
 
 from worker.errors import NotFound
 from worker.names import is_id
 from worker.store import Store
-from worker.store.checkpoints import Checkpoint
+from worker.store.checkpoints import MANIFEST, Checkpoint
 from worker.store.models import Model
 
 
 class Resolved(NamedTuple):
-    """A checkpoint and its name. ``pinned``: the reference will always mean this checkpoint."""
+    """A checkpoint and its name. ``pinned``: the reference will always mean this checkpoint.
+
+    ``evidence``: as long as these files are as they are, the reference means this checkpoint; none
+    where that cannot be told so simply.
+    """
 
     checkpoint: Checkpoint
     reference: str
     pinned: bool
+    evidence: tuple[Path, ...] = ()
 
 
 def resolve(store: Store, reference: str) -> Resolved:
@@ -65,7 +71,8 @@ def _of_version(store: Store, model: Model, number: int | None, pinned: bool) ->
     checkpoint = job.checkpoint_by_digest(version.step, version.checkpoint)
     if checkpoint is None:
         raise NotFound("checkpoint-not-found", "the checkpoint of this version was deleted")
-    return Resolved(checkpoint, f"{model.name}:{version.version}", pinned)
+    evidence = (store.models.path(model.name), checkpoint.path / MANIFEST)
+    return Resolved(checkpoint, f"{model.name}:{version.version}", pinned, evidence)
 
 
 def _of_newest_job(store: Store, model: Model) -> Resolved:

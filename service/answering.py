@@ -1,0 +1,60 @@
+"""The answer to a drawing: from the client's cache, from ours, or drawn."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from fastapi import Request, Response
+from numpy.typing import NDArray
+
+from service.drawing import Drawing
+from service.engine.encode import FORMATS
+from service.engine.engine import Engine
+from service.engine.models import LoadedModel
+from service.engine.operations import Draw
+from service.engine.orders import Stages
+from service.etags import matches
+
+
+async def answer(request: Request, drawing: Drawing, engine: Engine, seeded: bool) -> Response:
+    """What was drawn, encoded; nothing is computed for who has it already.
+
+    ``seeded``: whether the client named what it wants, so that it may be kept.
+    """
+    encoding, etag = FORMATS[drawing.format], drawing.etag() if seeded else None
+    headers = _headers(drawing, etag)
+    if etag and matches(request.headers.get("if-none-match"), etag):
+        return Response(status_code=304, headers=headers)
+    if etag and (known := engine.answers.get(etag)) is not None:
+        return Response(known, media_type=encoding.media_type, headers=headers)
+
+    def finish(model: LoadedModel, items: NDArray[np.generic]) -> bytes:
+        return encoding.encode(drawing.samples(model, items), drawing.columns)
+
+    checkpoint, count = drawing.resolved.checkpoint, drawing.item_count
+    drawn = await engine.order(request, checkpoint, Draw(), count, drawing.rows, finish)
+    if etag:
+        engine.answers.put(etag, drawn.answer)
+    headers["Server-Timing"] = server_timing([drawn.stages])
+    return Response(drawn.answer, media_type=encoding.media_type, headers=headers)
+
+
+def server_timing(stages: Sequence[Stages]) -> str:
+    """Where the time of an answer went, in milliseconds, as browsers show it."""
+    total = [1000 * sum(column) for column in zip(*stages, strict=True)]
+    named = zip(Stages._fields, total, strict=True)
+    return ", ".join(f"{name};dur={milliseconds:.1f}" for name, milliseconds in named)
+
+
+def _headers(drawing: Drawing, etag: str | None) -> dict[str, str]:
+    """Cache rules: for ever where model and seed are pinned, revalidated where only the seed is."""
+    lasting = "private, max-age=31536000, immutable" if drawing.resolved.pinned else "no-cache"
+    headers = {
+        "Vary": "Accept",
+        "Cache-Control": lasting if etag else "no-store",
+        "Ringside-Model": drawing.resolved.reference,
+        "Ringside-Checkpoint": drawing.resolved.checkpoint.digest,
+    }
+    if drawing.seed is not None:
+        headers["Ringside-Seed"] = str(drawing.seed)
+        headers["ETag"] = etag or drawing.etag()
+    return headers
