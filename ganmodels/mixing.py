@@ -8,7 +8,7 @@ linearly. Signs and choices cannot lie between others: they are those of the nea
 """
 
 from collections.abc import Callable, Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,7 +90,12 @@ def _assembled(latent: Latent, normal: Values, linear: Values, nearest: LatentAr
     """Latents of parts that were mixed by rules of their own."""
     even = latent.gaussian + latent.uniform
     codes = latent.width - latent.continuous
-    parts = [normal, linear[:, latent.gaussian : even], nearest[:, even:codes], linear[:, codes:]]
+    parts: list[NDArray[Any]] = [
+        normal,
+        linear[:, latent.gaussian : even],
+        nearest[:, even:codes],
+        linear[:, codes:],
+    ]
     return np.concatenate(parts, axis=1).astype(np.float32)
 
 
@@ -102,7 +107,8 @@ def _straight(terms: Values, weights: Values) -> Values:
 
 def _turned(terms: Values, weights: Values) -> Values:
     """The same along arcs, term by term."""
-    point, total = terms[0], weights[0]
+    point: Values = terms[0]
+    total: Values = weights[0]
     for term, weight in zip(terms[1:], weights[1:], strict=True):
         total = total + weight
         point = _arc(point, term, _ratio(weight, total))

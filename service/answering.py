@@ -56,5 +56,6 @@ def _headers(drawing: Drawing, etag: str | None) -> dict[str, str]:
     }
     if drawing.seed is not None:
         headers["Ringside-Seed"] = str(drawing.seed)
+    if drawing.latents is None:
         headers["ETag"] = etag or drawing.etag()
     return headers

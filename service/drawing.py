@@ -18,7 +18,8 @@ from service.codes import Codes
 from service.engine.encode import ENCODER_VERSION, FORMATS, Encoding, Samples
 from service.engine.models import LoadedModel
 from service.negotiation import choose_format
-from service.problems import Problem, body_problem, parameter_problem
+from service.origins import Named
+from service.problems import body_problem, parameter_problem
 from worker.store.references import Resolved
 
 MAX_IMAGES, MAX_POINTS, MAX_PIXELS, MAX_INDEX = 64, 10_000, 2**24, 2**53
@@ -26,7 +27,7 @@ _MAX_LATENT = 1e6
 
 
 class Drawing(NamedTuple):
-    """What to draw. Either ``seed`` or ``latents`` is given; ``labels`` are cycled."""
+    """What to draw. One of ``seed``, ``latents`` and ``origin`` is given; ``labels`` are cycled."""
 
     resolved: Resolved
     config: TrainConfig
@@ -39,6 +40,7 @@ class Drawing(NamedTuple):
     truncation: float = 1.0
     latents: NDArray[np.float32] | None = None
     codes: Codes | None = None
+    origin: Named | None = None
 
     @property
     def class_names(self) -> Sequence[str]:
@@ -57,6 +59,7 @@ class Drawing(NamedTuple):
             "labels": self.labels and [names[label] if names else label for label in self.labels],
             "truncation": self.truncation,
             **({"codes": self.codes} if self.codes else {}),
+            **(self.origin.parameters() if self.origin else {}),
         }
 
     def etag(self) -> str:
@@ -68,20 +71,29 @@ class Drawing(NamedTuple):
 
     def rows(self, model: LoadedModel, start: int, stop: int) -> tuple[NDArray[Any], ...]:
         """Latents and labels of items start to stop of this drawing."""
-        first, count = self.offset + start, stop - start
         if self.latents is None:
-            seed = self.seed or 0
-            latents = model.sampler.latents(seed, first, count, self.truncation, self.codes)
+            latents = self.drawn(model, self.offset + start, stop - start)
         else:
             latents = self.latents[start:stop]
         return latents, self.label_numbers(model, start, stop)
 
+    def drawn(self, model: LoadedModel, first: int, count: int) -> NDArray[np.float32]:
+        """Latents of items from ``first`` on, truncated and with the codes that were asked for."""
+        if self.origin is None:
+            seed = self.seed or 0
+            return model.sampler.latents(seed, first, count, self.truncation, self.codes)
+        latent = require_latents(self.config)
+        found = latent.truncate(self.origin.latents(latent, first, count), self.truncation)
+        return found if self.codes is None else latent.with_codes(found, self.codes)
+
     def label_numbers(self, model: LoadedModel, start: int, stop: int) -> NDArray[np.int64]:
         """The labels asked for, in turn; else those of seed and index."""
-        first = self.offset + start
+        first, count = self.offset + start, stop - start
+        if self.labels is None and self.origin is not None:
+            return self.origin.labels(model.sampler, first, count)
         if self.labels is None:
-            return model.sampler.labels(self.seed or 0, first, stop - start)
-        places = first + np.arange(stop - start)
+            return model.sampler.labels(self.seed or 0, first, count)
+        places = first + np.arange(count)
         return np.array(self.labels, dtype=np.int64)[places % len(self.labels)]
 
     def samples(self, model: LoadedModel, items: NDArray[np.generic]) -> Samples:
@@ -225,20 +237,20 @@ def check_picture(chosen: str, config: TrainConfig, n: int, columns: int) -> Non
         raise parameter_problem("sample-too-large", "columns", detail, limit=most)
 
 
-def check_latents(rows: list[list[float]], config: TrainConfig) -> NDArray[np.float32]:
-    """Latents [n, width].
+def check_latents(
+    rows: list[list[float]], config: TrainConfig, pointer: str = "/latents"
+) -> NDArray[np.float32]:
+    """Latents [n, width]; ``pointer`` is where they stood.
 
     Raises:
         Problem: when they do not fit the model.
     """
     width = require_latents(config).width
     if any(len(row) != width for row in rows):
-        raise _bad_latents(f"each latent of this model has {width} values")
+        detail = f"each latent of this model has {width} values"
+        raise body_problem("validation", pointer, detail)
     array = np.array(rows, dtype=np.float64)
     if np.abs(array).max() > _MAX_LATENT:
-        raise _bad_latents(f"latents may be at most {_MAX_LATENT:g} in size")
+        detail = f"latents may be at most {_MAX_LATENT:g} in size"
+        raise body_problem("validation", pointer, detail)
     return array.astype(np.float32)
-
-
-def _bad_latents(detail: str) -> Problem:
-    return body_problem("validation", "/latents", detail)

@@ -1,6 +1,5 @@
-"""``/sample``, a pure function of checkpoint, parameters, seed and index; ``/latents``."""
+"""``/sample``, a pure function of checkpoint, parameters, seed or mix, and index."""
 
-import json
 import math
 import secrets
 from typing import Annotated, Any, Literal
@@ -10,6 +9,7 @@ from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 
 from ganmodels.latents import MAX_SEED
+from ganmodels.mixing import Mode
 from service.answering import answer
 from service.codes import parse_codes
 from service.deps import EngineDep, ModelDep, StoreDep, choose_model
@@ -23,20 +23,17 @@ from service.drawing import (
     check_latents,
     check_picture,
     choose_encoding,
-    label_count,
     parse_labels,
     require_latents,
 )
-from service.engine.encode import FORMATS, encode_array
-from service.engine.models import LoadedModel
-from service.negotiation import choose_format
+from service.engine.encode import FORMATS
+from service.mixes import query_mix
 from service.problems import body_problem
 from service.schemas import Body
 
 router = APIRouter(tags=["samples"])
 
 _ANSWER: dict[str, Any] = {"content": {encoding.media_type: {} for encoding in FORMATS.values()}}
-_LATENT_FORMATS = {"json": "application/json", "npy": "application/x-npy"}
 
 Count = Annotated[int, Query(ge=1, description="64 images or 10,000 points at most")]
 Seed = Annotated[int | None, Query(ge=0, le=MAX_SEED, description="random if left out, and echoed")]
@@ -56,6 +53,19 @@ CodesText = Annotated[
         description="InfoGAN's codes, one entry each by comma: a number, or * for one by the seed",
     ),
 ]
+MixText = Annotated[
+    str | None,
+    Query(
+        alias="mix",
+        max_length=500,
+        description="in place of seed: seeds and weights, as s7:0.3,s12:0.7; item i mixes item i "
+        "of all, and has the label of the first",
+    ),
+]
+MixMode = Annotated[
+    Mode | None,
+    Query(description="slerp, along arcs, if left out; lerp, straight, takes weights below 0 too"),
+]
 Layout = Annotated[
     Literal["auto", "grid", "separate"] | None, Query(description="one picture or one per item")
 ]
@@ -74,6 +84,8 @@ async def sample(
     label: Label = None,
     truncation: Truncation = 1.0,
     codes: CodesText = None,
+    mix: MixText = None,
+    mix_mode: MixMode = None,
     layout: Layout = None,
     columns: Columns = None,
     format: Format = None,
@@ -81,6 +93,8 @@ async def sample(
     """Items from a generator. Item i depends on (seed, i) only, whatever else is asked for."""
     resolved, config = model
     require_latents(config)
+    origin = query_mix(mix, mix_mode, seed)
+    named = seed is not None or origin is not None
     drawing = Drawing(
         resolved,
         config,
@@ -88,14 +102,15 @@ async def sample(
         parse_labels(label, config),
         columns or math.ceil(math.sqrt(n)),
         choose_encoding(format, request.headers.get("accept"), config, layout, n),
-        secrets.randbelow(2**32) if seed is None else seed,
+        seed if named else secrets.randbelow(2**32),
         offset,
         truncation,
         codes=parse_codes(codes, config),
+        origin=origin,
     )
     check_picture(drawing.format, config, n, drawing.columns)
     request.app.state.patterns.learn(request.scope, drawing)
-    return await answer(request, drawing, engine, seeded=seed is not None)
+    return await answer(request, drawing, engine, seeded=named)
 
 
 class LatentsRequest(Body):
@@ -136,38 +151,3 @@ async def sample_latents(
     )
     check_picture(drawing.format, config, count, drawing.columns)
     return await answer(request, drawing, engine, seeded=False)
-
-
-@router.get(
-    "/latents",
-    response_class=Response,
-    responses={200: {"content": {media_type: {} for media_type in _LATENT_FORMATS.values()}}},
-)
-async def latents(
-    request: Request,
-    engine: EngineDep,
-    model: ModelDep,
-    seed: Annotated[int, Query(ge=0, le=MAX_SEED)],
-    n: Count = 1,
-    offset: Offset = 0,
-    truncation: Truncation = 1.0,
-    codes: CodesText = None,
-    format: Format = None,
-) -> Response:
-    """The latents [n, width] and labels [n] behind the same ``GET /sample``."""
-    resolved, config = model
-    require_latents(config)
-    count, wanted = check_count(n, config), parse_codes(codes, config)
-    chosen = choose_format(format, request.headers.get("accept"), _LATENT_FORMATS)
-
-    def draw(loaded: LoadedModel) -> bytes:
-        drawn = loaded.sampler.latents(seed, offset, count, truncation, wanted)
-        if chosen == "npy":
-            return encode_array(drawn)
-        labels = loaded.sampler.labels(seed, offset, count) if label_count(config) else None
-        body = {"object": "latents", "model": resolved.reference, "seed": seed, "offset": offset}
-        body |= {"latents": drawn.tolist(), "labels": None if labels is None else labels.tolist()}
-        return json.dumps(body).encode()
-
-    drawn = await engine.run(request, resolved.checkpoint, draw)
-    return Response(drawn.answer, media_type=_LATENT_FORMATS[chosen], headers={"Vary": "Accept"})
