@@ -23,6 +23,8 @@ from service.problems import body_problem, parameter_problem
 from worker.store.references import Resolved
 
 MAX_IMAGES, MAX_POINTS, MAX_PIXELS, MAX_INDEX = 64, 10_000, 2**24, 2**53
+# Of planes and of ways through keyframes.
+MAX_FRAMES = 256
 _MAX_LATENT = 1e6
 
 
@@ -133,6 +135,14 @@ def check_count(n: int, config: TrainConfig) -> int:
         detail = f"n may be at most {limit} for this model; page with offset for more"
         raise parameter_problem("sample-too-large", "n", detail, limit=limit)
     return n
+
+
+def most_frames(config: TrainConfig) -> int:
+    """How many items a plane or a way through keyframes may have."""
+    space = config.space
+    if isinstance(space, ImageSpace):
+        return min(MAX_FRAMES, MAX_PIXELS // (space.height * space.width))
+    return MAX_FRAMES
 
 
 def parse_labels(text: str | None, config: TrainConfig) -> tuple[int, ...] | None:

@@ -9,7 +9,6 @@ import pytest
 from starlette.testclient import TestClient
 
 from tests.service.checks import assert_problem
-from tests.service.conftest import Trained
 
 pytestmark = pytest.mark.usefixtures("trained")
 

@@ -1,0 +1,130 @@
+"""``POST /interpolate``: frames that lead through keyframes."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from numpy import generic
+from numpy.typing import NDArray
+from pydantic import Field
+from starlette.concurrency import run_in_threadpool
+
+from ganmodels.config import TrainConfig
+from ganmodels.mixing import Easing, Mode
+from ganmodels.spaces import ImageSpace
+from service.answering import server_timing
+from service.deps import ChosenModel, EngineDep, StoreDep, choose_model
+from service.drawing import MAX_FRAMES, Drawing, most_frames, parse_labels, require_latents
+from service.engine.animation import FRAME_FORMATS, Pace
+from service.engine.models import LoadedModel
+from service.engine.operations import Draw
+from service.negotiation import choose_format
+from service.origins import Path
+from service.places import Keyframe
+from service.problems import body_problem
+from service.schemas import Body
+
+router = APIRouter(tags=["samples"])
+
+_ANSWER: dict[str, Any] = {
+    "content": {encoding.media_type: {} for encoding in FRAME_FORMATS.values()}
+}
+
+
+class InterpolationRequest(Body):
+    """Keyframes, and how to go from each to the next: in ``steps`` frames, the last of which is
+    the next keyframe.
+
+    With ``loop`` the way leads back to the first keyframe, and animations begin again. All frames
+    have the label of the first keyframe, unless another is asked for. ``truncation`` applies to
+    every frame.
+    """
+
+    model: str = Field(max_length=200)
+    keyframes: list[Keyframe] = Field(min_length=2, max_length=64)
+    steps: int = Field(default=24, ge=1, le=MAX_FRAMES)
+    loop: bool = False
+    mode: Mode = "slerp"
+    easing: Easing = "linear"
+    truncation: float = Field(default=1.0, ge=0, le=1.5)
+    label: str | None = Field(default=None, max_length=100, description="one class")
+    duration_ms: int = Field(default=40, ge=10, le=10_000, description="of a frame")
+    format: str | None = Field(default=None, max_length=20, description="overrides Accept")
+
+    def frame_count(self) -> int:
+        """With both ends; the way back ends before the first keyframe."""
+        stretches = len(self.keyframes) - (not self.loop)
+        return stretches * self.steps + (not self.loop)
+
+
+@router.post("/interpolate", response_class=Response, responses={200: _ANSWER})
+async def interpolate(
+    body: InterpolationRequest, request: Request, store: StoreDep, engine: EngineDep
+) -> Response:
+    """Frames through latents of seeds, given latents and mixes: a strip, an animation, an array."""
+    model = await run_in_threadpool(choose_model, store, body.model)
+    require_latents(model.config)
+    drawing = _drawing(body, model, _format(body, request, model.config))
+    encoding = FRAME_FORMATS[drawing.format]
+    pace = Pace(body.duration_ms, body.loop)
+
+    def finish(loaded: LoadedModel, items: NDArray[generic]) -> bytes:
+        return encoding.encode(drawing.samples(loaded, items), pace)
+
+    checkpoint, count = model.resolved.checkpoint, drawing.item_count
+    made = await engine.order(request, checkpoint, Draw(), count, drawing.rows, finish)
+    headers = {
+        "Vary": "Accept",
+        "Cache-Control": "no-store",
+        "Ringside-Model": model.resolved.reference,
+        "Ringside-Checkpoint": checkpoint.digest,
+        "Server-Timing": server_timing([made.stages]),
+    }
+    return Response(made.answer, media_type=encoding.media_type, headers=headers)
+
+
+def _format(body: InterpolationRequest, request: Request, config: TrainConfig) -> str:
+    """A key of ``FRAME_FORMATS`` that can hold these items.
+
+    Raises:
+        Problem: when the client accepts none of them.
+    """
+    images = isinstance(config.space, ImageSpace)
+    offered = {
+        name: encoding.media_type
+        for name, encoding in FRAME_FORMATS.items()
+        if images or not encoding.images_only
+    }
+    return choose_format(body.format, request.headers.get("accept"), offered)
+
+
+def _drawing(body: InterpolationRequest, model: ChosenModel, chosen: str) -> Drawing:
+    """What to draw.
+
+    Raises:
+        Problem: when it is too much, or does not fit the model.
+    """
+    config, count = model.config, body.frame_count()
+    if count > (most := most_frames(config)):
+        detail = f"{count} frames were asked for, and {most} are made at once; take fewer steps"
+        raise body_problem("sample-too-large", "/steps", detail, limit=most)
+    labels = parse_labels(body.label, config)
+    if labels and len(labels) > 1:
+        raise body_problem("validation", "/label", "all frames have one label; give one class")
+    keyframes = tuple(
+        one.origin(config, f"/keyframes/{place}") for place, one in enumerate(body.keyframes)
+    )
+    described = {
+        **body.model_dump(include={"steps", "loop", "mode", "easing"}),
+        "keyframes": [one.described() for one in body.keyframes],
+    }
+    path = Path(keyframes, body.steps, body.mode, body.easing, described)
+    return Drawing(
+        model.resolved,
+        config,
+        count,
+        labels,
+        columns=count,
+        format=chosen,
+        truncation=body.truncation,
+        origin=path,
+    )
