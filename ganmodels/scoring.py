@@ -146,7 +146,7 @@ class Scorer:
         self.clusters = clusters
         self.device = device or torch.device("cpu")
         self.discriminator = discriminator.to(self.device).eval()
-        self._company = mates and mates.company(space, self.device)
+        self.company = mates and mates.company(space, self.device)
 
     @torch.inference_mode()
     def score(self, items: NDArray[np.generic], asked: NDArray[np.int64]) -> Scores:
@@ -169,8 +169,17 @@ class Scorer:
         real, fake = self.calibration.percentiles(logits)
         known = None if probability is None else probability.numpy()
         codes = self._codes(judged) if self.discriminator.recogniser else None
-        mates = 0 if self._company is None else self.discriminator.mates(self._company)
+        mates = 0 if self.company is None else self.discriminator.mates(self.company)
         return Scores(logits, known, real, fake, labels, classes, codes, mates)
+
+    def told(self, items: NDArray[np.generic], asked: NDArray[np.int64]) -> Tensor | None:
+        """Labels [n] under which ``score`` judges; None where the discriminator is told none."""
+        if self.clusters is not None:
+            return torch.from_numpy(self.clusters.nearest(items))
+        if self.game.classifies or not self.game.conditional:
+            return None
+        labels = self._best(to_network(items, self.space, self.device), asked)[1]
+        return None if labels is None else torch.from_numpy(labels)
 
     def _classes(self, items: Tensor) -> Probabilities:
         """Probabilities [n, classes] of the labels."""
@@ -198,12 +207,12 @@ class Scorer:
         return logits, labels
 
     def _judge(self, items: Tensor, labels: Tensor | None) -> Logits:
-        return judge(self.discriminator, items, labels, company=self._company)
+        return judge(self.discriminator, items, labels, company=self.company)
 
 
 def _by_batch(head: Callable[[Tensor], Tensor], items: Tensor) -> Tensor:
     """What a head says of each item, in batches of one size."""
-    said = [head(padded)[:count].float().cpu() for padded, count in _padded(items, FIXED_BATCH)]
+    said = [head(whole)[:count].float().cpu() for whole, count in padded(items, FIXED_BATCH)]
     return torch.cat(said)
 
 
@@ -277,7 +286,7 @@ def judge(
     return gathered
 
 
-def _padded(items: Tensor, batch_size: int) -> Iterator[tuple[Tensor, int]]:
+def padded(items: Tensor, batch_size: int) -> Iterator[tuple[Tensor, int]]:
     """Batches of one size, and how many of the items in each were asked for."""
     for some in items.split(batch_size):
         missing = batch_size - len(some)

@@ -81,6 +81,12 @@ class Discriminator(nn.Module):
         features: Tensor = self.trunk(packed(items, self.pack), labels)
         return features
 
+    def seen(self, items: Items, labels: Labels | None, company: Company | None) -> Tensor:
+        """Features [batch, width] of each item, whose pack is filled with the same others."""
+        if company is not None and self.pack > 1:
+            items = _with_mates(items, company.items, self.pack)
+        return self.features(items, labels)
+
     def score(self, items: Items, labels: Labels | None, company: Company | None) -> Logits:
         """One logit for each item [batch], whoever else is in the batch; the mean of its patches.
 
