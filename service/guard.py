@@ -36,6 +36,7 @@ class Guard:
         self._limits = {
             "/datasets": (settings.max_upload_bytes, _UPLOAD_SECONDS),
             "/score": (settings.max_score_bytes, _UPLOAD_SECONDS),
+            "/features": (settings.max_score_bytes, _UPLOAD_SECONDS),
             "/translate": (settings.max_score_bytes, _UPLOAD_SECONDS),
         }
 

@@ -68,6 +68,7 @@ KINDS: Mapping[str, Kind] = {
     "model-draws": Kind(422, "The model translates no images"),
     "direction-unknown": Kind(422, "The model does not translate this way"),
     "label-unknown": Kind(422, "The model knows no such label"),
+    "layer-unknown": Kind(422, "The discriminator has no such layer"),
     "codes-unknown": Kind(422, "The model knows no such codes"),
     "sample-too-large": Kind(422, "Too much was asked for at once"),
     "too-many-jobs": Kind(429, "Too many jobs are waiting"),

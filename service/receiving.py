@@ -1,15 +1,18 @@
 """Items in a request's body, in any of four kinds of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
 from fastapi import Request
+from numpy.typing import NDArray
 from starlette.datastructures import UploadFile
 
 from ganmodels.spaces import Space
 from service.images import MAX_ITEMS, Received, from_images, from_npy, from_zip
-from service.problems import Problem
+from service.problems import FieldError, Problem
+from service.refusals import data_problem
 
 Reader = Callable[[Space], list[Received]]
 
@@ -56,6 +59,27 @@ async def receive_items(request: Request) -> Reader:
         "unsupported-media-type",
         "send multipart/form-data with images, application/zip, application/x-npy or one image",
     )
+
+
+def whole(received: Sequence[Received]) -> NDArray[np.generic]:
+    """The items [n, ...] of a body.
+
+    Raises:
+        DataError: of the only item, where it cannot be read.
+        Problem: naming all that cannot be read.
+    """
+    bad = [(place, one.error) for place, one in enumerate(received) if one.error is not None]
+    if bad and len(received) == 1:
+        raise bad[0][1]
+    if bad:
+        errors = []
+        for place, error in bad:
+            problem = data_problem(error)
+            pointer = f"/images/{place}"
+            errors.append(FieldError(code=problem.code, detail=problem.detail, pointer=pointer))
+        detail = f"{len(bad)} of {len(received)} images cannot be read: {errors[0].detail}"
+        raise Problem("data-refused", detail, errors=errors)
+    return np.stack([one.item for one in received if one.item is not None])
 
 
 async def _form_files(request: Request) -> list[tuple[str, bytes]]:

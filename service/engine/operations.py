@@ -1,4 +1,4 @@
-"""What a loaded model does to rows: draw, translate, score, or nothing."""
+"""What a loaded model does to rows: draw, translate, score, observe, or nothing."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ganmodels.layers import Features, features
 from ganmodels.sampling import Sampler
 from ganmodels.scoring import Scores
 from service.engine.models import LoadedModel
@@ -81,6 +82,30 @@ class Score:
     def join(self, parts: Sequence[Scores]) -> Scores:
         """Scores of all of them."""
         return Scores.join(parts)
+
+
+@dataclass(frozen=True)
+class Observe:
+    """What a layer of the discriminator holds of stored items, under labels as ``Score``'s."""
+
+    layer: str
+
+    def most_rows(self, model: LoadedModel) -> int:
+        """Several batches of the scorer's own."""
+        return _SCORED_AT_ONCE
+
+    def compute(self, model: LoadedModel, rows: Rows) -> Features:
+        """Features [n, ...]."""
+        items, labels = rows
+        return features(model.scorer, items, labels, self.layer)
+
+    def part(self, results: Features, start: int, stop: int) -> Features:
+        """Those of some of the items."""
+        return results[start:stop]
+
+    def join(self, parts: Sequence[Features]) -> Features:
+        """Those of all of them."""
+        return np.concatenate(parts)
 
 
 @dataclass(frozen=True)

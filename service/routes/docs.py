@@ -10,7 +10,19 @@ from fastapi.responses import HTMLResponse
 router = APIRouter(tags=["reference"])
 
 ASSETS = Path(fastapi_offline.__file__).parent / "static"
-_PARTS = ("datasets", "train", "jobs", "models", "sample", "score", "translate", "recipes")
+_PARTS = (
+    "datasets",
+    "train",
+    "jobs",
+    "models",
+    "sample",
+    "latents",
+    "interpolate",
+    "score",
+    "features",
+    "translate",
+    "recipes",
+)
 _PAGES = ("docs", "openapi.json", "healthz", "readyz", "metrics")
 _POLICY = (
     "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "

@@ -48,7 +48,7 @@ async def score(
     elsewhere. Items are fitted to the model as a dataset's are at import.
     """
     resolved, config = model
-    number = _label(label, config)
+    number = asked_label(label, config)
     read = await receive_items(request)
 
     # Decoding takes as long as scoring and more, so it waits for a model thread as well.
@@ -107,7 +107,7 @@ def _company(scores: Scores | None) -> dict[str, Any] | None:
     return {"items": scores.mates, "rule": _COMPANY}
 
 
-def _label(text: str | None, config: TrainConfig) -> int:
+def asked_label(text: str | None, config: TrainConfig) -> int:
     """The number of the class to judge under; ``ANY_LABEL`` where none was given.
 
     Raises:

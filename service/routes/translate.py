@@ -1,7 +1,6 @@
 """``POST /translate``: given images, as a refiner or a translator makes them over."""
 
 import math
-from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Any, Literal
 
@@ -17,10 +16,8 @@ from service.engine.encode import FORMATS, Samples
 from service.engine.models import LoadedModel
 from service.engine.operations import Translate
 from service.engine.orders import Rows
-from service.images import Received
-from service.problems import FieldError, Problem, parameter_problem
-from service.receiving import BODIES, receive_items
-from service.refusals import data_problem
+from service.problems import parameter_problem
+from service.receiving import BODIES, receive_items, whole
 from worker.store.references import Resolved
 
 router = APIRouter(tags=["translations"])
@@ -61,7 +58,7 @@ async def translate(
 
     # Decoding takes as long as translating and more, so it waits for a model thread as well.
     checkpoint = resolved.checkpoint
-    decoded = await engine.run(request, checkpoint, lambda _: _whole(read(config.space)))
+    decoded = await engine.run(request, checkpoint, lambda _: whole(read(config.space)))
     items, count = decoded.answer, len(decoded.answer)
     chosen, wide = choose(count), columns or math.ceil(math.sqrt(count))
     check_picture(chosen, config, count, wide)
@@ -104,27 +101,6 @@ def _check_direction(config: TrainConfig, direction: str) -> None:
     if direction not in directions:
         detail = f"this model translates {' and '.join(directions)} only"
         raise parameter_problem("direction-unknown", "direction", detail)
-
-
-def _whole(received: Sequence[Received]) -> NDArray[np.generic]:
-    """The items [n, ...] of a body.
-
-    Raises:
-        DataError: of the only item, where it cannot be read.
-        Problem: naming all that cannot be read.
-    """
-    bad = [(place, one.error) for place, one in enumerate(received) if one.error is not None]
-    if bad and len(received) == 1:
-        raise bad[0][1]
-    if bad:
-        errors = []
-        for place, error in bad:
-            problem = data_problem(error)
-            pointer = f"/images/{place}"
-            errors.append(FieldError(code=problem.code, detail=problem.detail, pointer=pointer))
-        detail = f"{len(bad)} of {len(received)} images cannot be read: {errors[0].detail}"
-        raise Problem("data-refused", detail, errors=errors)
-    return np.stack([one.item for one in received if one.item is not None])
 
 
 def _samples(items: NDArray[np.generic], model: ChosenModel, direction: str) -> Samples:
