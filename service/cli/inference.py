@@ -59,6 +59,9 @@ def sample(
     truncation: Annotated[
         float | None, typer.Option(help="Below 1: more typical items, less variety.")
     ] = None,
+    mix: Annotated[
+        str | None, typer.Option(help="In place of a seed: several, as s7:0.3,s12:0.7.")
+    ] = None,
     codes: Annotated[
         str | None, typer.Option(help="InfoGAN's codes, as 3,*,0.5; * is one by the seed.")
     ] = None,
@@ -73,18 +76,19 @@ def sample(
     Example: ringside sample my-digits -n 64 --seed 7 --label 3 -o threes.png
     """
     given = {"model": model, "n": count, "seed": seed, "label": label, "truncation": truncation,
-             "codes": codes, "columns": columns, "format": _format(output)}  # fmt: skip
+             "mix": mix, "codes": codes, "columns": columns,
+             "format": _format(output)}  # fmt: skip
     with connect() as client:
-        response = checked(client.get("/sample", params=_set(given)))
-    _deliver(output, response, as_json)
+        response = checked(client.get("/sample", params=named(given)))
+    deliver(output, response, as_json)
 
 
-def _set(given: dict[str, Any]) -> dict[str, Any]:
+def named(given: dict[str, Any]) -> dict[str, Any]:
     """The parameters that were given."""
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _deliver(output: str, response: httpx2.Response, as_json: bool) -> None:
+def deliver(output: str, response: httpx2.Response, as_json: bool) -> None:
     """Write the items to the file, or to standard output, and say what they are."""
     if output == "-":
         sys.stdout.buffer.write(response.content)
@@ -111,12 +115,12 @@ def _format(output: str) -> str:
 
 
 def _report(output: str, response: httpx2.Response, as_json: bool) -> None:
-    named = {
+    headers = {
         "model": "Ringside-Model",
         "checkpoint": "Ringside-Checkpoint",
         "seed": "Ringside-Seed",
     }
-    facts = _set({key: response.headers.get(header) for key, header in named.items()})
+    facts = named({key: response.headers.get(header) for key, header in headers.items()})
     if as_json:
         show_json({"path": output, "bytes": len(response.content), **facts})
     else:
@@ -165,7 +169,7 @@ def translate(
     Example: ringside translate writer drawn.npy --direction a2b -o made-over.png
     """
     given = {"model": model, "direction": direction, "columns": columns, "format": _format(output)}
-    _deliver(output, _send("/translate", given, files), as_json)
+    deliver(output, _send("/translate", given, files), as_json)
 
 
 def _send(path: str, parameters: dict[str, Any], files: list[Path]) -> httpx2.Response:
@@ -173,7 +177,7 @@ def _send(path: str, parameters: dict[str, Any], files: list[Path]) -> httpx2.Re
     with ExitStack() as stack:
         client = stack.enter_context(connect())
         body = _body(files, stack)
-        return checked(client.post(path, params=_set(parameters), **body))
+        return checked(client.post(path, params=named(parameters), **body))
 
 
 def _body(files: list[Path], stack: ExitStack) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import typer
 
-from service.cli import datasets, evaluate, inference, jobs, run, train
+from service.cli import datasets, evaluate, inference, interpolate, jobs, run, train
 
 app = typer.Typer(
     name="ringside",
@@ -23,6 +23,7 @@ app.command()(train.train)
 app.add_typer(jobs.app, name="jobs")
 app.command()(inference.models)
 app.command()(inference.sample)
+app.command()(interpolate.interpolate)
 app.command()(inference.score)
 app.command()(inference.translate)
 app.command()(evaluate.evaluate)

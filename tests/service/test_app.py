@@ -29,8 +29,8 @@ def operations(openapi: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def test_every_address_on_the_first_page_answers(client: TestClient) -> None:
     links = client.get("/").json()["links"]
-    posts = {"train", "score", "translate"}
-    needs_model = {"sample"}
+    posts = {"train", "interpolate", "score", "features", "translate"}
+    needs_model = {"sample", "latents"}
     for name, path in links.items():
         expected = 405 if name in posts else 422 if name in needs_model else 200
         assert client.get(path).status_code == expected, name

@@ -117,6 +117,29 @@ def test_sample_tells_the_seed_it_drew(invoke, trained, tmp_path):
     assert first.read_bytes() == second.read_bytes()
 
 
+def test_a_mix_is_drawn_in_place_of_a_seed(invoke, trained, tmp_path):
+    path = tmp_path / "mixed.png"
+    answer = invoke("sample", "cli-digits", "--mix", "s7:0.3,s12:0.7", "-o", path)
+    assert answer.exit_code == 0, answer.output
+    assert Image.open(io.BytesIO(path.read_bytes())).format == "PNG"
+    assert invoke("sample", "cli-digits", "--mix", "s7:1", "--seed", 7, "-o", path).exit_code == 1
+
+
+@pytest.mark.parametrize(("suffix", "kind"), [("webp", "WEBP"), ("gif", "GIF"), ("png", "PNG")])
+def test_frames_lead_through_seeds_and_mixes(invoke, trained, tmp_path, suffix, kind):
+    path = tmp_path / f"walk.{suffix}"
+    answer = invoke("interpolate", "cli-digits", "7", "s1:1,s2:1", 12, "--steps", 3, "-o", path)
+    assert answer.exit_code == 0, answer.output
+    drawn = Image.open(io.BytesIO(path.read_bytes()))
+    assert drawn.format == kind
+    assert getattr(drawn, "n_frames", 1) == (1 if kind == "PNG" else 7)
+
+
+@pytest.mark.parametrize("given", [("7",), ("7", "12", "-o", "walk.mp4"), ("7", "twelve")])
+def test_interpolations_that_cannot_be_are_no_success(invoke, trained, given):
+    assert invoke("interpolate", "cli-digits", *given).exit_code in (1, 2)
+
+
 def test_score_lists_every_file_and_names_the_bad_one(invoke, trained, tmp_path):
     good, bad = tmp_path / "good.png", tmp_path / "bad.png"
     Image.new("L", (16, 16), 128).save(good)
