@@ -23,8 +23,10 @@ async def answer(request: Request, drawing: Drawing, engine: Engine, seeded: boo
     encoding, etag = FORMATS[drawing.format], drawing.etag() if seeded else None
     headers = _headers(drawing, etag)
     if etag and matches(request.headers.get("if-none-match"), etag):
+        engine.gauges.note_answer("not_modified")
         return Response(status_code=304, headers=headers)
     if etag and (known := engine.answers.get(etag)) is not None:
+        engine.gauges.note_answer("kept")
         return Response(known, media_type=encoding.media_type, headers=headers)
 
     def finish(model: LoadedModel, items: NDArray[np.generic]) -> bytes:
@@ -34,6 +36,7 @@ async def answer(request: Request, drawing: Drawing, engine: Engine, seeded: boo
     drawn = await engine.order(request, checkpoint, Draw(), count, drawing.rows, finish)
     if etag:
         engine.answers.put(etag, drawn.answer)
+    engine.gauges.note_answer("drawn")
     headers["Server-Timing"] = server_timing([drawn.stages])
     return Response(drawn.answer, media_type=encoding.media_type, headers=headers)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,8 @@ _SCORED_AT_ONCE = 64
 
 class _OfItems:
     """Rows are inputs and labels, results the items."""
+
+    name: ClassVar[str]
 
     def sampler(self, model: LoadedModel) -> Sampler:
         """The generator that is meant."""
@@ -45,6 +47,8 @@ class _OfItems:
 class Draw(_OfItems):
     """Items of latents and labels."""
 
+    name: ClassVar[str] = "draw"
+
     def sampler(self, model: LoadedModel) -> Sampler:
         """The model's generator."""
         return model.sampler
@@ -54,6 +58,7 @@ class Draw(_OfItems):
 class Translate(_OfItems):
     """Items of stored items, in a direction."""
 
+    name: ClassVar[str] = "translate"
     direction: str
 
     def sampler(self, model: LoadedModel) -> Sampler:
@@ -64,6 +69,8 @@ class Translate(_OfItems):
 @dataclass(frozen=True)
 class Score:
     """Scores of stored items and the labels that they are judged under."""
+
+    name: ClassVar[str] = "score"
 
     def most_rows(self, model: LoadedModel) -> int:
         """Several batches of the scorer's own."""
@@ -86,6 +93,8 @@ class Score:
 @dataclass(frozen=True)
 class Ask:
     """Nothing is computed: the model is only asked for what it knows."""
+
+    name: ClassVar[str] = "ask"
 
     def most_rows(self, model: LoadedModel) -> int:
         """Orders of no rows always fit."""

@@ -11,6 +11,7 @@ from typing import Any
 import httpx2
 import pytest
 from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
 from starlette.requests import Request
 from starlette.testclient import TestClient
 
@@ -125,7 +126,7 @@ class Held:
 
 
 def busy(tmp_path: Path, **changes: Any) -> Engine:
-    return Engine(Settings(home=tmp_path, sample_threads=1, **changes))
+    return Engine(Settings(home=tmp_path, sample_threads=1, **changes), CollectorRegistry())
 
 
 def test_a_client_that_goes_frees_its_place(tmp_path: Path, checkpoint: Checkpoint) -> None:
