@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from ganmodels.config import TrainConfig
 from service.deps import ChosenModel, EngineDep, ModelDep
 from service.drawing import check_picture, choose_encoding
-from service.engine.encode import FORMATS, Samples
+from service.engine.encoding.formats import FORMATS
+from service.engine.encoding.samples import Look, Samples
 from service.engine.models import LoadedModel
 from service.images import Received
 from service.problems import FieldError, Problem, parameter_problem
@@ -59,13 +60,13 @@ async def translate(
     # Decoding takes as long as translating and more, so it waits for a model thread as well.
     def make(loaded: LoadedModel) -> tuple[str, bytes]:
         items = _whole(read(config.space))
-        chosen, wide = choose(len(items)), columns or math.ceil(math.sqrt(len(items)))
-        check_picture(chosen, config, len(items), wide)
+        chosen, look = choose(len(items)), Look(columns or math.ceil(math.sqrt(len(items))))
+        check_picture(chosen, config, len(items), look)
         made = loaded.translators[direction].draw(items, np.zeros(len(items), dtype=np.int64))
-        return chosen, FORMATS[chosen].encode(_samples(made, model, direction), wide)
+        return chosen, FORMATS[chosen].encode(_samples(made, model, direction), look)
 
     chosen, body = await engine.run(request, resolved.checkpoint, make)
-    return Response(body, media_type=FORMATS[chosen].media_type, headers=_headers(resolved))
+    return Response(body, media_type=FORMATS[chosen].content_type, headers=_headers(resolved))
 
 
 def _headers(resolved: Resolved) -> dict[str, str]:

@@ -14,7 +14,8 @@ from starlette.testclient import TestClient
 
 from ganmodels.spaces import ImageSpace
 from service.drawing import MAX_IMAGES
-from service.engine.encode import FORMATS, Samples
+from service.engine.encoding.formats import FORMATS
+from service.engine.encoding.samples import Look, Samples
 from tests.service.checks import assert_problem
 from tests.service.conftest import STEPS, Trained
 
@@ -456,5 +457,5 @@ def test_a_picture_of_the_most_pixels_a_side_can_be_encoded(name: str) -> None:
     items = np.zeros((1, most, 1, 1), dtype=np.uint8)
     space = ImageSpace(height=8, width=1, channels=1)
     drawn = Samples(items, (None,), space, {})
-    shown = Image.open(io.BytesIO(FORMATS[name].encode(drawn, 1)))
+    shown = Image.open(io.BytesIO(FORMATS[name].encode(drawn, Look())))
     assert shown.size == (1, most)

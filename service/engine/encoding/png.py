@@ -1,0 +1,54 @@
+"""PNG (ISO/IEC 15948), as fast as it can be made: decision 16 has the figures.
+
+Every row is written as its difference from the one above (filter Up) and deflated by ISA-L at its
+lowest compressing level.
+"""
+
+import struct
+
+import numpy as np
+from isal import igzip_lib, isal_zlib
+from numpy.typing import NDArray
+
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+# Colour types of the format, by the number of channels: grey, grey + alpha, RGB, RGBA.
+_COLOURS = {1: 0, 2: 4, 3: 2, 4: 6}
+_BITS, _FILTER_UP, _DEFLATE_LEVEL = 8, 2, 1
+
+
+def encode_png(pixels: NDArray[np.generic], keyword: str, text: str) -> bytes:
+    """A picture, uint8 [height, width, channels] of 1 to 4 channels, with a text under a keyword.
+
+    The keyword has 1 to 79 Latin-1 characters; the text may have any.
+    """
+    height, width, channels = pixels.shape
+    header = struct.pack(">IIBBBBB", width, height, _BITS, _COLOURS[channels], 0, 0, 0)
+    # No compression, no language, no translated keyword.
+    note = keyword.encode("latin-1") + bytes(5) + text.encode()
+    parts = (
+        _SIGNATURE,
+        *_chunk(b"IHDR", header),
+        *_chunk(b"iTXt", note),
+        *_chunk(b"IDAT", _deflated(pixels.reshape(height, width * channels))),
+        *_chunk(b"IEND", b""),
+    )
+    return b"".join(parts)
+
+
+def _deflated(rows: NDArray[np.generic]) -> bytes:
+    height, width = rows.shape
+    lines = np.empty((height, 1 + width), dtype=np.uint8)
+    lines[:, 0] = _FILTER_UP
+    lines[0, 1:] = rows[0]
+    np.subtract(rows[1:], rows[:-1], out=lines[1:, 1:])
+    return igzip_lib.compress(
+        lines,
+        _DEFLATE_LEVEL,
+        flag=igzip_lib.COMP_ZLIB,
+        mem_level=igzip_lib.MEM_LEVEL_LARGE,
+    )
+
+
+def _chunk(kind: bytes, data: bytes) -> tuple[bytes, bytes, bytes, bytes]:
+    checksum = isal_zlib.crc32(data, isal_zlib.crc32(kind))
+    return struct.pack(">I", len(data)), kind, data, struct.pack(">I", checksum)
