@@ -238,7 +238,11 @@ def test_the_event_loop_does_not_wait_for_a_model_to_be_looked_up(
         raise NotFound("model-not-found", "looked up in a thread")
 
     monkeypatch.setattr(deps, "resolve", look_up)
-    query, body = {"model": "plain", "seed": 1}, {"model": "plain", "latents": [[0.0]]}
+    # A query that nobody asked before: it takes the long way.
+    query, body = (
+        {"model": "plain", "seed": 1, "truncation": 0.123},
+        {"model": "plain", "latents": [[0.0]]},
+    )
     if path == "/score":
         answers = [client.post(path, params={"model": "plain"}, content=b"x")]
     elif path == "/sample":
