@@ -141,6 +141,14 @@ def test_answers_and_batches_are_measured(again: TestClient) -> None:
     assert value(again, route) == 1
 
 
+def test_a_version_is_loaded_before_an_alias_sends_requests_to_it(again: TestClient) -> None:
+    again.put("/models/plain/aliases/warm", json={"version": 1}).raise_for_status()
+    assert value(again, "ringside_model_loads_total") == 1
+    again.get("/sample?model=plain@warm&seed=1").raise_for_status()
+    assert value(again, "ringside_model_loads_total") == 1
+    again.delete("/models/plain/aliases/warm").raise_for_status()
+
+
 def test_a_short_way_is_timed_under_its_route(again: TestClient) -> None:
     for seed in range(3):
         again.get(f"/sample?model=plain&seed={seed}")
