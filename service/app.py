@@ -106,7 +106,7 @@ def _lifespan(
         app.state.store = store
         app.state.registry = registry
         app.state.dispatcher = Dispatcher(redis_url)
-        app.state.engine = Engine(settings)
+        app.state.engine = Engine(settings, registry)
         app.state.imports = BoundedSemaphore(datasets.MAX_IMPORTS)
         app.state.streams = set()
         app.state.stopping = False

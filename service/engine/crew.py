@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
 from service.engine.batcher import Batcher, compute
+from service.engine.gauges import Gauges
 from service.engine.models import LoadedModel, ModelCache
 from service.engine.orders import Operation, Order
 from worker.store.checkpoints import Checkpoint
@@ -29,8 +30,8 @@ class Crew:
     model is being loaded by one thread, another rather serves those that are in memory.
     """
 
-    def __init__(self, models: ModelCache, threads: int) -> None:
-        self._models = models
+    def __init__(self, models: ModelCache, threads: int, gauges: Gauges) -> None:
+        self._models, self._gauges = models, gauges
         self._stations: OrderedDict[tuple[str, Operation], Station] = OrderedDict()
         self._changed = threading.Condition()
         self._loading = 0
@@ -83,7 +84,8 @@ class Crew:
                 if station.batcher:
                     self._changed.notify()
             if slices:
-                compute(station.operation, model, slices)
+                rows = compute(station.operation, model, slices)
+                self._gauges.note_batch(station.operation.name, rows)
 
     @contextmanager
     def _leased(self, checkpoint: Checkpoint) -> Iterator[LoadedModel]:

@@ -4,13 +4,16 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
+from prometheus_client import CollectorRegistry
 from starlette.requests import Request
 
 from service.engine.answers import AnswerCache
 from service.engine.crew import Crew
+from service.engine.gauges import Gauges
 from service.engine.models import LoadedModel, ModelCache
 from service.engine.operations import Ask
 from service.engine.orders import DeadlinePassed, Operation, Order, Rows, Stages
@@ -34,10 +37,12 @@ class Done(NamedTuple, Generic[Answer]):
 class Engine:
     """Answers orders for models; refuses some when too many wait."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, registry: CollectorRegistry) -> None:
         # Several requests share the cores by threads of ours, not by torch's.
         torch.set_num_threads(1)
-        self._crew = Crew(ModelCache(settings.model_cache_bytes), settings.sample_threads)
+        self.gauges = Gauges(registry)
+        models = ModelCache(settings.model_cache_bytes, self._note_load)
+        self._crew = Crew(models, settings.sample_threads, self.gauges)
         self.answers = AnswerCache(settings.answer_cache_bytes)
         self._limit = settings.max_waiting_requests
         self._places = threading.BoundedSemaphore(self._limit)
@@ -72,15 +77,27 @@ class Engine:
             Problem: when too many requests wait, or this one took too long.
         """
         if not self._places.acquire(blocking=False):
+            self.gauges.note_refusal("overloaded")
             raise Problem("overloaded", f"{self._limit} requests are waiting; try again later")
         deadline = time.monotonic() + self._timeout_seconds
         order = Order(operation, count, rows, finish, deadline)
-        order.future.add_done_callback(lambda _: self._places.release())
+        self.gauges.waiting.inc()
+        order.future.add_done_callback(self._free_place)
         self._crew.submit(checkpoint, order)
         try:
-            return Done(await self._wait(request, order), order.stages)
+            answer = await self._wait(request, order)
         except DeadlinePassed:
             raise self._too_late() from None
+        self.gauges.note_order(operation.name, order.stages)
+        return Done(answer, order.stages)
+
+    def _free_place(self, future: Future[Any]) -> None:
+        self._places.release()
+        self.gauges.waiting.dec()
+
+    def _note_load(self, model_bytes: int) -> None:
+        self.gauges.model_loads.inc()
+        self.gauges.model_bytes.set(model_bytes)
 
     async def _wait(self, request: Request, order: Order[Answer]) -> Answer:
         working = asyncio.wrap_future(order.future)
@@ -110,11 +127,13 @@ class Engine:
             )
             if leaving.done() and not working.done():
                 leaving.result()
+                self.gauges.note_refusal("client-gone")
                 raise Problem("client-gone", "the client closed the connection")
         finally:
             leaving.cancel()
 
     def _too_late(self) -> Problem:
+        self.gauges.note_refusal("too-late")
         return Problem(
             "deadline-exceeded",
             f"the answer was not ready after {self._timeout_seconds:g} seconds; try again later or "

@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -66,8 +66,9 @@ class ModelCache:
     used go first. Safe to use from several threads.
     """
 
-    def __init__(self, limit_bytes: int) -> None:
-        self._limit_bytes = limit_bytes
+    def __init__(self, limit_bytes: int, told: Callable[[int], object] = lambda _: None) -> None:
+        """``told`` is given the bytes in memory after each load."""
+        self._limit_bytes, self._told = limit_bytes, told
         self._models: OrderedDict[str, LoadedModel] = OrderedDict()
         self._leases: Counter[str] = Counter()
         self._lock = threading.Lock()
@@ -112,16 +113,20 @@ class ModelCache:
                 with self._lock:
                     self._models[digest] = model
                     self._evict()
+                    self._told(self._size_bytes())
                 return model
         finally:
             with self._lock:
                 self._loading.pop(digest, None)
 
     def _evict(self) -> None:
-        excess = sum(model.size_bytes for model in self._models.values()) - self._limit_bytes
+        excess = self._size_bytes() - self._limit_bytes
         for digest in [digest for digest in self._models if not self._leases[digest]]:
             # The newest stays even if it alone is over the limit: it will be used again.
             if excess <= 0 or len(self._models) == 1:
                 return
             excess -= self._models.pop(digest).size_bytes
             del self._leases[digest]
+
+    def _size_bytes(self) -> int:
+        return sum(model.size_bytes for model in self._models.values())

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,8 @@ _SCORED_AT_ONCE = 64
 
 class _OfItems:
     """Rows are inputs and labels, results the items."""
+
+    name: ClassVar[str]
 
     def sampler(self, model: LoadedModel) -> Sampler:
         """The generator that is meant."""
@@ -46,6 +48,8 @@ class _OfItems:
 class Draw(_OfItems):
     """Items of latents and labels."""
 
+    name: ClassVar[str] = "draw"
+
     def sampler(self, model: LoadedModel) -> Sampler:
         """The model's generator."""
         return model.sampler
@@ -55,6 +59,7 @@ class Draw(_OfItems):
 class Translate(_OfItems):
     """Items of stored items, in a direction."""
 
+    name: ClassVar[str] = "translate"
     direction: str
 
     def sampler(self, model: LoadedModel) -> Sampler:
@@ -65,6 +70,8 @@ class Translate(_OfItems):
 @dataclass(frozen=True)
 class Score:
     """Scores of stored items and the labels that they are judged under."""
+
+    name: ClassVar[str] = "score"
 
     def most_rows(self, model: LoadedModel) -> int:
         """Several batches of the scorer's own."""
@@ -89,6 +96,7 @@ class Observe:
     """What a layer of the discriminator holds of stored items, under labels as ``Score``'s."""
 
     layer: str
+    name: ClassVar[str] = "observe"
 
     def most_rows(self, model: LoadedModel) -> int:
         """Several batches of the scorer's own."""
@@ -111,6 +119,8 @@ class Observe:
 @dataclass(frozen=True)
 class Ask:
     """Nothing is computed: the model is only asked for what it knows."""
+
+    name: ClassVar[str] = "ask"
 
     def most_rows(self, model: LoadedModel) -> int:
         """Orders of no rows always fit."""

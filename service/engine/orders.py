@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 from numpy.typing import NDArray
 
@@ -21,7 +21,12 @@ class DeadlinePassed(Exception):  # noqa: N818 - no fault of anybody
 
 
 class Operation(Protocol):
-    """What one network of a model does to rows; orders for equal operations share batches."""
+    """What one network of a model does to rows; orders for equal operations share batches.
+
+    ``name`` is one of few, for measurements.
+    """
+
+    name: ClassVar[str]
 
     def most_rows(self, model: LoadedModel) -> int:
         """How many rows are computed at once."""

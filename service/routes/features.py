@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from ganmodels.layers import PENULTIMATE, Features, layers
 from service.answering import server_timing
 from service.deps import EngineDep, ModelDep, StoreDep, choose_model
-from service.engine.encode import encode_array
+from service.engine.encoding.arrays import encode_array
 from service.engine.models import LoadedModel
 from service.engine.operations import Observe
 from service.engine.orders import Rows

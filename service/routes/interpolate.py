@@ -14,7 +14,8 @@ from ganmodels.spaces import ImageSpace
 from service.answering import server_timing
 from service.deps import ChosenModel, EngineDep, StoreDep, choose_model
 from service.drawing import MAX_FRAMES, Drawing, most_frames, parse_labels, require_latents
-from service.engine.animation import FRAME_FORMATS, Pace
+from service.engine.encoding.frames import FRAME_FORMATS, Pace
+from service.engine.encoding.samples import Look
 from service.engine.models import LoadedModel
 from service.engine.operations import Draw
 from service.negotiation import choose_format
@@ -68,7 +69,8 @@ async def interpolate(
     pace = Pace(body.duration_ms, body.loop)
 
     def finish(loaded: LoadedModel, items: NDArray[generic]) -> bytes:
-        return encoding.encode(drawing.samples(loaded, items), pace)
+        samples = drawing.samples(loaded, items, encoding.keeps_latents)
+        return encoding.encode(samples, pace)
 
     checkpoint, count = model.resolved.checkpoint, drawing.item_count
     made = await engine.order(request, checkpoint, Draw(), count, drawing.rows, finish)
@@ -123,7 +125,7 @@ def _drawing(body: InterpolationRequest, model: ChosenModel, chosen: str) -> Dra
         config,
         count,
         labels,
-        columns=count,
+        look=Look(count),
         format=chosen,
         truncation=body.truncation,
         origin=path,

@@ -15,7 +15,7 @@ from service.answering import server_timing
 from service.codes import Codes, parse_codes
 from service.deps import ChosenModel, EngineDep, ModelDep, StoreDep, choose_model
 from service.drawing import MAX_POINTS, check_count, label_count, require_latents
-from service.engine.encode import encode_array
+from service.engine.encoding.arrays import encode_array
 from service.engine.engine import Engine
 from service.engine.models import LoadedModel
 from service.mixes import MAX_TERMS, check_weights, query_mix

@@ -2,9 +2,10 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Request
+from starlette.concurrency import run_in_threadpool
 
-from service.deps import StoreDep
+from service.deps import EngineDep, StoreDep
 from service.pages import listing
 from service.schemas import AliasRequest, Listing, ModelView
 from worker.errors import NotFound
@@ -38,9 +39,23 @@ def delete_model(name: str, store: StoreDep) -> None:
 
 
 @router.put("/{name}/aliases/{alias}")
-def set_alias(name: str, alias: AliasPath, body: AliasRequest, store: StoreDep) -> ModelView:
-    """Point an alias at a version; the next request already sees it."""
-    return _view(store.models.set_alias(name, alias, body.version), store)
+async def set_alias(
+    request: Request,
+    name: str,
+    alias: AliasPath,
+    body: AliasRequest,
+    store: StoreDep,
+    engine: EngineDep,
+) -> ModelView:
+    """Point an alias at a version; the next request already sees it.
+
+    The version is loaded first: nobody waits for it later, and one that cannot be loaded gets no
+    requests.
+    """
+    resolved = await run_in_threadpool(resolve, store, f"{name}:{body.version}")
+    await engine.run(request, resolved.checkpoint, lambda _: None)
+    model = await run_in_threadpool(store.models.set_alias, name, alias, body.version)
+    return await run_in_threadpool(_view, model, store)
 
 
 @router.delete("/{name}/aliases/{alias}")

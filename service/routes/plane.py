@@ -17,7 +17,8 @@ from service.drawing import (
     parse_labels,
     require_latents,
 )
-from service.engine.encode import FORMATS
+from service.engine.encoding.formats import FORMATS
+from service.engine.encoding.samples import Look
 from service.origins import Plane
 from service.problems import parameter_problem
 from service.routes.sample import CodesText, Format, Label, Truncation
@@ -61,11 +62,11 @@ async def plane(
         config,
         count,
         parse_labels(label, config),
-        columns,
+        Look(columns),
         choose_encoding(format, request.headers.get("accept"), config, None, count),
         truncation=truncation,
         codes=parse_codes(codes, config),
         origin=Plane((a, b, c), rows, columns, mode),
     )
-    check_picture(drawing.format, config, count, columns)
+    check_picture(drawing.format, config, count, drawing.look)
     return await answer(request, drawing, engine, seeded=True)

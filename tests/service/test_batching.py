@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import pytest
@@ -19,6 +19,8 @@ LARGE = 3 * SMALL_ROWS
 @dataclass(frozen=True)
 class Doubling:
     """A network whose result for a row is twice the row."""
+
+    name: ClassVar[str] = "double"
 
     def most_rows(self, model: LoadedModel) -> int:
         return 16

@@ -11,6 +11,7 @@ from typing import Any
 import httpx2
 import pytest
 from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
 from starlette.requests import Request
 from starlette.testclient import TestClient
 
@@ -125,7 +126,7 @@ class Held:
 
 
 def busy(tmp_path: Path, **changes: Any) -> Engine:
-    return Engine(Settings(home=tmp_path, sample_threads=1, **changes))
+    return Engine(Settings(home=tmp_path, sample_threads=1, **changes), CollectorRegistry())
 
 
 def test_a_client_that_goes_frees_its_place(tmp_path: Path, checkpoint: Checkpoint) -> None:
@@ -237,7 +238,11 @@ def test_the_event_loop_does_not_wait_for_a_model_to_be_looked_up(
         raise NotFound("model-not-found", "looked up in a thread")
 
     monkeypatch.setattr(deps, "resolve", look_up)
-    query, body = {"model": "plain", "seed": 1}, {"model": "plain", "latents": [[0.0]]}
+    # A query that nobody asked before: it takes the long way.
+    query, body = (
+        {"model": "plain", "seed": 1, "truncation": 0.123},
+        {"model": "plain", "latents": [[0.0]]},
+    )
     if path == "/score":
         answers = [client.post(path, params={"model": "plain"}, content=b"x")]
     elif path == "/sample":
@@ -316,6 +321,9 @@ def test_a_damaged_checkpoint_is_no_error_of_the_service(
     with TestClient(create_app(Settings(home=home), redis_url), base_url=ADDRESS) as client:
         answer = client.get("/sample", params={"model": trained.plain, "seed": 1})
         assert_problem(answer, 503, "checkpoint-corrupt")
+        answer = client.put("/models/plain/aliases/prod", json={"version": 1})
+        assert_problem(answer, 503, "checkpoint-corrupt")
+        assert client.get("/models/plain").json()["aliases"] == {}
         (copied.path / "manifest.json").write_text("{}")
         answer = client.get("/sample", params={"model": f"{trained.plain}:20", "seed": 1})
         assert answer.status_code in (404, 503)

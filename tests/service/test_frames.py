@@ -135,7 +135,7 @@ def test_an_archive_holds_a_file_for_each_frame(client: TestClient) -> None:
         assert len(archive.namelist()) == 8
 
 
-@pytest.mark.parametrize("format_", ["png", "webp", "gif", "apng", "zip", "npy", "json"])
+@pytest.mark.parametrize("format_", ["png", "webp", "gif", "apng", "zip", "npy", "npz", "json"])
 def test_equal_requests_give_equal_frames(client: TestClient, format_: str) -> None:
     first, again = (interpolate(client, steps=3, format=format_) for _ in range(2))
     assert first.status_code == 200
@@ -150,7 +150,7 @@ def test_points_come_as_numbers_alone(client: TestClient) -> None:
     problem = assert_problem(
         interpolate(client, model="points", format="gif"), 406, "not-acceptable"
     )
-    assert problem["supported"] == ["json", "npy"]
+    assert problem["supported"] == ["json", "npy", "npz"]
     body = {"model": "points", "keyframes": SEEDS}
     refused = client.post("/interpolate", json=body, headers={"Accept": "image/webp"})
     assert "application/x-npy" in assert_problem(refused, 406, "not-acceptable")["supported"]

@@ -1,0 +1,158 @@
+"""The short way gives what the long way gives, and no request that is odd takes it."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from starlette.testclient import TestClient
+
+from service import deps
+from service.app import create_app
+from tests.service.checks import assert_problem
+from tests.service.conftest import ADDRESS, Trained
+from worker.settings import Settings
+from worker.store import Store
+from worker.store.references import Resolved
+
+
+@pytest.fixture
+def again(settings: Settings, redis_url: str, trained: Trained) -> Iterator[TestClient]:
+    """An application of its own, which has learned nothing yet."""
+    with TestClient(create_app(settings, redis_url), base_url=ADDRESS) as client:
+        yield client
+
+
+def value(client: TestClient, name: str) -> float:
+    """A measurement of one application."""
+    found = re.search(rf"^{re.escape(name)} (.*)$", client.get("/metrics").text, re.MULTILINE)
+    return float(found[1]) if found else 0.0
+
+
+def look_ups(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The models that are looked up from here on; the short way looks none up."""
+    found: list[str] = []
+    resolve = deps.resolve
+
+    def watch(store: Store, reference: str) -> Resolved:
+        found.append(reference)
+        return resolve(store, reference)
+
+    monkeypatch.setattr(deps, "resolve", watch)
+    return found
+
+
+HEADERS = ("content-type", "etag", "cache-control", "ringside-seed", "ringside-model", "vary")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "model=plain:1",
+        "model=plain:1&n=3&format=npy",
+        "model=conditional&label=3,4&n=4&columns=2",
+        "model=points&n=100&format=json",
+        "truncation=0.5&model=plain",
+    ],
+)
+def test_the_short_way_gives_what_the_long_way_gives(
+    again: TestClient, client: TestClient, monkeypatch: pytest.MonkeyPatch, query: str
+) -> None:
+    again.get(f"/sample?{query}&seed=1")
+    looked_up = look_ups(monkeypatch)
+    for numbers in ("seed=5", "seed=5&offset=3", "offset=9007199254740992&seed=0"):
+        short = again.get(f"/sample?{query}&{numbers}")
+        assert looked_up == []
+        long = client.get(f"/sample?{numbers}&{query}")
+        looked_up.clear()
+        assert short.status_code == long.status_code == 200, short.text
+        assert short.content == long.content
+        assert [short.headers[name] for name in HEADERS] == [long.headers[name] for name in HEADERS]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "code"),
+    [
+        ("seed=-1", "validation"),
+        ("seed=1.5", "validation"),
+        (f"seed={2**64}", "validation"),
+        (f"seed=1&offset={2**53 + 1}", "validation"),
+        ("seed=1&seed=2", "repeated-parameter"),
+        ("seed=1&offset=", "validation"),
+        ("seed=1&sed=2", "unknown-parameter"),
+    ],
+)
+def test_bad_numbers_are_refused_as_ever(again: TestClient, numbers: str, code: str) -> None:
+    again.get("/sample?model=plain&seed=1")
+    assert_problem(again.get(f"/sample?model=plain&{numbers}"), 422, code)
+
+
+def test_another_accept_header_is_another_request(again: TestClient) -> None:
+    again.get("/sample?model=plain&seed=1")
+    answer = again.get("/sample?model=plain&seed=2", headers={"Accept": "application/x-npy"})
+    assert answer.headers["content-type"] == "application/x-npy"
+
+
+def test_a_name_that_means_another_version_is_looked_up_again(
+    again: TestClient, store: Store, trained: Trained
+) -> None:
+    name = "moving"
+    steps = [checkpoint.step for checkpoint in store.jobs.get(trained.plain).checkpoints()]
+    for number, step in enumerate(steps, start=1):
+        checkpoint = store.jobs.get(trained.plain).checkpoint(step)
+        assert checkpoint is not None
+        store.models.add_version(name, trained.plain, step, checkpoint.digest)
+        for _ in range(2):
+            answer = again.get(f"/sample?model={name}&seed=1")
+            assert answer.headers["ringside-model"] == f"{name}:{number}"
+            assert answer.headers["ringside-checkpoint"] == checkpoint.digest
+    store.models.delete(name)
+    assert_problem(again.get(f"/sample?model={name}&seed=1"), 404, "model-not-found")
+
+
+def test_an_answer_is_drawn_once(again: TestClient) -> None:
+    query = "/sample?model=plain:1&seed=12345"
+    first = again.get(query)
+    for _ in range(3):
+        assert again.get(query).content == first.content
+    drawn, kept = (
+        value(again, f'ringside_sample_answers_total{{source="{source}"}}')
+        for source in ("drawn", "kept")
+    )
+    assert (drawn, kept) == (1, 3)
+    not_modified = again.get(query, headers={"If-None-Match": first.headers["etag"]})
+    assert not_modified.status_code == 304
+    assert value(again, 'ringside_sample_answers_total{source="not_modified"}') == 1
+
+
+def test_answers_and_batches_are_measured(again: TestClient) -> None:
+    answer = again.get("/sample?model=plain&seed=3&n=5")
+    stages = dict(part.split(";dur=") for part in answer.headers["server-timing"].split(", "))
+    assert list(stages) == ["queue", "compute", "encode"]
+    assert all(float(milliseconds) >= 0 for milliseconds in stages.values())
+    assert value(again, 'ringside_inference_batch_rows_sum{operation="draw"}') == 5
+    stage = 'ringside_inference_stage_seconds_count{operation="draw",stage="compute"}'
+    assert value(again, stage) == 1
+    assert value(again, "ringside_model_loads_total") == 1
+    assert value(again, "ringside_model_cache_bytes") > 0
+    assert value(again, "ringside_inference_waiting_requests") == 0
+    route = (
+        'ringside_http_request_duration_seconds_count{method="GET",route="/sample",status="200"}'
+    )
+    assert value(again, route) == 1
+
+
+def test_a_version_is_loaded_before_an_alias_sends_requests_to_it(again: TestClient) -> None:
+    again.put("/models/plain/aliases/warm", json={"version": 1}).raise_for_status()
+    assert value(again, "ringside_model_loads_total") == 1
+    again.get("/sample?model=plain@warm&seed=1").raise_for_status()
+    assert value(again, "ringside_model_loads_total") == 1
+    again.delete("/models/plain/aliases/warm").raise_for_status()
+
+
+def test_a_short_way_is_timed_under_its_route(again: TestClient) -> None:
+    for seed in range(3):
+        again.get(f"/sample?model=plain&seed={seed}")
+    route = (
+        'ringside_http_request_duration_seconds_count{method="GET",route="/sample",status="200"}'
+    )
+    assert value(again, route) == 3
