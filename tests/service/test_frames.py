@@ -11,7 +11,11 @@ import pytest
 from PIL import Image, ImageSequence
 from starlette.testclient import TestClient
 
+from ganmodels.rendering import image
+from ganmodels.spaces import ImageSpace
 from service.drawing import MAX_FRAMES
+from service.engine.encoding.frames import FRAME_FORMATS, Pace
+from service.engine.encoding.samples import Samples
 from tests.service.checks import assert_problem
 
 pytestmark = pytest.mark.usefixtures("trained")
@@ -118,6 +122,26 @@ def test_animations_show_every_frame_for_its_time(
     assert np.array_equal(np.stack(shown), expected)
     assert total == 70 * len(expected)
     assert opened.info.get("loop", 1) == (0 if loop else 1)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("format_", ["webp", "gif", "apng"])
+def test_images_of_all_kinds_of_channels_move(channels: int, format_: str) -> None:
+    ramp = np.linspace(0, 255, 8 * 12 * 12 * channels).reshape(8, 12, 12, channels)
+    if channels in (2, 4):
+        ramp[..., -1] = 200
+    space = ImageSpace(height=12, width=12, channels=channels)
+    samples = Samples(ramp.astype(np.uint8), (None,) * 8, space, {"offset": 0, "labels": None})
+    encoded = FRAME_FORMATS[format_].encode(samples, Pace(40, True))
+    opened = Image.open(io.BytesIO(encoded))
+    assert getattr(opened, "n_frames", 1) == 8
+    for frame, item in zip(ImageSequence.Iterator(opened), samples.items, strict=True):
+        shown = np.asarray(frame.convert("RGBA"))
+        expected = image(item).convert("RGBA")
+        if format_ == "gif":
+            expected = Image.alpha_composite(Image.new("RGBA", (12, 12), "white"), expected)
+        difference = np.abs(shown.astype(int) - np.asarray(expected))
+        assert difference.max() <= (12 if format_ == "gif" else 0)
 
 
 def test_a_strip_shows_all_frames_beside_each_other(client: TestClient) -> None:

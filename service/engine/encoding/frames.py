@@ -4,9 +4,10 @@ To add a format: write its encoder and add its line to the table at the end.
 """
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
@@ -46,7 +47,7 @@ def _strip(samples: Samples, pace: Pace) -> bytes:
 def _webp(samples: Samples, pace: Pace) -> bytes:
     """Lossless."""
     return _animated(
-        samples,
+        _images(samples),
         pace,
         "WEBP",
         lossless=True,
@@ -58,25 +59,28 @@ def _webp(samples: Samples, pace: Pace) -> bytes:
 
 
 def _gif(samples: Samples, pace: Pace) -> bytes:
-    """At most 256 colours a frame, so grey images lose nothing. Where there is alpha, on white."""
+    """The same 256 colours for all frames, so grey images lose nothing; alpha is put on white."""
     # GIF cannot say once: a file that does not say how often means it.
     times = {"loop": 0} if pace.endless else {}
     comment = as_text({METADATA_KEY: samples.parameters}).encode()
-    return _animated(samples, pace, "GIF", opaque=True, comment=comment, **times)
+    frames = _with_palette([_on_white(frame) for frame in _images(samples)])
+    # Optimised, frames of few grey levels come out black from Pillow 12.
+    return _animated(frames, pace, "GIF", optimize=False, comment=comment, **times)
 
 
 def _apng(samples: Samples, pace: Pace) -> bytes:
     """Lossless."""
     metadata = PngInfo()
     metadata.add_itxt(METADATA_KEY, as_text(samples.parameters))
-    return _animated(samples, pace, "PNG", pnginfo=metadata, loop=0 if pace.endless else 1)
+    return _animated(_images(samples), pace, "PNG", pnginfo=metadata, loop=0 if pace.endless else 1)
 
 
-def _animated(
-    samples: Samples, pace: Pace, format_: str, opaque: bool = False, **options: Any
-) -> bytes:
-    frames = [image(item) for item in samples.items]
-    first, *others = [_on_white(frame) for frame in frames] if opaque else frames
+def _images(samples: Samples) -> list[Image.Image]:
+    return [image(item) for item in samples.items]
+
+
+def _animated(frames: Sequence[Image.Image], pace: Pace, format_: str, **options: Any) -> bytes:
+    first, *others = frames
     buffer = io.BytesIO()
     first.save(
         buffer,
@@ -87,6 +91,18 @@ def _animated(
         **options,
     )
     return buffer.getvalue()
+
+
+def _with_palette(frames: list[Image.Image]) -> list[Image.Image]:
+    """Colour frames in the 256 colours that suit all of them; grey ones as they are.
+
+    A palette for each frame would take thirty times as long, and colours would flicker.
+    """
+    if frames[0].mode == "L":
+        return frames
+    together = Image.fromarray(np.concatenate([np.asarray(frame) for frame in frames]))
+    colours = together.quantize(256, method=Image.Quantize.FASTOCTREE)
+    return [frame.quantize(palette=colours, dither=Image.Dither.NONE) for frame in frames]
 
 
 def _on_white(frame: Image.Image) -> Image.Image:
