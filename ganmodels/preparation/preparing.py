@@ -1,0 +1,134 @@
+"""A generator made ready to serve: folded, laid out and narrowed as far as its items stay."""
+
+from copy import deepcopy
+from typing import Literal, NamedTuple
+
+import torch
+from torch import nn
+
+from ganmodels.games import Game
+from ganmodels.machine import family, processor
+from ganmodels.preparation.exactness import BATCH_SIZES, exact_sizes
+from ganmodels.preparation.fixed import FixedBatch, fixed_batch
+from ganmodels.preparation.folding import count_norms, fold
+from ganmodels.preparation.graphs import Graphed
+from ganmodels.preparation.precision import choose
+from ganmodels.preparation.ready import Precision
+from ganmodels.preparation.work import Work, count
+from ganmodels.spaces import Space
+from ganmodels.spec import Spec
+from ganmodels.types import Items
+
+# Raised when a change of this package changes the bytes of items.
+VERSION = 1
+# Of values in [-1, 1]: an eighth of a grey level.
+_FOLDING_TOLERANCE = 1e-3
+# Most multiply-adds of one batch, so that loading stays quick; a few items are measured anyhow.
+_MOST_WORK, _FEWEST_ITEMS = 8 * 10**9, 4
+
+
+class Preparation(Spec):
+    """What was chosen for one generator on this machine, and why.
+
+    ``grey_difference`` is the largest of an item's values in bfloat16 from those in float32,
+    where it was tried. ``refused_sizes`` would give other bytes than ``batch_sizes``. Seconds, by
+    precision and by batch size, and with them the largest batch size, vary between starts; no
+    byte of an item depends on them.
+    """
+
+    precision: Precision
+    reason: str
+    grey_difference: int | None
+    folded_norms: int
+    kept_norms: int
+    memory_format: Literal["channels_last", "contiguous"]
+    batch_sizes: tuple[int, ...]
+    refused_sizes: tuple[int, ...]
+    graphs: bool
+    seconds_per_item: dict[str, float]
+    seconds_per_item_by_size: dict[int, float]
+
+
+class Prepared(NamedTuple):
+    """A generator that is ready: (inputs, labels) to items, in evaluation, without gradients.
+
+    An item's bytes are the same in batches of each of ``batch_sizes`` (ascending) and at each
+    place; of other sizes nothing is promised. ``numerics`` names all that they depend on beside
+    weights, inputs and labels: entries of a cache are of use where it is the same.
+    """
+
+    network: nn.Module
+    precision: Precision
+    batch_sizes: tuple[int, ...]
+    numerics: str
+    choice: Preparation
+
+
+def prepare(generator: nn.Module, game: Game, space: Space, device: torch.device) -> Prepared:
+    """A copy of a generator in evaluation, made ready for one kind of device.
+
+    Two starts on machines of one kind choose alike, because bytes depend on the choice: precision
+    follows from what is counted, from what is bit for bit the same there, and from whether the
+    processor gains from bfloat16 at all, which no noise hides. Sizes of batches that would change
+    bytes are refused for the same reason; time decides only how large batches are worth while.
+    Expects that PyTorch uses one thread.
+    """
+    plain = deepcopy(generator).to(device).eval().requires_grad_(False)
+    fixed = fixed_batch(game, space, device)
+    work = count(plain, *fixed)
+    fixed = fixed.part(0, _largest_batch(work))
+    expected = fixed.through(plain)
+    folded, folded_norms = _fold(plain, fixed, expected)
+    memory_format = _lay_out(folded)
+    verdict = choose(folded, space, work, fixed, expected)
+    network: nn.Module = verdict.network
+    sizes = exact_sizes(network, fixed)
+    graphs = device.type == "cuda"
+    if graphs:
+        network = Graphed(network, fixed, sizes.exact)
+    choice = Preparation(
+        precision=verdict.precision,
+        reason=verdict.reason,
+        grey_difference=verdict.grey_difference,
+        folded_norms=folded_norms,
+        kept_norms=count_norms(folded),
+        memory_format=memory_format,
+        batch_sizes=sizes.exact,
+        refused_sizes=sizes.refused,
+        graphs=graphs,
+        seconds_per_item=verdict.seconds_per_item,
+        seconds_per_item_by_size=sizes.seconds_per_item,
+    )
+    numerics = _numerics(verdict.precision, device)
+    return Prepared(network, verdict.precision, sizes.exact, numerics, choice)
+
+
+def _largest_batch(work: Work) -> int:
+    fitting = [size for size in BATCH_SIZES if size * work.total <= _MOST_WORK]
+    return max(_FEWEST_ITEMS, *fitting)
+
+
+def _fold(plain: nn.Module, fixed: FixedBatch, expected: Items) -> tuple[nn.Module, int]:
+    """The network with norms folded, and how many; as it was where that changes its items."""
+    folded = deepcopy(plain)
+    count = fold(folded)
+    off = (fixed.through(folded) - expected).abs().max()
+    close = off <= _FOLDING_TOLERANCE * expected.abs().max().clamp(min=1)
+    return (folded, count) if close else (plain, 0)
+
+
+def _lay_out(network: nn.Module) -> Literal["channels_last", "contiguous"]:
+    """Channels last in memory, in place, where there are convolutions."""
+    if not any(parameter.ndim == 4 for parameter in network.parameters()):
+        return "contiguous"
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return "channels_last"
+
+
+def _numerics(precision: Precision, device: torch.device) -> str:
+    name = (
+        torch.cuda.get_device_name(device)
+        if device.type == "cuda"
+        else f"{processor()} {family()}".strip()
+    )
+    return f"{precision}, preparation {VERSION}, torch {torch.__version__}, {name}"
