@@ -45,10 +45,10 @@ def bfloat16_pays(device: torch.device) -> bool:
     machine does at the moment falls on both.
     """
     convolutions = [_convolution(device, kind) for kind in (torch.float32, torch.bfloat16)]
-    rounds = [
-        [seconds(convolution, device) for convolution in convolutions] for _ in range(_ROUNDS)
-    ]
-    wide, narrow = (min(column) for column in zip(*rounds, strict=True))
+    wide = narrow = float("inf")
+    for _ in range(_ROUNDS):
+        wide = min(wide, timed(convolutions[0], device)[1])
+        narrow = min(narrow, timed(convolutions[1], device)[1])
     return wide > _SPEEDUP_THAT_PAYS * narrow
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ganmodels.machine import timed
-from ganmodels.preparation.fixed import FixedBatch
+from ganmodels.preparation.fixed import FixedBatch, same_bits
 
 BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64)
 # Of sizes that are about as quick the smallest is enough: what waits for it waits less.
@@ -67,5 +67,4 @@ def _run(network: nn.Module, fixed: FixedBatch, size: int, start: int) -> _Run:
 def _agree(reference: _Run, moved: _Run) -> bool:
     """Whether the items that both made have the same bits; those moved begin with the second."""
     expected = reference.items.roll(-1, 0)[: len(moved.items)]
-    bits = torch.int32 if expected.dtype == torch.float32 else torch.int16
-    return torch.equal(expected.view(bits), moved.items.view(bits))
+    return same_bits(expected, moved.items)

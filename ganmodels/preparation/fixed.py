@@ -53,3 +53,9 @@ def _blocks(space: Space) -> NDArray[np.generic]:
     squares = philox(_SEED, 0).integers(0, 256, shape, dtype=np.uint8)
     large = squares.repeat(_CELL, axis=1).repeat(_CELL, axis=2)
     return large[:, : space.height, : space.width]
+
+
+def same_bits(first: Tensor, second: Tensor) -> bool:
+    """Whether two tensors of one shape and type are equal bit for bit, where they are NaN too."""
+    bits = torch.int32 if first.dtype == torch.float32 else torch.int16
+    return torch.equal(first.view(bits), second.view(bits))

@@ -14,6 +14,7 @@ from ganmodels.preparation.folding import count_norms, fold
 from ganmodels.preparation.graphs import Graphed
 from ganmodels.preparation.precision import choose
 from ganmodels.preparation.ready import Precision
+from ganmodels.preparation.steady import steady
 from ganmodels.preparation.work import Work, count
 from ganmodels.spaces import Space
 from ganmodels.spec import Spec
@@ -82,6 +83,7 @@ def prepare(generator: nn.Module, game: Game, space: Space, device: torch.device
     memory_format = _lay_out(folded)
     verdict = choose(folded, space, work, fixed, expected)
     network: nn.Module = verdict.network
+    steady(network, fixed)
     sizes = exact_sizes(network, fixed)
     graphs = device.type == "cuda"
     if graphs:

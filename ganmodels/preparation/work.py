@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ganmodels.types import Items, Labels
 
-_LAYERS = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
+LAYERS = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
 
 
 class Work(NamedTuple):
@@ -24,7 +24,7 @@ def count(network: nn.Module, inputs: Items, labels: Labels) -> Work:
 
     def add(layer: nn.Module, given: tuple[Tensor], made: Tensor) -> None:
         nonlocal total, dense
-        assert isinstance(layer, _LAYERS)
+        assert isinstance(layer, LAYERS)
         values = given[0] if isinstance(layer, nn.ConvTranspose2d) else made
         channels = layer.weight.shape[0]
         # Each weight is used once at each place.
@@ -32,7 +32,7 @@ def count(network: nn.Module, inputs: Items, labels: Labels) -> Work:
         total += products
         dense += products if getattr(layer, "groups", 1) == 1 else 0
 
-    layers = [module for module in network.modules() if isinstance(module, _LAYERS)]
+    layers = [module for module in network.modules() if isinstance(module, LAYERS)]
     hooks = [layer.register_forward_hook(add) for layer in layers]
     network(inputs[:1], labels[:1])
     for hook in hooks:
