@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from ganmodels.machine import bfloat16_pays, timed
+from ganmodels.networks.virtual import RememberedNorm2d
 from ganmodels.preparation.fixed import FixedBatch
 from ganmodels.preparation.folding import NORMS
 from ganmodels.preparation.ready import Precision, Ready
@@ -67,7 +68,7 @@ def narrowed(network: nn.Module) -> nn.Module:
     """A copy in bfloat16; norms keep what they know in float32, and take either."""
     copy = deepcopy(network).to(torch.bfloat16)
     for name, module in network.named_modules():
-        if isinstance(module, NORMS):
+        if isinstance(module, (*NORMS, RememberedNorm2d)):
             copy.set_submodule(name, deepcopy(module))
     return copy
 
