@@ -56,8 +56,12 @@ class Variant(NamedTuple):
 
 
 def _tiny(width: int) -> dict[str, Any]:
-    """What makes r3gan-small a pair of tiny networks whose discriminator has this width."""
-    adam = {"learning_rate": 1e-3, "beta1": 0.0, "beta2": 0.99, "final_beta2": None}
+    """What makes r3gan-small a pair of tiny networks whose discriminator has this width.
+
+    It learns fifteen times as fast as its generator: as slow as that one it is exploited, and
+    modes are found and lost again.
+    """
+    adam = {"beta1": 0.0, "beta2": 0.99, "final_beta2": None}
     return {
         "game": {
             "latent": {"gaussian": 256},
@@ -66,9 +70,14 @@ def _tiny(width: int) -> dict[str, Any]:
                 "discriminator_width": width,
                 "discriminator_norm": "none",
             },
-            "penalties": [{"kind": "r1", "gamma": 0.1}, {"kind": "r2", "gamma": 0.1}],
+            "penalties": [{"kind": "r1", "gamma": 0.01}, {"kind": "r2", "gamma": 0.01}],
         },
-        "optimisation": {"generator": adam, "discriminator": adam, "decay": {"kind": "linear"}},
+        "optimisation": {
+            "batch_size": 64,
+            "generator": {"learning_rate": 2e-4, **adam},
+            "discriminator": {"learning_rate": 3e-3, **adam},
+            "decay": {"kind": "linear"},
+        },
     }
 
 

@@ -288,7 +288,7 @@ def test_bad_latents_are_refused(client: TestClient, change: dict[str, Any]) -> 
     assert_problem(client.post("/sample", json=body), 422, "validation")
 
 
-@pytest.mark.parametrize(("model", "label"), [("points", 0), ("conditional", 10), ("plain", -1)])
+@pytest.mark.parametrize(("model", "label"), [("points", 25), ("conditional", 10), ("plain", -1)])
 def test_unknown_label_numbers_are_refused(client: TestClient, model: str, label: int) -> None:
     query = {"model": model, "seed": 5, "format": "json"}
     latents = client.get("/latents", params=query).json()["latents"]
