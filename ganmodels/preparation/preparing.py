@@ -25,7 +25,7 @@ VERSION = 1
 # Of values in [-1, 1]: an eighth of a grey level.
 _FOLDING_TOLERANCE = 1e-3
 # Most multiply-adds of one batch, so that loading stays quick; a few items are measured anyhow.
-_MOST_WORK, _FEWEST_ITEMS = 4.5e9, 2
+_MOST_WORK, _FEWEST_ITEMS = 4_500_000_000, 2
 
 
 class Preparation(Spec):
@@ -78,7 +78,7 @@ def prepare(generator: nn.Module, game: Game, space: Space, device: torch.device
     plain = deepcopy(generator).to(device).eval().requires_grad_(False)
     quicker, offered = quick_copy(plain), fixed_batch(game, space, device)
     work = count(quicker, *offered)
-    fixed = offered.part(0, _largest_batch(work))
+    fixed = offered.part(0, largest_batch(work))
     expected = fixed.through(plain)
     network, folded_norms = _folded(quicker, plain, fixed, expected)
     memory_format = _lay_out(network)
@@ -104,9 +104,10 @@ def prepare(generator: nn.Module, game: Game, space: Space, device: torch.device
     return Prepared(ready, verdict.precision, sizes.exact, numerics, choice)
 
 
-def _largest_batch(work: Work) -> int:
+def largest_batch(work: Work) -> int:
+    """How many items at once are worth while for a network of so much work."""
     fitting = [size for size in BATCH_SIZES if size * work.total <= _MOST_WORK]
-    return max(_FEWEST_ITEMS, *fitting)
+    return max([_FEWEST_ITEMS, *fitting])
 
 
 def _folded(

@@ -12,7 +12,9 @@ from ganmodels.preparation import prepare
 from ganmodels.preparation.fixed import FIXED_ITEMS, fixed_batch
 from ganmodels.preparation.folding import count_norms, fold, quick_copy
 from ganmodels.preparation.precision import narrowed
+from ganmodels.preparation.preparing import largest_batch
 from ganmodels.preparation.steady import AtLeast
+from ganmodels.preparation.work import Work
 from ganmodels.recipes import RECIPES
 from ganmodels.sampling import Sampler, from_network
 from ganmodels.spaces import ImageSpace
@@ -222,6 +224,11 @@ def test_two_starts_choose_alike():
     size = min(first.batch_sizes[-1], second.batch_sizes[-1])
     part = fixed_batch(config.game, config.space, CPU).part(0, size)
     assert torch.equal(part.through(first.network), part.through(second.network))
+
+
+def test_the_more_an_item_costs_the_smaller_batches_are():
+    costs = (10**5, 10**8, 10**10, 10**13)
+    assert [largest_batch(Work(total=cost, dense=cost)) for cost in costs] == [64, 32, 2, 2]
 
 
 def test_the_choice_is_told_as_json():
