@@ -100,7 +100,7 @@ def prepare(generator: nn.Module, game: Game, space: Space, device: torch.device
         graphs=graphs,
     )
     ready = Graphed(verdict.network, fixed, sizes.exact) if graphs else verdict.network
-    numerics = _numerics(verdict.precision, device)
+    numerics = f"{verdict.precision}, {kind_of_machine(device)}"
     return Prepared(ready, verdict.precision, sizes.exact, numerics, choice)
 
 
@@ -131,10 +131,11 @@ def _lay_out(network: nn.Module) -> Literal["channels_last", "contiguous"]:
     return "channels_last"
 
 
-def _numerics(precision: Precision, device: torch.device) -> str:
+def kind_of_machine(device: torch.device) -> str:
+    """What bytes depend on beside a model: machines of one kind make the same bytes of it."""
     name = (
         torch.cuda.get_device_name(device)
         if device.type == "cuda"
         else f"{processor()} {family()}".strip()
     )
-    return f"{precision}, preparation {VERSION}, torch {torch.__version__}, {name}"
+    return f"preparation {VERSION}, torch {torch.__version__}, {name}"
