@@ -5,6 +5,7 @@ import json
 import math
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from ganmodels.config import TrainConfig
 from ganmodels.latents import Latent
+from ganmodels.preparation import kind_of_machine
 from ganmodels.spaces import ImageSpace
 from service.codes import Codes
 from service.engine.encoding.formats import ENCODER_VERSION, FORMATS, Encoding
@@ -70,8 +72,8 @@ class Drawing(NamedTuple):
     def etag(self) -> str:
         """Strong, and known before the model is touched."""
         named = {**self.parameters(), "look": self.look, "format": self.format}
-        # Another version of either may round or draw differently.
-        named |= {"encoder": ENCODER_VERSION, "torch": torch.__version__, "numpy": np.__version__}
+        # Another version of either, or another machine, may round or draw differently.
+        named |= {"encoder": ENCODER_VERSION, "numpy": np.__version__, "made_by": _made_by()}
         return f'"{hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()[:32]}"'
 
     def rows(self, model: LoadedModel, start: int, stop: int) -> tuple[NDArray[Any], ...]:
@@ -110,6 +112,11 @@ class Drawing(NamedTuple):
         labels = [None] * self.item_count if numbers is None else [names[one] for one in numbers]
         latents = self.rows(model, 0, self.item_count)[0] if keeps_latents else None
         return Samples(items, tuple(labels), self.config.space, self.parameters(), latents)
+
+
+@lru_cache(maxsize=1)
+def _made_by() -> str:
+    return kind_of_machine(torch.device("cpu"))
 
 
 def require_latents(config: TrainConfig) -> Latent:
