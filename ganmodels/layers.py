@@ -32,15 +32,22 @@ class Layer(NamedTuple):
     shape: tuple[int, ...]
 
 
+@torch.inference_mode()
 def layers(scorer: Scorer) -> list[Layer]:
     """All layers in the order in which an item passes them, the penultimate one last.
 
     Layers are the parts of the trunk, by their place in it, that learn weights; what they give is
     taken before any activation that the trunk itself applies. Of maps there is a pooled layer too.
     """
-    blank, unasked = _blank(scorer.space), np.zeros(1, dtype=np.int64)
-    held = _held(scorer, blank, unasked, [*_stages(scorer.discriminator), PENULTIMATE])
-    return [layer for name, values in held.items() for layer in _views(name, values)]
+    blank, names = _blank(scorer.space), [*_stages(scorer.discriminator), PENULTIMATE]
+    labels = scorer.told(blank, np.zeros(1, dtype=np.int64))
+    held = _Observed(scorer.discriminator, names)(
+        to_network(blank, scorer.space, scorer.device),
+        None if labels is None else labels.to(scorer.device),
+        scorer.company,
+    )
+    pairs = zip(names, held, strict=True)
+    return [layer for name, values in pairs for layer in _views(name, values)]
 
 
 def features(
@@ -51,8 +58,7 @@ def features(
     Items are judged under the labels that are ``asked`` [n], beside the company and in batches of
     the size that ``Scorer.score`` has for them.
     """
-    name = layer.removesuffix(_POOLED)
-    values = _held(scorer, items, asked, [name])[name]
+    values = _held(scorer, items, asked, layer.removesuffix(_POOLED))
     pooled = values.flatten(2).mean(2) if layer.endswith(_POOLED) else values
     found: Features = pooled.numpy()
     return found
@@ -89,20 +95,20 @@ def _learns(part: nn.Module) -> bool:
 
 @torch.inference_mode()
 def _held(
-    scorer: Scorer, items: NDArray[np.generic], asked: NDArray[np.int64], names: list[str]
-) -> dict[str, Tensor]:
-    """What the named layers hold of the items, on the CPU."""
+    scorer: Scorer, items: NDArray[np.generic], asked: NDArray[np.int64], name: str
+) -> Tensor:
+    """What the named layer holds of the items, on the CPU."""
     judged = to_network(items, scorer.space, scorer.device)
     batches, labels = list(padded(judged, FIXED_BATCH)), scorer.told(items, asked)
     told: list[Tensor | None] = [None] * len(batches)
     if labels is not None:
         told = [batch.to(scorer.device) for batch, _ in padded(labels, FIXED_BATCH)]
-    observed = _Observed(scorer.discriminator, names)
+    observed = _Observed(scorer.discriminator, [name])
     parts = [
-        [values[:count].float().cpu() for values in observed(batch, named, scorer.company)]
+        observed(batch, named, scorer.company)[0][:count].float().cpu()
         for (batch, count), named in zip(batches, told, strict=True)
     ]
-    return {name: torch.cat(column) for name, *column in zip(names, *parts, strict=True)}
+    return torch.cat(parts)
 
 
 class _Observed:

@@ -172,6 +172,7 @@ class Scorer:
         mates = 0 if self.company is None else self.discriminator.mates(self.company)
         return Scores(logits, known, real, fake, labels, classes, codes, mates)
 
+    @torch.inference_mode()
     def told(self, items: NDArray[np.generic], asked: NDArray[np.int64]) -> Tensor | None:
         """Labels [n] under which ``score`` judges; None where the discriminator is told none."""
         if self.clusters is not None:

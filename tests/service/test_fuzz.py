@@ -66,6 +66,30 @@ train_bodies = st.fixed_dictionaries(
         "schedule": merge_patches,
     },
 )
+mixes = st.sampled_from(["s7:0.3,s12:0.7", "s1", "s1:0", "s1:-1,s2:9", "x", ""]) | texts
+some_latents = st.sampled_from([[0.0] * 64, [1e6] * 64, [1e-45] * 64, [0.0], []]) | values
+places = st.fixed_dictionaries(
+    {},
+    optional={
+        "seed": st.integers(0, 20) | numbers,
+        "offset": st.integers(0, 20) | numbers,
+        "latent": some_latents,
+        "weight": numbers,
+        "mix": mixes,
+        "mix_mode": st.sampled_from(["slerp", "lerp", "curl"]),
+    },
+)
+ways = {
+    "model": st.sampled_from([*Trained._fields]),
+    "mode": st.sampled_from(["slerp", "lerp"]),
+    "truncation": st.sampled_from([0, 0.7, 1.5]) | numbers,
+    "format": st.sampled_from(["npy", "json", "gif"]),
+}
+combinations = st.fixed_dictionaries({**ways, "terms": st.lists(places, max_size=4)})
+interpolations = st.fixed_dictionaries(
+    {**ways, "keyframes": st.lists(places, max_size=4), "steps": st.integers(1, 3) | numbers},
+    optional={"loop": st.booleans(), "easing": st.sampled_from(["linear", "smoothstep"])},
+)
 headers = st.fixed_dictionaries(
     {},
     optional={
@@ -94,6 +118,28 @@ def test_no_training_request_is_an_error_of_ours(client: TestClient, body: Any) 
     assert answer.status_code in (200, 400, 422), answer.text
     if answer.status_code != 200:
         assert answer.json()["code"]
+
+
+@FEW
+@given(combination=combinations, interpolation=interpolations)
+def test_no_mix_is_an_error_of_ours(
+    client: TestClient, combination: Any, interpolation: Any
+) -> None:
+    for path, body in (("/latents", combination), ("/interpolate", interpolation)):
+        answer = client.post(
+            path, content=json.dumps(body), headers={"Content-Type": "application/json"}
+        )
+        assert answer.status_code in (200, 400, 406, 422), answer.text
+
+
+@FEW
+@given(mix=mixes, mode=st.sampled_from(["slerp", "lerp"]), n=st.integers(1, 4))
+def test_no_mix_in_an_address_is_an_error_of_ours(
+    client: TestClient, mix: str, mode: str, n: int
+) -> None:
+    query = {"model": "codes", "mix": mix, "mix_mode": mode, "n": n}
+    for path in ("/latents", "/sample"):
+        assert client.get(path, params=query).status_code in (200, 422)
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.path} {route.methods}")

@@ -264,8 +264,24 @@ def test_a_model_that_translates_is_not_sampled(client, model):
         client.get("/sample", params={"model": model, "seed": 1}),
         client.get("/latents", params={"model": model, "seed": 1}),
         client.post("/sample", json={"model": model, "latents": [[0.0]]}),
+        client.get("/sample", params={"model": model, "mix": "s1:1"}),
+        client.get("/sample/plane", params={"model": model, "a": 1, "b": 2, "c": 3}),
+        client.post("/latents", json={"model": model, "terms": [{"seed": 1}]}),
+        client.post("/interpolate", json={"model": model, "keyframes": [{"seed": 1}] * 2}),
     ):
         assert "/translate" in assert_problem(answer, 422, "model-translates")["detail"]
+
+
+@pytest.mark.parametrize("model", GAMES)
+def test_its_judge_has_features_at_every_place(client, digits, model):
+    listed = client.get(f"/models/{model}/layers").json()["data"]
+    shape = {entry["name"]: entry["shape"] for entry in listed}["penultimate"]
+    assert len(shape) == 3
+    headers = {"Content-Type": "application/x-npy"}
+    for layer, expected in (("penultimate", shape), ("penultimate:pool", shape[:1])):
+        query = {"model": model, "layer": layer}
+        answer = client.post("/features", params=query, content=npy(digits[:3]), headers=headers)
+        assert np.load(io.BytesIO(answer.content)).shape == (3, *expected)
 
 
 @pytest.mark.parametrize("model", GAMES)
