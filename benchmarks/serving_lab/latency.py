@@ -2,6 +2,7 @@
 
 import statistics
 import time
+from typing import NamedTuple
 
 from benchmarks.fault_lab.service import Ringside
 from benchmarks.serving_lab.api import ask, serving
@@ -9,7 +10,7 @@ from benchmarks.serving_lab.bare import bare
 from benchmarks.serving_lab.contenders import OURS, ours
 from benchmarks.serving_lab.lab import Lab
 from benchmarks.serving_lab.load import Load, NoLoad
-from benchmarks.serving_lab.rounds import Contender, Measured, play
+from benchmarks.serving_lab.rounds import Contender, Measured, Rounds, play
 from benchmarks.serving_lab.table import Outcome, at_least, at_most
 from benchmarks.serving_lab.throughput import PICTURES
 
@@ -75,24 +76,31 @@ def _known(service: Ringside, load: Load) -> Load:
 
 def started(lab: Lab) -> Outcome:
     """From the command to readiness, and to the first image."""
-    rounds = play(
-        [Contender("start", lambda seconds: _start(lab))], lab.options.rounds, 0, lab.console
-    )
-    measured = rounds.measured["start"]
-    ready = statistics.median((one.p50_ms or 0) / 1000 for one in measured)
-    first = statistics.median((one.p99_ms or 0) / 1000 for one in measured)
+    starts = []
+    for number in range(lab.options.rounds):
+        starts.append(_start(lab))
+        lab.console.print(f"[dim]round {number + 1}: {starts[-1]}", highlight=False)
+    measured = {
+        name: [Measured(1 / seconds, 1000 * seconds) for seconds in column]
+        for name, column in zip(Start._fields, zip(*starts, strict=True), strict=True)
+    }
+    rounds = Rounds(measured)
     verdicts = [
-        at_most("start to ready", 5, ready, " s"),
-        at_most("start to the first image", 5, first, " s"),
+        at_most(f"start to {name}", 5, rounds.p50_ms(name) / 1000, " s") for name in rounds.names
     ]
-    what = "`ringside up` with one model; under p50 until it is ready, under p99 the first image"
-    return Outcome("start", what, rounds, verdicts)
+    return Outcome("start", "`ringside up`, then one image, with one model", rounds, verdicts)
 
 
-def _start(lab: Lab) -> Measured:
+class Start(NamedTuple):
+    """Seconds from the command to what the fields name."""
+
+    ready: float
+    first_image: float
+
+
+def _start(lab: Lab) -> Start:
     began = time.monotonic()
     with serving(lab.home, lab.options.settings) as service:
         ready = time.monotonic() - began
         ask(service, PICTURES.path.replace("{seed}", "7"))
-        first = time.monotonic() - began
-    return Measured(1 / ready, 1000 * ready, 1000 * first)
+        return Start(ready, time.monotonic() - began)

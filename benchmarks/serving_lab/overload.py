@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from benchmarks.fault_lab.service import Ringside
-from benchmarks.serving_lab.api import Memory, address, serving
+from benchmarks.serving_lab.api import Memory, address, ask, serving
 from benchmarks.serving_lab.contenders import warm_up
 from benchmarks.serving_lab.lab import Lab
 from benchmarks.serving_lab.load import Answers, run
@@ -61,6 +61,7 @@ def overload(lab: Lab) -> Outcome:
 
 def _flood(lab: Lab, service: Ringside) -> Flood:
     url = address(service)
+    ask(service, PICTURES.path.replace("{seed}", "7"))
     warm_up(url, PICTURES)
     capacity = run(url, PICTURES, lab.options.seconds)
     # A client's turn is its pause and its answer. Half of the answers are refusals, which come at
