@@ -81,7 +81,7 @@ def started(lab: Lab) -> Outcome:
         starts.append(_start(lab))
         lab.console.print(f"[dim]round {number + 1}: {starts[-1]}", highlight=False)
     measured = {
-        name: [Measured(1 / seconds, 1000 * seconds) for seconds in column]
+        name.replace("_", " "): [Measured(1 / seconds, 1000 * seconds) for seconds in column]
         for name, column in zip(Start._fields, zip(*starts, strict=True), strict=True)
     }
     rounds = Rounds(measured)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 _SCRIPT = Path(__file__).with_name("load.lua")
 _MARK = "RESULT "
+_LOST = ("connect", "read", "write", "timeout")
 # Of one answer: longer than any server's own patience.
 _PATIENCE_SECONDS = 60
 EVERY_SEED = 2**31 - 1
@@ -41,7 +42,11 @@ class Load(NamedTuple):
 
 
 class Answers(NamedTuple):
-    """What became of a load. ``statuses`` are there where they were asked for."""
+    """What became of a load.
+
+    ``statuses`` counts answers by status where that was asked for, and always by its kind what
+    got no answer, which is ``lost`` in all.
+    """
 
     seconds: float
     requests: int
@@ -109,11 +114,16 @@ def answers(written: str) -> Answers:
     if not mark:
         raise NoLoad(f"wrk failed: {written.strip()[-300:]}")
     found: dict[str, Any] = json.loads(line.splitlines()[0])
-    lost = sum(found[key] for key in ("connect", "read", "write", "timeout"))
-    statuses: Counter[str] = Counter()
+    unanswered = {f"{key} error": found[key] for key in _LOST if found[key]}
+    statuses = Counter(unanswered)
     for counted in found["statuses"]:
         statuses.update(counted)
-    good = found["requests"] - found["status"]
     return Answers(
-        found["seconds"], found["requests"], good, lost, found["p50_ms"], found["p99_ms"], statuses
+        seconds=found["seconds"],
+        requests=found["requests"],
+        good=found["requests"] - found["status"],
+        lost=sum(unanswered.values()),
+        p50_ms=found["p50_ms"],
+        p99_ms=found["p99_ms"],
+        statuses=statuses,
     )
