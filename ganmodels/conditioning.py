@@ -48,6 +48,40 @@ class ClassNorm2d(nn.Module):
         normalised: Tensor = self.norm(items) * gain + bias
         return normalised
 
+    @torch.no_grad()
+    def folded(self) -> nn.Module:
+        """The same in evaluation: what was learned of the statistics is part of the tables."""
+        factor, shift = affine(self.norm)
+        gain = self.gain.double()
+        return ClassScale2d(
+            (gain * factor).to(self.gain.dtype),
+            (gain * shift + self.bias.double()).to(self.gain.dtype),
+        )
+
+
+class ClassScale2d(nn.Module):
+    """Items times a gain and plus a bias by class, from tables [classes, channels]."""
+
+    def __init__(self, gain: Tensor, bias: Tensor) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(gain, requires_grad=False)
+        self.bias = nn.Parameter(bias, requires_grad=False)
+
+    def forward(self, items: Tensor, labels: Labels | None) -> Tensor:
+        """[batch, channels, height, width]."""
+        gain, bias = self.gain[labels], self.bias[labels]
+        return torch.addcmul(bias[:, :, None, None], items, gain[:, :, None, None])
+
+
+def affine(norm: nn.BatchNorm1d | nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """Factor and shift [channels] in float64: what normalisation is in evaluation."""
+    assert norm.running_mean is not None and norm.running_var is not None
+    factor = (norm.running_var.double() + norm.eps).rsqrt()
+    if norm.affine:
+        factor = factor * norm.weight.double()
+    shift = -norm.running_mean.double() * factor
+    return factor, shift + norm.bias.double() if norm.affine else shift
+
 
 class ItemInput(nn.Module):
     """Items as they are. ``channels`` counts what comes out."""

@@ -16,7 +16,7 @@ _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 def picture(items: Items, space: Space, columns: int, padding: int = 2) -> Image.Image:
     """All items in one picture: a grid of images, or one scatter plot of all points."""
     if isinstance(space, ImageSpace):
-        return grid([image(item) for item in items], columns, padding)
+        return image(tiled(items, columns, padding))
     return scatter(items)
 
 
@@ -27,14 +27,19 @@ def image(item: Items) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(values), _MODES[channels])
 
 
-def grid(images: list[Image.Image], columns: int, padding: int = 2) -> Image.Image:
-    """Images of one size, row by row, ``padding`` black pixels apart."""
-    width, height = images[0].size
-    columns = min(columns, len(images))
-    canvas = Image.new(images[0].mode, grid_size(width, height, len(images), columns, padding))
+def tiled(images: Items, columns: int, padding: int = 2) -> Items:
+    """Images uint8 [n, height, width, channels] in one, row by row, ``padding`` pixels apart.
+
+    What lies between them is black, and transparent where there is alpha.
+    """
+    count, height, width, channels = images.shape
+    columns = min(columns, count)
+    whole_width, whole_height = grid_size(width, height, count, columns, padding)
+    canvas = np.zeros((whole_height, whole_width, channels), dtype=images.dtype)
     for index, tile in enumerate(images):
         row, column = divmod(index, columns)
-        canvas.paste(tile, (column * (width + padding), row * (height + padding)))
+        top, left = row * (height + padding), column * (width + padding)
+        canvas[top : top + height, left : left + width] = tile
     return canvas
 
 

@@ -7,7 +7,7 @@ from fastapi import Request, Response
 from numpy.typing import NDArray
 
 from service.drawing import Drawing
-from service.engine.encode import FORMATS
+from service.engine.encoding.formats import FORMATS
 from service.engine.engine import Engine
 from service.engine.models import LoadedModel
 from service.engine.operations import Draw
@@ -27,10 +27,10 @@ async def answer(request: Request, drawing: Drawing, engine: Engine, seeded: boo
         return Response(status_code=304, headers=headers)
     if etag and (known := engine.answers.get(etag)) is not None:
         engine.gauges.note_answer("kept")
-        return Response(known, media_type=encoding.media_type, headers=headers)
+        return Response(known, media_type=encoding.content_type, headers=headers)
 
     def finish(model: LoadedModel, items: NDArray[np.generic]) -> bytes:
-        return encoding.encode(drawing.samples(model, items), drawing.columns)
+        return encoding.encode(drawing.samples(model, items), drawing.look)
 
     checkpoint, count = drawing.resolved.checkpoint, drawing.item_count
     drawn = await engine.order(request, checkpoint, Draw(), count, drawing.rows, finish)
@@ -38,7 +38,7 @@ async def answer(request: Request, drawing: Drawing, engine: Engine, seeded: boo
         engine.answers.put(etag, drawn.answer)
     engine.gauges.note_answer("drawn")
     headers["Server-Timing"] = server_timing([drawn.stages])
-    return Response(drawn.answer, media_type=encoding.media_type, headers=headers)
+    return Response(drawn.answer, media_type=encoding.content_type, headers=headers)
 
 
 def server_timing(stages: Sequence[Stages]) -> str:

@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,10 +14,12 @@ from numpy.typing import NDArray
 
 from ganmodels.config import TrainConfig
 from ganmodels.latents import Latent
-from ganmodels.rendering import grid_size
+from ganmodels.preparation import kind_of_machine
 from ganmodels.spaces import ImageSpace
 from service.codes import Codes
-from service.engine.encode import ENCODER_VERSION, FORMATS, Encoding, Samples
+from service.engine.encoding.formats import ENCODER_VERSION, FORMATS, Encoding
+from service.engine.encoding.layout import edges, picture_size
+from service.engine.encoding.samples import Look, Samples
 from service.engine.models import LoadedModel
 from service.negotiation import choose_format
 from service.problems import Problem, body_problem, parameter_problem
@@ -32,7 +36,7 @@ class Drawing(NamedTuple):
     config: TrainConfig
     item_count: int
     labels: tuple[int, ...] | None
-    columns: int
+    look: Look
     format: str
     seed: int | None = None
     offset: int = 0
@@ -57,13 +61,14 @@ class Drawing(NamedTuple):
             "labels": self.labels and [names[label] if names else label for label in self.labels],
             "truncation": self.truncation,
             **({"codes": self.codes} if self.codes else {}),
+            **self.look.parameters(),
         }
 
     def etag(self) -> str:
         """Strong, and known before the model is touched."""
-        named = {**self.parameters(), "columns": self.columns, "format": self.format}
-        # Another version of either may round or draw differently.
-        named |= {"encoder": ENCODER_VERSION, "torch": torch.__version__, "numpy": np.__version__}
+        named = {**self.parameters(), "look": self.look, "format": self.format}
+        # Another version of either, or another machine, may round or draw differently.
+        named |= {"encoder": ENCODER_VERSION, "numpy": np.__version__, "made_by": _made_by()}
         return f'"{hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()[:32]}"'
 
     def rows(self, model: LoadedModel, start: int, stop: int) -> tuple[NDArray[Any], ...]:
@@ -89,7 +94,14 @@ class Drawing(NamedTuple):
         names = self.class_names
         numbers = self.label_numbers(model, 0, self.item_count) if names else None
         labels = [None] * self.item_count if numbers is None else [names[one] for one in numbers]
-        return Samples(items, tuple(labels), self.config.space, self.parameters())
+        kept = FORMATS[self.format].keeps_latents
+        latents = self.rows(model, 0, self.item_count)[0] if kept else None
+        return Samples(items, tuple(labels), self.config.space, self.parameters(), latents)
+
+
+@lru_cache(maxsize=1)
+def _made_by() -> str:
+    return kind_of_machine(torch.device("cpu"))
 
 
 def require_latents(config: TrainConfig) -> Latent:
@@ -108,17 +120,19 @@ def require_latents(config: TrainConfig) -> Latent:
     return latent
 
 
-def check_count(n: int, config: TrainConfig) -> int:
-    """``n`` itself.
+def check_count(n: int, config: TrainConfig, size: int | None = None) -> int:
+    """``n`` itself; ``size`` is the longer edge of the images that are sent.
 
     Raises:
         Problem: when it is more than is drawn at once.
     """
     space, limit = config.space, MAX_POINTS
     if isinstance(space, ImageSpace):
-        limit = min(MAX_IMAGES, MAX_PIXELS // (space.height * space.width))
+        drawn, sent = space.width * space.height, math.prod(edges(space.width, space.height, size))
+        limit = min(MAX_IMAGES, MAX_PIXELS // max(drawn, sent))
     if n > limit:
-        detail = f"n may be at most {limit} for this model; page with offset for more"
+        of = "this model" if size is None else "this model in this size"
+        detail = f"n may be at most {limit} for {of}; page with offset for more"
         raise parameter_problem("sample-too-large", "n", detail, limit=limit)
     return n
 
@@ -207,7 +221,7 @@ def choose_encoding(
     return choose_format(wanted, accept, offered)
 
 
-def check_picture(chosen: str, config: TrainConfig, n: int, columns: int) -> None:
+def check_picture(chosen: str, config: TrainConfig, n: int, look: Look) -> None:
     """Refuse a grid of ``n`` images that the format ``chosen`` cannot hold.
 
     Raises:
@@ -216,7 +230,7 @@ def check_picture(chosen: str, config: TrainConfig, n: int, columns: int) -> Non
     space, most = config.space, FORMATS[chosen].most_pixels
     if most is None or not isinstance(space, ImageSpace):
         return
-    width, height = grid_size(space.width, space.height, n, columns)
+    width, height = picture_size(space, n, look)
     if max(width, height) > most:
         detail = (
             f"the picture would have {width} x {height} pixels, and {chosen} holds at most {most} "

@@ -1,12 +1,13 @@
 """What HTTP adds to the domain: request bodies and views with links."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from ganmodels.config import Seed, TrainConfig
+from ganmodels.preparation import Preparation
 from ganmodels.referee.findings import Figure
 from ganmodels.referee.health import Health
 from ganmodels.spaces import Space
@@ -293,10 +294,12 @@ def _health(progress: dict[str, Any]) -> Health | None:
 
 
 class VersionView(Version):
-    """A version and the names that point at it."""
+    """A version, the names that point at it, and how this server made it ready to serve, once it
+    did."""
 
     reference: str
     aliases: tuple[str, ...]
+    preparation: Preparation | None
 
 
 class ModelView(BaseModel):
@@ -312,13 +315,22 @@ class ModelView(BaseModel):
     links: dict[str, str]
 
     @classmethod
-    def of(cls, model: Model, config: TrainConfig | None) -> "ModelView":
-        """The view of a model; ``config`` of its latest version, once there is one."""
+    def of(
+        cls,
+        model: Model,
+        config: TrainConfig | None,
+        prepared: Callable[[str], Preparation | None],
+    ) -> "ModelView":
+        """The view of a model; ``config`` of its latest version, once there is one.
+
+        ``prepared`` says how the checkpoint of a digest was made ready.
+        """
         views = [
             VersionView(
                 **version.model_dump(),
                 reference=f"{model.name}:{version.version}",
                 aliases=tuple(a for a, v in model.aliases.items() if v == version.version),
+                preparation=prepared(version.checkpoint),
             )
             for version in model.versions
         ]

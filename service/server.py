@@ -1,5 +1,6 @@
 """The HTTP server around the application: how it listens, and how it ends."""
 
+import socket
 import sys
 from contextlib import suppress
 from types import FrameType
@@ -11,12 +12,15 @@ _PATIENCE_SECONDS = 5
 _NOT_STARTED_STATUS = 3
 
 
-def serve(app: FastAPI, host: str, port: int) -> None:
-    """Serve until SIGTERM or Ctrl-C; requests at work then have a few seconds to end."""
+def serve(app: FastAPI, host: str, port: int | None, descriptor: int | None = None) -> None:
+    """Serve until SIGTERM or Ctrl-C; requests at work then have a few seconds to end.
+
+    ``descriptor`` is a listening socket to accept from, in place of host and port.
+    """
     config = uvicorn.Config(
         app,
         host=host,
-        port=port,
+        port=port or 0,
         access_log=False,
         server_header=False,
         log_level="warning",
@@ -27,7 +31,7 @@ def serve(app: FastAPI, host: str, port: int) -> None:
     )
     server = _Server(config, app)
     with suppress(KeyboardInterrupt):
-        server.run()
+        server.run(None if descriptor is None else [socket.socket(fileno=descriptor)])
     if not server.started:
         sys.exit(_NOT_STARTED_STATUS)
 

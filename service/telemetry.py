@@ -3,12 +3,13 @@
 Labels come from fixed sets; a job's id or a model's name is never one.
 """
 
+import os
 import time
 from collections import Counter
 from collections.abc import Iterator
 from typing import get_args
 
-from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client import CollectorRegistry, Histogram, generate_latest, multiprocess
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -16,6 +17,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from worker.store import Store
 from worker.store.records import Status
 
+# Where set, prometheus_client keeps every value in a file of this directory.
+_SHARED = "PROMETHEUS_MULTIPROC_DIR"
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"})
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
@@ -51,6 +54,15 @@ class Telemetry:
             method = scope["method"] if scope["method"] in _METHODS else "other"
             route = getattr(scope.get("route"), "path", "none")
             self._seconds.labels(method, route, status).observe(time.perf_counter() - started)
+
+
+def exposition(registry: CollectorRegistry, store: Store) -> bytes:
+    """All measurements as Prometheus reads them, of all processes where there are several."""
+    if _SHARED in os.environ:
+        registry = CollectorRegistry()
+        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        registry.register(JobsCollector(store))
+    return generate_latest(registry)
 
 
 class JobsCollector(Collector):

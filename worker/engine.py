@@ -1,16 +1,10 @@
 """What a training runs on: device, threads and precision, chosen once and recorded."""
 
-import platform
-import time
-from pathlib import Path
-
 import torch
 
 from ganmodels.config import TrainConfig
+from ganmodels.machine import bfloat16_pays, processor
 from worker.store.checkpoints import Environment
-
-_SPEEDUP_THAT_PAYS = 1.1
-_CPU_INFO = Path("/proc/cpuinfo")
 
 
 class DeviceUnavailable(Exception):  # noqa: N818 - named for what it says
@@ -44,15 +38,8 @@ def describe(
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         threads=torch.get_num_threads(),
         precision=precision,
-        processor=_processor(),
+        processor=processor(),
     )
-
-
-def _processor() -> str:
-    """The model of the CPU and what PyTorch makes of it: libraries choose their kernels by them."""
-    lines = _CPU_INFO.read_text().splitlines() if _CPU_INFO.exists() else []
-    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return f"{next(named, platform.machine())} ({torch.backends.cpu.get_cpu_capability()})"
 
 
 def changes(now: Environment, before: Environment) -> dict[str, str]:
@@ -76,23 +63,4 @@ def _choose_precision(config: TrainConfig, device: torch.device) -> str:
         return wanted
     if config.game.needs_float32 or not config.game.network.gains_from_bfloat16:
         return "float32"
-    return "bfloat16" if _bfloat16_pays(device) else "float32"
-
-
-def _bfloat16_pays(device: torch.device) -> bool:
-    """Whether a typical convolution is clearly faster in bfloat16; a flag would not tell."""
-    seconds = {dtype: _time_convolution(device, dtype) for dtype in (torch.float32, torch.bfloat16)}
-    return seconds[torch.float32] > _SPEEDUP_THAT_PAYS * seconds[torch.bfloat16]
-
-
-def _time_convolution(device: torch.device, dtype: torch.dtype) -> float:
-    layout = torch.channels_last
-    items = torch.ones(32, 64, 14, 14, device=device, dtype=dtype).to(memory_format=layout)
-    weight = torch.ones(64, 64, 3, 3, device=device, dtype=dtype).to(memory_format=layout)
-    best = float("inf")
-    for _ in range(5):
-        start = time.perf_counter()
-        # Reading one value waits for the device.
-        float(torch.conv2d(items, weight, padding=1)[0, 0, 0, 0])
-        best = min(best, time.perf_counter() - start)
-    return best
+    return "bfloat16" if bfloat16_pays(device) else "float32"

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 
 from ganmodels.data.batches import to_network
 from ganmodels.data.packed import PackedDataset
@@ -15,7 +14,7 @@ from ganmodels.games.match import restore_pair
 from ganmodels.labels import Clusters, labels_of
 from ganmodels.networks.discriminator import Discriminator
 from ganmodels.referee.evaluation.nearest import nearest_training
-from ganmodels.rendering import grid, image
+from ganmodels.rendering import image, tiled
 from ganmodels.sampling import Sampler
 from ganmodels.scoring import Mates, judge
 from ganmodels.spaces import ImageSpace
@@ -80,9 +79,9 @@ def neighbours(players: Players, dataset: PackedDataset, seed: int) -> bytes | N
     held_out = dataset.held_out if len(dataset.held_out) else dataset.training_indices
     reals = dataset.items[_evenly(held_out, SHOWN)]
     nearest = dataset.items[nearest_training(fakes, dataset)]
-    tiles = [_tile(item) for items in (_filled(reals), fakes, nearest) for item in items]
+    tiles = _enlarged(np.concatenate([_filled(reals), fakes, nearest]))
     buffer = io.BytesIO()
-    grid(tiles, SHOWN, padding=2).save(buffer, "PNG")
+    image(tiled(tiles, SHOWN)).save(buffer, "PNG")
     return buffer.getvalue()
 
 
@@ -137,11 +136,10 @@ def _logits(
         return judge(players.discriminator, seen, asked, sampler.batch_sizes[-1], company)
 
 
-def _tile(item: Items) -> Image.Image:
-    """An image large enough to be looked at, of whole multiples of its pixels."""
-    drawn = image(item)
-    factor = max(1, _TILE_PIXELS // max(drawn.size))
-    return drawn.resize((drawn.width * factor, drawn.height * factor), Image.Resampling.NEAREST)
+def _enlarged(images: Items) -> Items:
+    """Images large enough to be looked at, each pixel of theirs a square of pixels."""
+    factor = max(1, _TILE_PIXELS // max(images.shape[1:3]))
+    return images.repeat(factor, axis=1).repeat(factor, axis=2)
 
 
 def _evenly(indices: NDArray[np.int64], most: int) -> NDArray[np.int64]:

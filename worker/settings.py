@@ -31,6 +31,11 @@ def half_of_the_cores() -> int:
     return max(1, available_cores() // 2)
 
 
+def some_of_the_cores() -> int:
+    """Threads for sampling and scoring: more than four keep one process no busier."""
+    return min(available_cores(), 4)
+
+
 class Settings(BaseSettings):
     """One frozen value, read from the environment; each field is described in the README."""
 
@@ -43,7 +48,8 @@ class Settings(BaseSettings):
     redis_url: str | None = None
     device: str = Field(default="auto", pattern=DEVICE_PATTERN)
     train_threads: int = Field(default_factory=half_of_the_cores, ge=1, le=256)
-    sample_threads: int = Field(default=1, ge=1, le=256)
+    processes: int = Field(default=1, ge=1, le=64)
+    sample_threads: int = Field(default_factory=some_of_the_cores, ge=1, le=256)
     max_upload_bytes: int = Field(default=1024 * MIB, ge=1)
     max_json_bytes: int = Field(default=MIB, ge=1)
     max_score_bytes: int = Field(default=256 * MIB, ge=1)
@@ -57,7 +63,7 @@ class Settings(BaseSettings):
     max_step_flops: int = Field(default=10**14, ge=1)
     model_cache_bytes: int = Field(default=512 * MIB, ge=1)
     answer_cache_bytes: int = Field(default=64 * MIB, ge=0)
-    max_waiting_requests: int = Field(default=64, ge=1)
+    max_waiting_requests: int = Field(default=512, ge=1)
     request_timeout_seconds: float = Field(default=30, gt=0)
     import_timeout_seconds: float = Field(default=300, gt=0)
     tensorboard: bool = False

@@ -3,6 +3,8 @@
 Source: Salimans et al. 2016 (arXiv:1606.03498), section 3.5.
 """
 
+from copy import deepcopy
+
 import torch
 from torch import Tensor, nn
 
@@ -26,18 +28,50 @@ class VirtualNorm2d(nn.Module):
 
     def forward(self, items: Tensor, labels: Labels | None) -> Tensor:
         """Normalise [REFERENCE_ITEMS + batch, channels, height, width]; labels are ignored."""
-        values = items.to(torch.promote_types(items.dtype, torch.float32))
+        values = _precise(items)
         reference, others = values[:REFERENCE_ITEMS], values[REFERENCE_ITEMS:]
-        spread, centre = torch.var_mean(reference, (0, 2, 3), correction=0, keepdim=True)
-        own_spread, own_centre = torch.var_mean(others, (2, 3), correction=0, keepdim=True)
-        # Mean and variance of the reference with one more item, from those of both.
-        share, apart = 1 / (len(reference) + 1), own_centre - centre
-        joint_centre = centre + share * apart
-        joint_spread = (1 - share) * (spread + share * apart.square()) + share * own_spread
+        spread, centre = _statistics(reference)
         normalised = torch.cat(
-            [_scaled(reference, centre, spread), _scaled(others, joint_centre, joint_spread)]
+            [_scaled(reference, centre, spread), _beside(others, centre, spread)]
         )
         return (normalised * self.gain + self.bias).to(items.dtype)
+
+
+class RememberedNorm2d(nn.Module):
+    """A ``VirtualNorm2d`` that remembers the statistics of the reference, which it need not see."""
+
+    centre: Tensor
+    spread: Tensor
+
+    def __init__(self, norm: VirtualNorm2d, reference: Items) -> None:
+        super().__init__()
+        self.gain, self.bias = norm.gain, norm.bias
+        spread, centre = _statistics(_precise(reference))
+        self.register_buffer("centre", centre)
+        self.register_buffer("spread", spread)
+
+    def forward(self, items: Tensor, labels: Labels | None) -> Tensor:
+        """Normalise [batch, channels, height, width]; labels are ignored."""
+        normalised = _beside(_precise(items), self.centre, self.spread)
+        return (normalised * self.gain + self.bias).to(items.dtype)
+
+
+def _precise(items: Items) -> Items:
+    return items.to(torch.promote_types(items.dtype, torch.float32))
+
+
+def _statistics(reference: Items) -> tuple[Tensor, Tensor]:
+    """Variance and mean of each channel."""
+    return torch.var_mean(reference, (0, 2, 3), correction=0, keepdim=True)
+
+
+def _beside(others: Items, centre: Tensor, spread: Tensor) -> Items:
+    """Each item normalised by the statistics of the reference with this one item more."""
+    own_spread, own_centre = torch.var_mean(others, (2, 3), correction=0, keepdim=True)
+    share, apart = 1 / (REFERENCE_ITEMS + 1), own_centre - centre
+    joint_centre = centre + share * apart
+    joint_spread = (1 - share) * (spread + share * apart.square()) + share * own_spread
+    return _scaled(others, joint_centre, joint_spread)
 
 
 def _scaled(values: Tensor, centre: Tensor, spread: Tensor) -> Tensor:
@@ -65,6 +99,25 @@ class Referenced(nn.Module):
         named = None if labels is None else torch.cat([self.labels, labels])
         items: Items = self.generator(torch.cat([self.latents, latents]), named)
         return items[REFERENCE_ITEMS:]
+
+    @torch.no_grad()
+    def folded(self) -> nn.Module:
+        """A copy that does the same in evaluation, where the reference looks always alike."""
+        copy = deepcopy(self)
+        generator = copy.generator
+        seen: dict[nn.Module, Items] = {}
+
+        def note(norm: nn.Module, given: tuple[Items], normalised: Items) -> None:
+            seen[norm] = given[0][:REFERENCE_ITEMS]
+
+        norms = {name: m for name, m in generator.named_modules() if isinstance(m, VirtualNorm2d)}
+        hooks = [norm.register_forward_hook(note) for norm in norms.values()]
+        copy(self.latents[:1], self.labels[:1])
+        for hook in hooks:
+            hook.remove()
+        for name, norm in norms.items():
+            generator.set_submodule(name, RememberedNorm2d(norm, seen[norm]))
+        return generator
 
 
 def with_reference(generator: nn.Module, latent: Latent, classes: int) -> nn.Module:

@@ -13,7 +13,7 @@ from service.cli.exits import ExitStatus, fail
 from service.cli.output import note, show_json, show_table
 
 _FORMATS = {".png": "png", ".webp": "webp", ".jpg": "jpeg", ".jpeg": "jpeg", ".zip": "zip",
-            ".npy": "npy", ".json": "json", ".csv": "csv"}  # fmt: skip
+            ".npy": "npy", ".npz": "npz", ".json": "json", ".csv": "csv"}  # fmt: skip
 # These hold many items in one file and are sent as the body itself.
 _COLLECTIONS = {".zip": "application/zip", ".npy": "application/x-npy"}
 
@@ -68,7 +68,7 @@ def sample(
 ) -> None:
     """Draw items from a trained model.
 
-    The suffix of the file names the format: png, webp, jpeg, zip, npy, json or csv.
+    The suffix of the file names the format: png, webp, jpeg, zip, npy, npz, json or csv.
 
     Example: ringside sample my-digits -n 64 --seed 7 --label 3 -o threes.png
     """
@@ -160,7 +160,7 @@ def translate(
 ) -> None:
     """Make images over with a refiner or a translator.
 
-    The suffix of the file names the format: png, webp, jpeg, zip, npy or json.
+    The suffix of the file names the format: png, webp, jpeg, zip, npy, npz or json.
 
     Example: ringside translate writer drawn.npy --direction a2b -o made-over.png
     """

@@ -47,18 +47,32 @@ def demo(
         parts.stay()
 
 
-def api() -> None:
+def api(
+    processes: int | None = typer.Option(
+        None, min=1, max=64, help="API processes that share the port; RINGSIDE_PROCESSES."
+    ),
+    descriptor: int | None = typer.Option(None, hidden=True),
+) -> None:
     """Run the HTTP API alone. Needs RINGSIDE_REDIS_URL.
 
-    Example: RINGSIDE_REDIS_URL=redis://localhost ringside api
+    Each process has threads and a cache of models of its own.
+    Example: RINGSIDE_REDIS_URL=redis://localhost ringside api --processes 2
     """
     settings = serving_settings()
-    url, port = _redis_url(settings, may_be_away=True), free_port(settings)
+    if processes is not None:
+        settings = settings.model_copy(update={"processes": processes})
+    url = _redis_url(settings, may_be_away=True)
     _let_threads_sleep()
+    if settings.processes > 1 and descriptor is None:
+        from service.cli.several import serve_several
+
+        serve_several(settings, free_port(settings))
+        return
+    listening = free_port(settings) if descriptor is None else None
     from service.app import create_app
     from service.server import serve
 
-    serve(create_app(settings, url), settings.host, port)
+    serve(create_app(settings, url), settings.host, listening, descriptor)
 
 
 def worker(

@@ -41,8 +41,8 @@ class Engine:
         # Several requests share the cores by threads of ours, not by torch's.
         torch.set_num_threads(1)
         self.gauges = Gauges(registry)
-        models = ModelCache(settings.model_cache_bytes, self._note_load)
-        self._crew = Crew(models, settings.sample_threads, self.gauges)
+        self.models = ModelCache(settings.model_cache_bytes, self._note_load)
+        self._crew = Crew(self.models, settings.sample_threads, self.gauges)
         self.answers = AnswerCache(settings.answer_cache_bytes)
         self._limit = settings.max_waiting_requests
         self._places = threading.BoundedSemaphore(self._limit)

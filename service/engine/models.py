@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from ganmodels.config import TrainConfig
 from ganmodels.games.match import restore
 from ganmodels.labels import Clusters
 from ganmodels.networks.discriminator import Discriminator
+from ganmodels.preparation import Preparation, prepare
 from ganmodels.sampling import Sampler
 from ganmodels.scoring import Calibration, Mates, Scorer
 from worker.store.checkpoints import Checkpoint
@@ -25,6 +27,7 @@ class LoadedModel(NamedTuple):
     scorer: Scorer
     translators: Mapping[str, Sampler]
     size_bytes: int
+    preparation: Preparation
 
 
 def load(checkpoint: Checkpoint) -> LoadedModel:
@@ -45,12 +48,23 @@ def load(checkpoint: Checkpoint) -> LoadedModel:
     mates = checkpoint.tensors("mates") if discriminator.mates_matter else {}
     told = Clusters(**clusters) if clusters else None
     company = Mates(**mates) if mates else None
+    device = torch.device("cpu")
+    ready = {
+        name: prepare(networks[name], game, space, device)
+        for name in {"generator", *game.directions.values()}
+    }
+
+    def sampler(name: str, told: Clusters | None = None) -> Sampler:
+        sizes = ready[name].batch_sizes
+        return Sampler(game, space, ready[name].network, told, device, sizes)
+
     return LoadedModel(
         config,
-        Sampler(game, space, networks["generator"], told),
+        sampler("generator", told),
         Scorer(game, space, discriminator, calibration, told, company),
-        {way: Sampler(game, space, networks[name]) for way, name in game.directions.items()},
+        {way: sampler(name) for way, name in game.directions.items()},
         _size_bytes(*held.values(), quantiles, clusters, mates),
+        ready["generator"].choice,
     )
 
 
@@ -70,6 +84,7 @@ class ModelCache:
         """``told`` is given the bytes in memory after each load."""
         self._limit_bytes, self._told = limit_bytes, told
         self._models: OrderedDict[str, LoadedModel] = OrderedDict()
+        self._preparations: dict[str, Preparation] = {}
         self._leases: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._loading: dict[str, threading.Lock] = {}
@@ -77,6 +92,10 @@ class ModelCache:
     def holds(self, digest: str) -> bool:
         """Whether a model is in memory."""
         return digest in self._models
+
+    def preparation(self, digest: str) -> Preparation | None:
+        """How a model was made ready when it was loaded last, if it ever was."""
+        return self._preparations.get(digest)
 
     @contextmanager
     def lease(self, checkpoint: Checkpoint) -> Iterator[LoadedModel]:
@@ -112,6 +131,7 @@ class ModelCache:
                 model = load(checkpoint)
                 with self._lock:
                     self._models[digest] = model
+                    self._preparations[digest] = model.preparation
                     self._evict()
                     self._told(self._size_bytes())
                 return model

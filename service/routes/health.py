@@ -4,9 +4,9 @@ import os
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from prometheus_client import generate_latest
 
 from service.deps import DispatcherDep, StoreDep
+from service.telemetry import exposition
 from worker.errors import Unavailable
 
 router = APIRouter(tags=["health"])
@@ -37,9 +37,9 @@ def readyz(response: Response, dispatcher: DispatcherDep, store: StoreDep) -> di
 
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
-def metrics(request: Request) -> Response:
+def metrics(request: Request, store: StoreDep) -> Response:
     """Measurements for Prometheus. Looking at them changes nothing."""
-    text = generate_latest(request.app.state.registry)
+    text = exposition(request.app.state.registry, store)
     return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
 

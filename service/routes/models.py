@@ -2,9 +2,11 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Request
+from starlette.concurrency import run_in_threadpool
 
-from service.deps import StoreDep
+from service.deps import EngineDep, StoreDep
+from service.engine.engine import Engine
 from service.pages import listing
 from service.schemas import AliasRequest, Listing, ModelView
 from worker.errors import NotFound
@@ -20,15 +22,15 @@ AliasPath = Annotated[str, Path(pattern=NAME_PATTERN, description="a name such a
 
 
 @router.get("")
-def list_models(store: StoreDep) -> Listing:
+def list_models(store: StoreDep, engine: EngineDep) -> Listing:
     """All models, by name."""
-    return listing([_view(model, store) for model in store.models.all()])
+    return listing([_view(model, store, engine) for model in store.models.all()])
 
 
 @router.get("/{name}")
-def get_model(name: str, store: StoreDep) -> ModelView:
+def get_model(name: str, store: StoreDep, engine: EngineDep) -> ModelView:
     """A model with its versions and aliases."""
-    return _view(store.models.get(name), store)
+    return _view(store.models.get(name), store, engine)
 
 
 @router.delete("/{name}", status_code=204)
@@ -38,20 +40,34 @@ def delete_model(name: str, store: StoreDep) -> None:
 
 
 @router.put("/{name}/aliases/{alias}")
-def set_alias(name: str, alias: AliasPath, body: AliasRequest, store: StoreDep) -> ModelView:
-    """Point an alias at a version; the next request already sees it."""
-    return _view(store.models.set_alias(name, alias, body.version), store)
+async def set_alias(
+    request: Request,
+    name: str,
+    alias: AliasPath,
+    body: AliasRequest,
+    store: StoreDep,
+    engine: EngineDep,
+) -> ModelView:
+    """Point an alias at a version; the next request already sees it.
+
+    The version is loaded first: nobody waits for it later, and one that cannot be loaded gets no
+    requests.
+    """
+    resolved = await run_in_threadpool(resolve, store, f"{name}:{body.version}")
+    await engine.run(request, resolved.checkpoint, lambda _: None)
+    model = await run_in_threadpool(store.models.set_alias, name, alias, body.version)
+    return await run_in_threadpool(_view, model, store, engine)
 
 
 @router.delete("/{name}/aliases/{alias}")
-def delete_alias(name: str, alias: AliasPath, store: StoreDep) -> ModelView:
+def delete_alias(name: str, alias: AliasPath, store: StoreDep, engine: EngineDep) -> ModelView:
     """Remove an alias."""
-    return _view(store.models.set_alias(name, alias, None), store)
+    return _view(store.models.set_alias(name, alias, None), store, engine)
 
 
-def _view(model: Model, store: Store) -> ModelView:
+def _view(model: Model, store: Store, engine: Engine) -> ModelView:
     try:
         config = resolve(store, model.name).checkpoint.config()
     except (NotFound, CheckpointCorrupt):
         config = None
-    return ModelView.of(model, config)
+    return ModelView.of(model, config, engine.models.preparation)

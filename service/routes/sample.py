@@ -27,7 +27,9 @@ from service.drawing import (
     parse_labels,
     require_latents,
 )
-from service.engine.encode import FORMATS, encode_array
+from service.engine.encoding.arrays import encode_array
+from service.engine.encoding.formats import FORMATS
+from service.engine.encoding.samples import MAX_EDGE_PIXELS, Look, Resampling
 from service.engine.models import LoadedModel
 from service.negotiation import choose_format
 from service.problems import body_problem
@@ -61,6 +63,15 @@ Layout = Annotated[
 ]
 Format = Annotated[str | None, Query(max_length=20, description="overrides Accept")]
 Columns = Annotated[int | None, Query(ge=1, le=64, description="of a grid")]
+Size = Annotated[
+    int | None,
+    Query(ge=1, le=MAX_EDGE_PIXELS, description="longer edge of each image, in pixels"),
+]
+Resample = Annotated[Resampling, Query(description="how images get another size")]
+Quality = Annotated[
+    int | None,
+    Query(ge=1, le=100, description="of jpeg, else 90, and of webp, else lossless"),
+]
 
 
 @router.get("/sample", response_class=Response, responses={200: _ANSWER, 304: {}})
@@ -76,6 +87,9 @@ async def sample(
     codes: CodesText = None,
     layout: Layout = None,
     columns: Columns = None,
+    size: Size = None,
+    resample: Resample = "lanczos",
+    quality: Quality = None,
     format: Format = None,
 ) -> Response:
     """Items from a generator. Item i depends on (seed, i) only, whatever else is asked for."""
@@ -84,16 +98,16 @@ async def sample(
     drawing = Drawing(
         resolved,
         config,
-        check_count(n, config),
+        check_count(n, config, size),
         parse_labels(label, config),
-        columns or math.ceil(math.sqrt(n)),
+        Look(columns or math.ceil(math.sqrt(n)), size=size, resample=resample, quality=quality),
         choose_encoding(format, request.headers.get("accept"), config, layout, n),
         secrets.randbelow(2**32) if seed is None else seed,
         offset,
         truncation,
         codes=parse_codes(codes, config),
     )
-    check_picture(drawing.format, config, n, drawing.columns)
+    check_picture(drawing.format, config, n, drawing.look)
     request.app.state.patterns.learn(request.scope, drawing)
     return await answer(request, drawing, engine, seeded=seed is not None)
 
@@ -111,6 +125,9 @@ class LatentsRequest(Body):
     label: str | None = Field(default=None, max_length=2000)
     layout: Literal["auto", "grid", "separate"] | None = None
     columns: int | None = Field(default=None, ge=1, le=MAX_IMAGES)
+    size: int | None = Field(default=None, ge=1, le=MAX_EDGE_PIXELS)
+    resample: Resampling = "lanczos"
+    quality: int | None = Field(default=None, ge=1, le=100)
     format: str | None = Field(default=None, max_length=20)
 
 
@@ -121,7 +138,7 @@ async def sample_latents(
     """Items from given latents; ``GET /latents`` has those of a seed."""
     resolved, config = await run_in_threadpool(choose_model, store, body.model)
     require_latents(config)
-    count = check_count(len(body.latents), config)
+    count = check_count(len(body.latents), config, body.size)
     if body.labels is not None and (len(body.labels) != count or body.label is not None):
         detail = "give one number for each latent, or label instead"
         raise body_problem("validation", "/labels", detail)
@@ -130,11 +147,16 @@ async def sample_latents(
         config,
         count,
         check_label_numbers(body.labels, config) or parse_labels(body.label, config),
-        body.columns or math.ceil(math.sqrt(count)),
+        Look(
+            body.columns or math.ceil(math.sqrt(count)),
+            size=body.size,
+            resample=body.resample,
+            quality=body.quality,
+        ),
         choose_encoding(body.format, request.headers.get("accept"), config, body.layout, count),
         latents=check_latents(body.latents, config),
     )
-    check_picture(drawing.format, config, count, drawing.columns)
+    check_picture(drawing.format, config, count, drawing.look)
     return await answer(request, drawing, engine, seeded=False)
 
 

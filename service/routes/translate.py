@@ -13,7 +13,8 @@ from ganmodels.config import TrainConfig
 from service.answering import server_timing
 from service.deps import ChosenModel, EngineDep, ModelDep
 from service.drawing import check_picture, choose_encoding
-from service.engine.encode import FORMATS, Samples
+from service.engine.encoding.formats import FORMATS
+from service.engine.encoding.samples import Look, Samples
 from service.engine.models import LoadedModel
 from service.engine.operations import Translate
 from service.engine.orders import Rows
@@ -63,19 +64,19 @@ async def translate(
     checkpoint = resolved.checkpoint
     decoded = await engine.run(request, checkpoint, lambda _: _whole(read(config.space)))
     items, count = decoded.answer, len(decoded.answer)
-    chosen, wide = choose(count), columns or math.ceil(math.sqrt(count))
-    check_picture(chosen, config, count, wide)
+    chosen, look = choose(count), Look(columns or math.ceil(math.sqrt(count)))
+    check_picture(chosen, config, count, look)
 
     def rows(loaded: LoadedModel, start: int, stop: int) -> Rows:
         return items[start:stop], np.zeros(stop - start, dtype=np.int64)
 
     def finish(loaded: LoadedModel, made: NDArray[np.generic]) -> bytes:
-        return FORMATS[chosen].encode(_samples(made, model, direction), wide)
+        return FORMATS[chosen].encode(_samples(made, model, direction), look)
 
     operation = Translate(direction)
     made = await engine.order(request, checkpoint, operation, count, rows, finish)
     headers = _headers(resolved) | {"Server-Timing": server_timing([decoded.stages, made.stages])}
-    return Response(made.answer, media_type=FORMATS[chosen].media_type, headers=headers)
+    return Response(made.answer, media_type=FORMATS[chosen].content_type, headers=headers)
 
 
 def _headers(resolved: Resolved) -> dict[str, str]:

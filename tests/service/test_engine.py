@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import numpy as np
 import pytest
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
@@ -18,6 +19,7 @@ from starlette.testclient import TestClient
 from service import deps
 from service.app import create_app
 from service.engine import models
+from service.engine.encoding.formats import FORMATS
 from service.engine.engine import Engine
 from service.engine.models import LoadedModel, ModelCache, load
 from service.problems import Problem
@@ -27,6 +29,8 @@ from worker.errors import NotFound
 from worker.settings import Settings
 from worker.store import Store
 from worker.store.checkpoints import Checkpoint
+
+IMAGE_FORMATS = {name for name, encoding in FORMATS.items() if encoding.images_only}
 
 
 @pytest.fixture(scope="module")
@@ -70,28 +74,68 @@ def together(
     return asyncio.run(run())
 
 
-def test_fifty_mixed_requests_at_once_give_the_bytes_of_single_ones(
-    client: TestClient, settings: Settings, redis_url: str, trained: Trained
-) -> None:
-    queries = [
-        {
-            "model": (*Trained._fields, f"{trained.plain}:10")[index % 4],
-            "seed": index % 3,
-            "n": 1 + index % 17,
+def mixed(count: int) -> list[dict[str, Any]]:
+    """Queries of every model, format and size, no two alike."""
+    random = np.random.default_rng(0)
+    queries: list[dict[str, Any]] = []
+    for index in range(count):
+        model = str(random.choice(Trained._fields))
+        formats = sorted(set(FORMATS) - ({"csv"} if model != "points" else IMAGE_FORMATS))
+        query = {
+            "model": model,
+            "seed": int(random.integers(5)),
             "offset": index,
-            "format": ("png", "npy", "json")[index % 3],
+            "n": int(random.choice([1, 1, 1, 2, 7, 33, 64])),
+            "truncation": float(random.choice([1.0, 0.7])),
+            "format": str(random.choice(formats)),
         }
-        for index in range(50)
-    ]
+        queries.append(query)
+    return queries
+
+
+def crowded(
+    settings: Settings, redis_url: str, queries: list[dict[str, Any]], **changes: Any
+) -> list[httpx2.Response]:
+    """The answers of an application of four model threads that is asked everything at once."""
 
     async def send(many: httpx2.AsyncClient) -> list[httpx2.Response]:
         return await asyncio.gather(*(many.get("/sample", params=query) for query in queries))
 
-    crowded = settings.model_copy(update={"sample_threads": 4, "model_cache_bytes": 1})
-    answers = together(create_app(crowded, redis_url), send)
+    chosen = {"sample_threads": 4, "answer_cache_bytes": 0, "max_waiting_requests": len(queries)}
+    return together(create_app(settings.model_copy(update=chosen | changes), redis_url), send)
+
+
+def test_mixed_requests_at_once_give_the_bytes_of_single_ones(
+    client: TestClient, settings: Settings, redis_url: str, trained: Trained
+) -> None:
+    queries = mixed(60)
+    answers = crowded(settings, redis_url, queries)
     for query, answer in zip(queries, answers, strict=True):
         assert answer.status_code == 200, answer.text
         assert answer.content == client.get("/sample", params=query).content, query
+
+
+def test_models_that_push_each_other_out_give_the_same_bytes(
+    client: TestClient, settings: Settings, redis_url: str, trained: Trained
+) -> None:
+    queries = mixed(16)
+    answers = crowded(settings, redis_url, queries, model_cache_bytes=1)
+    for query, answer in zip(queries, answers, strict=True):
+        assert answer.status_code == 200, answer.text
+        assert answer.content == client.get("/sample", params=query).content, query
+
+
+@pytest.mark.slow
+def test_thousands_of_mixed_requests_at_once_give_the_bytes_of_single_ones(
+    settings: Settings, redis_url: str, trained: Trained
+) -> None:
+    queries = mixed(3000)
+    answers = crowded(settings, redis_url, queries, request_timeout_seconds=600)
+    alone = settings.model_copy(update={"sample_threads": 1, "answer_cache_bytes": 0})
+    with TestClient(create_app(alone, redis_url), base_url=ADDRESS) as client:
+        for query, answer in zip(queries, answers, strict=True):
+            assert answer.status_code == 200, answer.text
+            assert answer.content == client.get("/sample", params=query).content, query
 
 
 def test_overload_is_shed_and_the_rest_is_served(
@@ -151,7 +195,8 @@ def test_a_client_that_goes_frees_its_place(tmp_path: Path, checkpoint: Checkpoi
 def test_the_application_notices_that_a_client_goes(
     settings: Settings, redis_url: str, checkpoint: Checkpoint
 ) -> None:
-    app, held = create_app(settings, redis_url), Held()
+    alone = settings.model_copy(update={"sample_threads": 1})
+    app, held = create_app(alone, redis_url), Held()
     messages = iter([{"type": "http.request"}, {"type": "http.disconnect"}])
     scope = {
         "type": "http",
@@ -238,7 +283,11 @@ def test_the_event_loop_does_not_wait_for_a_model_to_be_looked_up(
         raise NotFound("model-not-found", "looked up in a thread")
 
     monkeypatch.setattr(deps, "resolve", look_up)
-    query, body = {"model": "plain", "seed": 1}, {"model": "plain", "latents": [[0.0]]}
+    # A query that nobody asked before: it takes the long way.
+    query, body = (
+        {"model": "plain", "seed": 1, "truncation": 0.123},
+        {"model": "plain", "latents": [[0.0]]},
+    )
     if path == "/score":
         answers = [client.post(path, params={"model": "plain"}, content=b"x")]
     elif path == "/sample":
@@ -317,6 +366,9 @@ def test_a_damaged_checkpoint_is_no_error_of_the_service(
     with TestClient(create_app(Settings(home=home), redis_url), base_url=ADDRESS) as client:
         answer = client.get("/sample", params={"model": trained.plain, "seed": 1})
         assert_problem(answer, 503, "checkpoint-corrupt")
+        answer = client.put("/models/plain/aliases/prod", json={"version": 1})
+        assert_problem(answer, 503, "checkpoint-corrupt")
+        assert client.get("/models/plain").json()["aliases"] == {}
         (copied.path / "manifest.json").write_text("{}")
         answer = client.get("/sample", params={"model": f"{trained.plain}:20", "seed": 1})
         assert answer.status_code in (404, 503)

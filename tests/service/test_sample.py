@@ -1,6 +1,7 @@
 """``/sample`` and ``/latents``: equal requests give equal bytes; errors say what to do."""
 
 import base64
+import email
 import io
 import json
 import zipfile
@@ -14,7 +15,8 @@ from starlette.testclient import TestClient
 
 from ganmodels.spaces import ImageSpace
 from service.drawing import MAX_IMAGES
-from service.engine.encode import FORMATS, Samples
+from service.engine.encoding.formats import FORMATS
+from service.engine.encoding.samples import Look, Samples
 from tests.service.checks import assert_problem
 from tests.service.conftest import STEPS, Trained
 
@@ -195,7 +197,10 @@ def test_every_parameter_changes_the_etag(client: TestClient) -> None:
         {"label": "1"},
         {"truncation": 0.5},
         {"columns": 1},
+        {"size": 20},
+        {"size": 20, "resample": "nearest"},
         {"format": "webp"},
+        {"format": "webp", "quality": 50},
         {"model": "plain"},
     ]
     etags = [sample(client, **{**given, **change}).headers["etag"] for change in changes]
@@ -281,6 +286,10 @@ def test_given_latents_may_have_a_label(client: TestClient) -> None:
         {"columns": 0},
         {"columns": -1},
         {"columns": 10**30},
+        {"size": 0},
+        {"size": 2049},
+        {"resample": "cubist"},
+        {"quality": 101},
     ],
 )
 def test_bad_latents_are_refused(client: TestClient, change: dict[str, Any]) -> None:
@@ -346,6 +355,12 @@ def test_an_unknown_label_is_refused_with_those_that_exist(client: TestClient) -
         ("layout", "pile"),
         ("columns", "0"),
         ("columns", "65"),
+        ("size", "0"),
+        ("size", "2049"),
+        ("size", "1e3"),
+        ("resample", "cubist"),
+        ("quality", "0"),
+        ("quality", "101"),
     ],
 )
 def test_bad_parameters_are_named_and_not_echoed(
@@ -398,6 +413,55 @@ def test_no_acceptable_format_is_refused_with_those_on_offer(client: TestClient)
     assert "image/png" in problem["supported"]
     problem = assert_problem(sample(client, format="gif"), 406, "not-acceptable")
     assert problem["errors"][0]["parameter"] == "format"
+
+
+def test_images_come_in_the_size_asked_for(client: TestClient) -> None:
+    given: dict[str, Any] = {"n": 2, "seed": 1, "size": 40, "resample": "nearest"}
+    shown = picture(sample(client, **given))
+    assert shown.size == (40 + 2 + 40, 40)
+    carried = json.loads(shown.info["ringside"])
+    assert (carried["size"], carried["resample"]) == (40, "nearest")
+    images = array(sample(client, format="npy", **given))
+    assert images.shape == (2, 40, 40, 1)
+    width = len(client.get("/latents?model=plain&seed=1&format=json").json()["latents"][0])
+    body = {"model": "plain", "latents": [[0.0] * width], "size": 40, "format": "jpeg"}
+    assert picture(client.post("/sample", json=body)).size == (40, 40)
+
+
+def test_the_budget_of_pixels_is_of_the_size_asked_for(client: TestClient) -> None:
+    assert sample(client, n=4, size=2048, format="jpeg").status_code == 200
+    problem = assert_problem(sample(client, n=5, size=2048), 422, "sample-too-large")
+    assert problem["limit"] == 4
+    assert problem["errors"][0]["parameter"] == "n"
+
+
+def test_webp_of_a_quality_is_smaller(client: TestClient) -> None:
+    lossless, lossy = (
+        sample(client, n=16, seed=1, format="webp", **quality) for quality in ({}, {"quality": 20})
+    )
+    assert picture(lossy).size == picture(lossless).size
+    assert len(lossy.content) < len(lossless.content)
+
+
+def test_images_come_as_parts_with_a_boundary_that_is_announced(client: TestClient) -> None:
+    answer = sample(client, "multipart/mixed", n=2, seed=1)
+    head = f"Content-Type: {answer.headers['content-type']}\r\n\r\n".encode()
+    manifest, *images = email.message_from_bytes(head + answer.content).walk()
+    assert manifest.get_content_type() == "multipart/mixed"
+    assert [part.get_content_type() for part in images] == [
+        "application/json",
+        "image/png",
+        "image/png",
+    ]
+
+
+def test_npz_holds_the_latents_that_were_drawn_from(client: TestClient) -> None:
+    query = {"seed": 5, "n": 3, "offset": 2}
+    latents = array(client.get("/latents", params={"model": "plain", **query, "format": "npy"}))
+    with array(sample(client, "application/x-npz", **query)) as read:
+        assert np.array_equal(read["latents"], latents)
+        assert read["images"].shape == (3, 16, 16, 1)
+        assert (read["seed"], read["indices"].tolist()) == (5, [2, 3, 4])
 
 
 def test_codes_change_what_they_name_and_leave_the_rest_to_the_seed(client: TestClient) -> None:
@@ -456,5 +520,5 @@ def test_a_picture_of_the_most_pixels_a_side_can_be_encoded(name: str) -> None:
     items = np.zeros((1, most, 1, 1), dtype=np.uint8)
     space = ImageSpace(height=8, width=1, channels=1)
     drawn = Samples(items, (None,), space, {})
-    shown = Image.open(io.BytesIO(FORMATS[name].encode(drawn, 1)))
+    shown = Image.open(io.BytesIO(FORMATS[name].encode(drawn, Look())))
     assert shown.size == (1, most)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
@@ -139,6 +140,27 @@ def test_answers_and_batches_are_measured(again: TestClient) -> None:
         'ringside_http_request_duration_seconds_count{method="GET",route="/sample",status="200"}'
     )
     assert value(again, route) == 1
+
+
+def test_a_version_is_loaded_before_an_alias_sends_requests_to_it(again: TestClient) -> None:
+    again.put("/models/plain/aliases/warm", json={"version": 1}).raise_for_status()
+    assert value(again, "ringside_model_loads_total") == 1
+    again.get("/sample?model=plain@warm&seed=1").raise_for_status()
+    assert value(again, "ringside_model_loads_total") == 1
+    again.delete("/models/plain/aliases/warm").raise_for_status()
+
+
+def test_a_version_says_how_it_was_made_ready_once_it_was(again: TestClient) -> None:
+    def preparation() -> Any:
+        return again.get("/models/plain").json()["versions"][0]["preparation"]
+
+    assert preparation() is None
+    again.get("/sample?model=plain:1&seed=1").raise_for_status()
+    found = preparation()
+    assert found["precision"] in ("float32", "bfloat16")
+    assert found["folded_norms"] > 0
+    assert found["batch_sizes"] == sorted(found["batch_sizes"])
+    assert found["reason"]
 
 
 def test_a_short_way_is_timed_under_its_route(again: TestClient) -> None:

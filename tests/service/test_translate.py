@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
-from service.engine.encode import FORMATS
+from service.engine.encoding.formats import FORMATS
 from service.images import MAX_ITEMS
 from service.planning import make_plan
 from service.problems import Problem

@@ -1,0 +1,71 @@
+"""What the machine is, as far as numbers depend on it: its processor, and what bfloat16 brings."""
+
+import platform
+import time
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+
+Answer = TypeVar("Answer")
+
+_CPU_INFO = Path("/proc/cpuinfo")
+# Where a processor has instructions for bfloat16 a convolution is twice as fast, elsewhere at
+# best as fast: no noise takes one for the other.
+_SPEEDUP_THAT_PAYS = 1.3
+_ROUNDS = 10
+
+
+def processor() -> str:
+    """The model of the CPU and what PyTorch makes of it: libraries choose their kernels by them."""
+    name = _cpu_info().get("model name", platform.machine())
+    return f"{name} ({torch.backends.cpu.get_cpu_capability()})"
+
+
+def family() -> str:
+    """Numbers of the CPU's family, model and stepping; hypervisors hide them from its name."""
+    told = _cpu_info()
+    return "-".join(told[key] for key in ("cpu family", "model", "stepping") if key in told)
+
+
+def _cpu_info() -> dict[str, str]:
+    """What Linux says of a CPU; nothing elsewhere."""
+    lines = _CPU_INFO.read_text().splitlines() if _CPU_INFO.exists() else []
+    pairs = (line.partition(":") for line in lines)
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+@lru_cache
+def bfloat16_pays(device: torch.device) -> bool:
+    """Whether a typical convolution is clearly faster in bfloat16; a flag would not tell.
+
+    Measured once a process: the best of ten runs each, taken in turn, so that what else the
+    machine does at the moment falls on both.
+    """
+    convolutions = [_convolution(device, kind) for kind in (torch.float32, torch.bfloat16)]
+    wide = narrow = float("inf")
+    for _ in range(_ROUNDS):
+        wide = min(wide, timed(convolutions[0], device)[1])
+        narrow = min(narrow, timed(convolutions[1], device)[1])
+    return wide > _SPEEDUP_THAT_PAYS * narrow
+
+
+def timed(work: Callable[[], Answer], device: torch.device) -> tuple[Answer, float]:
+    """What work returns and the seconds that it took; on a GPU it must wait for its own end.
+
+    On a CPU only this thread's own time counts, whatever else the machine does.
+    """
+    clock = time.perf_counter if device.type == "cuda" else time.thread_time
+    start = clock()
+    answer = work()
+    return answer, clock() - start
+
+
+def _convolution(device: torch.device, dtype: torch.dtype) -> Callable[[], float]:
+    layout = torch.channels_last
+    items = torch.ones(32, 64, 14, 14, device=device, dtype=dtype).to(memory_format=layout)
+    weight = torch.ones(64, 64, 3, 3, device=device, dtype=dtype).to(memory_format=layout)
+    # Reading one value waits for the device.
+    return lambda: float(torch.conv2d(items, weight, padding=1)[0, 0, 0, 0])

@@ -1,0 +1,5 @@
+"""Generators made ready to serve, once, when they are loaded."""
+
+from ganmodels.preparation.preparing import Preparation, Prepared, kind_of_machine, prepare
+
+__all__ = ["Preparation", "Prepared", "kind_of_machine", "prepare"]

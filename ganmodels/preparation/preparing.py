@@ -1,0 +1,141 @@
+"""A generator made ready to serve: folded, laid out and narrowed as far as its items stay."""
+
+from copy import deepcopy
+from typing import Literal, NamedTuple
+
+import torch
+from torch import nn
+
+from ganmodels.games import Game
+from ganmodels.machine import family, processor
+from ganmodels.preparation.exactness import BATCH_SIZES, exact_sizes
+from ganmodels.preparation.fixed import FixedBatch, fixed_batch
+from ganmodels.preparation.folding import count_norms, fold, quick_copy
+from ganmodels.preparation.graphs import Graphed
+from ganmodels.preparation.precision import choose
+from ganmodels.preparation.ready import Precision
+from ganmodels.preparation.steady import steady
+from ganmodels.preparation.work import Work, count
+from ganmodels.spaces import Space
+from ganmodels.spec import Spec
+from ganmodels.types import Items
+
+# Raised when a change of this package changes the bytes of items.
+VERSION = 1
+# Of values in [-1, 1]: an eighth of a grey level.
+_FOLDING_TOLERANCE = 1e-3
+# Most multiply-adds of one batch, so that loading stays quick; a few items are measured anyhow.
+_MOST_WORK, _FEWEST_ITEMS = 4_500_000_000, 2
+
+
+class Preparation(Spec):
+    """What was chosen for one generator on this machine, and why.
+
+    ``grey_difference`` is the largest of an item's values in bfloat16 from those in float32,
+    where it was tried. ``refused_sizes`` would give other bytes than ``batch_sizes``. Seconds, by
+    precision and by batch size, and with them the largest batch size, vary between starts; no
+    byte of an item depends on them.
+    """
+
+    precision: Precision
+    reason: str
+    grey_difference: int | None
+    folded_norms: int
+    kept_norms: int
+    memory_format: Literal["channels_last", "contiguous"]
+    batch_sizes: tuple[int, ...]
+    refused_sizes: tuple[int, ...]
+    graphs: bool
+    seconds_per_item: dict[str, float]
+    seconds_per_item_by_size: dict[int, float]
+
+
+class Prepared(NamedTuple):
+    """A generator that is ready: (inputs, labels) to items, in evaluation, without gradients.
+
+    An item's bytes are the same in batches of each of ``batch_sizes`` (ascending) and at each
+    place; of other sizes nothing is promised. ``numerics`` names all that they depend on beside
+    weights, inputs and labels: entries of a cache are of use where it is the same.
+    """
+
+    network: nn.Module
+    precision: Precision
+    batch_sizes: tuple[int, ...]
+    numerics: str
+    choice: Preparation
+
+
+def prepare(generator: nn.Module, game: Game, space: Space, device: torch.device) -> Prepared:
+    """A copy of a generator in evaluation, made ready for one kind of device.
+
+    Two starts on machines of one kind choose alike, because bytes depend on the choice: precision
+    follows from what is counted, from what is bit for bit the same there, and from whether the
+    processor gains from bfloat16 at all, which no noise hides. Sizes of batches that would change
+    bytes are refused for the same reason; time decides only how large batches are worth while.
+    Measured on 64 items, on fewer where they are so large that loading would take seconds. Expects
+    that PyTorch uses one thread.
+    """
+    plain = deepcopy(generator).to(device).eval().requires_grad_(False)
+    quicker, offered = quick_copy(plain), fixed_batch(game, space, device)
+    work = count(quicker, *offered)
+    fixed = offered.part(0, largest_batch(work))
+    expected = fixed.through(plain)
+    network, folded_norms = _folded(quicker, plain, fixed, expected)
+    memory_format = _lay_out(network)
+    verdict = choose(network, space, work, fixed, expected)
+    steady(verdict.network, fixed)
+    sizes = exact_sizes(verdict.network, fixed)
+    graphs = device.type == "cuda"
+    choice = Preparation(
+        precision=verdict.precision,
+        reason=verdict.reason,
+        grey_difference=verdict.grey_difference,
+        seconds_per_item=verdict.seconds_per_item,
+        batch_sizes=sizes.exact,
+        refused_sizes=sizes.refused,
+        seconds_per_item_by_size=sizes.seconds_per_item,
+        folded_norms=folded_norms,
+        kept_norms=count_norms(network),
+        memory_format=memory_format,
+        graphs=graphs,
+    )
+    ready = Graphed(verdict.network, fixed, sizes.exact) if graphs else verdict.network
+    numerics = f"{verdict.precision}, {kind_of_machine(device)}"
+    return Prepared(ready, verdict.precision, sizes.exact, numerics, choice)
+
+
+def largest_batch(work: Work) -> int:
+    """How many items at once are worth while for a network of so much work."""
+    fitting = [size for size in BATCH_SIZES if size * work.total <= _MOST_WORK]
+    return max([_FEWEST_ITEMS, *fitting])
+
+
+def _folded(
+    quicker: nn.Module, plain: nn.Module, fixed: FixedBatch, expected: Items
+) -> tuple[nn.Module, int]:
+    """The quicker network with norms folded, and how many; the plain one if items change by it."""
+    norms = fold(quicker)
+    return (quicker, norms) if _are_close(fixed.through(quicker), expected) else (plain, 0)
+
+
+def _are_close(items: Items, expected: Items) -> bool:
+    off = (items - expected).abs().max()
+    return bool(off <= _FOLDING_TOLERANCE * expected.abs().max().clamp(min=1))
+
+
+def _lay_out(network: nn.Module) -> Literal["channels_last", "contiguous"]:
+    """Channels last in memory, in place, where there are convolutions."""
+    if not any(parameter.ndim == 4 for parameter in network.parameters()):
+        return "contiguous"
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return "channels_last"
+
+
+def kind_of_machine(device: torch.device) -> str:
+    """What bytes depend on beside a model: machines of one kind make the same bytes of it."""
+    name = (
+        torch.cuda.get_device_name(device)
+        if device.type == "cuda"
+        else f"{processor()} {family()}".strip()
+    )
+    return f"preparation {VERSION}, torch {torch.__version__}, {name}"
