@@ -59,6 +59,8 @@ def main() -> None:
         outcomes = _measure(options, console)
     except (NoLoad, NotInstalled, Stuck) as error:
         raise SystemExit(f"serving: {error}") from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
     raise SystemExit(any(v.holds is False for one in outcomes for v in one.verdicts))
 
 

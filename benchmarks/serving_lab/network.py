@@ -1,11 +1,10 @@
 """A checkpoint's generator, as Ringside prepares it and as users of a framework would write it.
 
-Also imported where peers run, so it needs no more than ``ganmodels``, safetensors and Pillow.
+Also imported where peers run: what it imports is all of Ringside that their environments hold.
 """
 
 import io
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,16 +12,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 from safetensors.torch import load_file
 from torch import nn
 
 from ganmodels.config import TrainConfig
 from ganmodels.games.match import restore_pair
+from ganmodels.preparation import prepare
 from ganmodels.sampling import Sampler
+from service.engine.encoding.metadata import METADATA_KEY, as_text
+from service.engine.encoding.png import encode_png
 
 Items = NDArray[np.generic]
-_METADATA_KEY = "ringside"
 
 
 class Prepared(NamedTuple):
@@ -35,39 +35,18 @@ class Prepared(NamedTuple):
 def prepared(checkpoint: Path) -> Prepared:
     """The generator as the service runs it."""
     config, generator = _read(checkpoint)
-    try:
-        from ganmodels.preparation import prepare
-    except ImportError:
-        return Prepared(Sampler(config.game, config.space, generator), "float32")
-    made = prepare(generator, config.game, config.space, torch.device("cpu"))
-    sampler = Sampler(config.game, config.space, made.network, batch_sizes=tuple(made.batch_sizes))
+    device = torch.device("cpu")
+    made = prepare(generator, config.game, config.space, device)
+    sampler = Sampler(
+        config.game, config.space, made.network, device=device, batch_sizes=made.batch_sizes
+    )
     return Prepared(sampler, made.precision)
-
-
-def our_encoder() -> Callable[[Items, str], bytes]:
-    """One image [height, width, channels] and a text to PNG, as the service writes it."""
-    try:
-        from service.engine.encoding.png import encode_png
-    except ImportError:
-        return _pillow_with_text
-    return lambda item, text: encode_png(item, _METADATA_KEY, text)
 
 
 def pillow(item: Items) -> bytes:
     """PNG as it is usually written in Python."""
-    return _saved(item, None)
-
-
-def _pillow_with_text(item: Items, text: str) -> bytes:
-    info = PngInfo()
-    info.add_itxt(_METADATA_KEY, text)
-    return _saved(item, info)
-
-
-def _saved(item: Items, info: PngInfo | None) -> bytes:
     buffer = io.BytesIO()
-    squeezed = item[..., 0] if item.shape[-1] == 1 else item
-    Image.fromarray(squeezed).save(buffer, "PNG", pnginfo=info)
+    Image.fromarray(item[..., 0] if item.shape[-1] == 1 else item).save(buffer, "PNG")
     return buffer.getvalue()
 
 
@@ -96,7 +75,7 @@ class PreparedDrawing:
     """Seeds to PNG by our prepared generator and our encoder: the pixels that Ringside sends."""
 
     def __init__(self, sampler: Sampler) -> None:
-        self._sampler, self._encode = sampler, our_encoder()
+        self._sampler = sampler
 
     def items(self, seeds: Sequence[int]) -> Items:
         """The images, uint8 [count, height, width, channels]."""
@@ -107,7 +86,7 @@ class PreparedDrawing:
     def pictures(self, seeds: Sequence[int]) -> list[bytes]:
         """One PNG for each seed, with as much metadata as ours has."""
         items = zip(self.items(seeds), seeds, strict=True)
-        return [self._encode(item, _metadata(seed)) for item, seed in items]
+        return [encode_png(item, METADATA_KEY, _metadata(seed)) for item, seed in items]
 
 
 Drawing = PlainDrawing | PreparedDrawing
@@ -122,7 +101,7 @@ def drawing(checkpoint: Path, is_prepared: bool) -> Drawing:
 
 def _metadata(seed: int) -> str:
     named = {"model": "large:1", "checkpoint": "0" * 64, "seed": seed, "offset": 0, "n": 1}
-    return json.dumps({**named, "labels": None, "truncation": 1.0}, sort_keys=True)
+    return as_text({**named, "labels": None, "truncation": 1.0})
 
 
 def _read(checkpoint: Path) -> tuple[TrainConfig, nn.Module]:

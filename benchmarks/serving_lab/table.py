@@ -18,7 +18,7 @@ from benchmarks.serving_lab.load import require_wrk
 from benchmarks.serving_lab.options import Options
 from benchmarks.serving_lab.rounds import Measured, Rounds
 
-_PACKAGES = ("torch", "numpy", "pillow", "fastapi", "starlette", "uvicorn")
+_PACKAGES = ("torch", "numpy", "isal", "pillow", "fastapi", "starlette", "uvicorn")
 BARE = "bare generator"
 
 

@@ -4,14 +4,15 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterable
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
 
 from benchmarks.serving_lab.peers.known import Peer
 
-# What the generator and our encoder need; isal is the encoder's.
-_NEEDED = ("numpy", "pillow", "pydantic", "jaxtyping", "safetensors", "isal")
+# What the generator needs, and the encoder in the version that also writes our answers.
+_NEEDED = ("numpy", "pillow", "pydantic", "jaxtyping", "safetensors", f"isal=={version('isal')}")
 _WHEELS = "https://download.pytorch.org/whl"
 _TOLD = ("litserve", "bentoml", "ray", "torch", "fastapi", "starlette", "uvicorn", "numpy")
 
@@ -39,9 +40,8 @@ def install(peer: Peer, directory: Path) -> None:
 
 def _install_torch(python: str) -> None:
     """The same build: one that is not on PyPI is looked for where PyTorch keeps them."""
-    version = torch.__version__
-    command = [python, "-m", "pip", "install", "--quiet", f"torch=={version}"]
-    build = version.partition("+")[2]
+    command = [python, "-m", "pip", "install", "--quiet", f"torch=={torch.__version__}"]
+    build = torch.__version__.partition("+")[2]
     try:
         _run(command)
     except NotInstalled:
