@@ -1,0 +1,1 @@
+"""Serving frameworks, each as its users run it: a script, an environment, settings to try."""

@@ -1,0 +1,127 @@
+"""What came out: a table a section, and for each figure that is wanted whether it is held."""
+
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.lab.report import machine
+from benchmarks.serving_lab.load import require_wrk
+from benchmarks.serving_lab.options import Options
+from benchmarks.serving_lab.rounds import Measured, Rounds
+
+_PACKAGES = ("torch", "numpy", "isal", "pillow", "fastapi", "starlette", "uvicorn")
+BARE = "bare generator"
+
+
+class Verdict(NamedTuple):
+    """A figure that is wanted, and what was found; ``holds`` is None where it was not measured."""
+
+    measure: str
+    wanted: str
+    found: str
+    holds: bool | None
+
+
+class Outcome(NamedTuple):
+    """What a section gave. ``notes`` say how it was measured, such as what was tuned."""
+
+    name: str
+    what: str
+    rounds: Rounds
+    verdicts: Sequence[Verdict]
+    notes: Sequence[str] = ()
+
+
+def at_least(measure: str, wanted: float, found: float) -> Verdict:
+    """A verdict on a ratio."""
+    return Verdict(measure, f">= {wanted:g}", f"{found:.3f}", found >= wanted)
+
+
+def at_most(measure: str, wanted: float, found: float, unit: str = "") -> Verdict:
+    """A verdict on a ratio or a duration."""
+    return Verdict(measure, f"<= {wanted:g}{unit}", f"{found:.3f}{unit}", found <= wanted)
+
+
+def unmeasured(measure: str, why: str) -> Verdict:
+    """A figure that this run says nothing of."""
+    return Verdict(measure, "", why, None)
+
+
+def show(outcome: Outcome, console: Console) -> None:
+    """Print a section: medians, the worst and best round, and shares of the same round."""
+    rounds = outcome.rounds
+    title = f"{outcome.name}: {outcome.what}"
+    columns = ("who", "median /s", "worst", "best", "p50 ms", "p99 ms", "failed", "share of bare")
+    table = Table(*columns, title=title, title_justify="left")
+    for name in rounds.names:
+        measured = rounds.measured[name]
+        rates = [one.rate for one in measured]
+        has_latency = measured[0].p50_ms is not None
+        table.add_row(
+            name,
+            *(f"{rate:.1f}" for rate in (rounds.rate(name), min(rates), max(rates))),
+            f"{rounds.p50_ms(name):.2f}" if has_latency else "",
+            f"{rounds.p99_ms(name):.2f}" if has_latency and measured[0].p99_ms else "",
+            str(rounds.failed(name)),
+            f"{rounds.ratio(name, BARE):.3f}" if BARE in rounds.names else "",
+        )
+    console.print(table)
+    for note in outcome.notes:
+        console.print(f"  {note}", highlight=False)
+
+
+def show_verdicts(outcomes: Sequence[Outcome], console: Console) -> None:
+    """Print the figures to hold."""
+    table = Table("section", "measure", "wanted", "found", "holds?")
+    for outcome in outcomes:
+        for one in outcome.verdicts:
+            holds = {True: "yes", False: "no", None: "not measured"}[one.holds]
+            table.add_row(outcome.name, one.measure, one.wanted, one.found, holds)
+    console.print(table)
+
+
+def conditions(options: Options) -> dict[str, Any]:
+    """What it was measured with and on."""
+    wrk = subprocess.run([require_wrk(), "--version"], capture_output=True, text=True, check=False)
+    found = {name: version(name) for name in _PACKAGES}
+    return {
+        "command": options.command,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": f"{machine()}, Linux {platform.release()}",
+        "load average at the start": os.getloadavg()[0],
+        "versions": {
+            "python": platform.python_version(),
+            "wrk": wrk.stdout.split(" [")[0],
+            **found,
+        },
+        "rounds": options.rounds,
+        "seconds": options.seconds,
+        "settings": dict(options.settings),
+    }
+
+
+def write(path: Path, told: Mapping[str, Any], outcomes: Sequence[Outcome]) -> None:
+    """Keep the record: every round of every contender."""
+    document = {"benchmark": "serving", **told, "sections": [_document(one) for one in outcomes]}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(document, indent=1) + "\n")
+
+
+def _document(outcome: Outcome) -> dict[str, Any]:
+    rounds: Mapping[str, Sequence[Measured]] = outcome.rounds.measured
+    return {
+        "name": outcome.name,
+        "what": outcome.what,
+        "notes": list(outcome.notes),
+        "rounds": {name: [one._asdict() for one in found] for name, found in rounds.items()},
+        "verdicts": [one._asdict() for one in outcome.verdicts],
+    }
