@@ -7,9 +7,9 @@ from sklearn.datasets import load_digits
 from sklearn.svm import SVC
 
 from ganmodels.config import TrainConfig
-from ganmodels.data.batches import Batches, Deck
 from ganmodels.data.builtin import BUILTIN
 from ganmodels.data.packed import open_packed, pack
+from ganmodels.dealing import deal
 from ganmodels.games.match import Match
 from ganmodels.merging import settings
 from ganmodels.sampling import Sampler
@@ -36,15 +36,11 @@ def play(dataset, recipe: str, steps: int, total_steps: int | None = None) -> Sa
     resolved = settings(recipe, {"steps": total_steps or steps}, dataset.manifest.count)
     resolved |= {"dataset": DATASET, "space": space.model_dump()}
     config = TrainConfig.model_validate(resolved, strict=False)
-    indices = dataset.training_indices
-    labels = None if dataset.labels is None else dataset.labels[indices]
-    size = config.optimisation.batch_size
-    batches = Batches(dataset.items[indices], labels, space, size, 0, CPU)
-    match = Match(config, CPU)
-    deck = Deck(batches.at)
+    clusters = config.game.labels.fit(dataset.items[dataset.training_indices], seed=0)
+    match, deck = Match(config, CPU), deal(config, dataset, None, clusters, CPU)
     for _ in range(steps):
         match.play(deck)
-    return Sampler(config.game, space, match.average)
+    return Sampler(config.game, space, match.average, clusters)
 
 
 def modes_and_share(points: np.ndarray, sigmas: float) -> tuple[int, float]:
