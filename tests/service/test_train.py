@@ -264,7 +264,12 @@ def test_unknown_names_are_refused_with_those_that_exist(client: TestClient) -> 
 
 def test_a_game_that_would_not_train_is_refused_with_every_reason(client: TestClient) -> None:
     game = {"objective": {"kind": "wasserstein"}, "conditioning": {"kind": "projection"}}
-    answer = plan(client, dataset="ring", recipe="points", game={**game, "penalties": []})
+    answer = plan(
+        client,
+        dataset="ring",
+        recipe="points",
+        game={**game, "penalties": [], "labels": {"kind": "given"}},
+    )
     problem = assert_problem(answer, 422, "config-invalid")
     codes = {error["code"] for error in problem["errors"]}
     assert "wasserstein-without-lipschitz" in codes
