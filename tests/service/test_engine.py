@@ -368,7 +368,7 @@ def test_a_damaged_checkpoint_is_no_error_of_the_service(
         assert_problem(answer, 503, "checkpoint-corrupt")
         answer = client.put("/models/plain/aliases/prod", json={"version": 1})
         assert_problem(answer, 503, "checkpoint-corrupt")
-        assert client.get("/models/plain").json()["aliases"] == {}
+        assert "prod" not in client.get("/models/plain").json()["aliases"]
         (copied.path / "manifest.json").write_text("{}")
         answer = client.get("/sample", params={"model": f"{trained.plain}:20", "seed": 1})
         assert answer.status_code in (404, 503)
