@@ -21,6 +21,7 @@ from benchmarks.serving_lab.rounds import Measured, Rounds
 
 _PACKAGES = ("torch", "numpy", "isal", "pillow", "fastapi", "starlette", "uvicorn")
 BARE = "bare generator"
+_COLUMNS = ("who", "median /s", "worst", "best", "p50 ms", "p99 ms", "CPU ms", "failed")
 
 
 class Verdict(NamedTuple):
@@ -61,9 +62,8 @@ def show(outcome: Outcome, console: Console) -> None:
     """Print a section: medians, the worst and best round, and shares of the same round."""
     rounds = outcome.rounds
     title = f"{outcome.name}: {outcome.what}"
-    columns = ("who", "median /s", "worst", "best", "p50 ms", "p99 ms", "CPU ms", "failed")
-    columns = (*columns, "share of bare", "of its CPU") if BARE in rounds.names else columns
-    table = Table(*columns, title=title, title_justify="left")
+    shares = ("share of bare", "of its CPU") if BARE in rounds.names else ()
+    table = Table(*_COLUMNS, *shares, title=title, title_justify="left")
     for name in rounds.names:
         measured = rounds.measured[name]
         rates = [one.rate for one in measured]
