@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -26,6 +26,13 @@ BATCHES = (8, 16, 32, 64)
 _WARM_UP_SECONDS = 0.3
 
 
+class Pace(NamedTuple):
+    """Images a second, and milliseconds of processor time of each."""
+
+    per_second: float
+    cpu_ms: float
+
+
 class Bare:
     """Processes that have the generator of a checkpoint in memory."""
 
@@ -34,14 +41,16 @@ class Bare:
         # Also waits until all have loaded it.
         self.precision = str(_asked(processes, {"what": "precision"})[0])
 
-    def images_per_second(self, batch: int, seconds: float) -> float:
+    def pace(self, batch: int, seconds: float) -> Pace:
         """Of all processes at once."""
-        question = {"what": "rate", "batch": batch, "seconds": seconds}
-        return float(sum(_asked(self._processes, question)))
+        question = {"what": "pace", "batch": batch, "seconds": seconds}
+        paces = [Pace(*answer) for answer in _asked(self._processes, question)]
+        cpu_ms = statistics.mean(pace.cpu_ms for pace in paces)
+        return Pace(sum(pace.per_second for pace in paces), cpu_ms)
 
     def best_batch(self, seconds: float) -> int:
         """The batch size with the most images a second."""
-        rates = {batch: self.images_per_second(batch, seconds) for batch in BATCHES}
+        rates = {batch: self.pace(batch, seconds).per_second for batch in BATCHES}
         return max(rates, key=lambda batch: rates[batch])
 
     def lone_ms(self, seconds: float) -> float:
@@ -106,15 +115,17 @@ class _Answering:
         return self._prepared.precision
 
     @torch.inference_mode()
-    def rate(self, batch: int, seconds: float) -> float:
-        """Images a second of forward passes alone: nobody draws latents or wants the images."""
+    def pace(self, batch: int, seconds: float) -> Pace:
+        """Of forward passes alone: nobody draws latents or wants the images."""
         sampler = self._prepared.sampler
         latents, labels = sampler.latents(0, 0, batch), sampler.labels(0, 0, batch)
         given = sampler.game.given(latents, sampler.space, sampler.device)
         told = torch.from_numpy(labels)
         _timed(lambda: sampler.generator(given, told), _WARM_UP_SECONDS)
+        began = time.process_time()
         taken = _timed(lambda: sampler.generator(given, told), seconds)
-        return batch * len(taken) / sum(taken)
+        images, cpu_seconds = batch * len(taken), time.process_time() - began
+        return Pace(images / sum(taken), 1000 * cpu_seconds / images)
 
     def lone(self, seconds: float) -> float:
         """Median milliseconds of one image of ever other seeds."""

@@ -14,6 +14,7 @@ from benchmarks.serving_lab.load import Load, run
 from benchmarks.serving_lab.peers.known import Peer
 from benchmarks.serving_lab.peers.running import running
 from benchmarks.serving_lab.peers.setting import Setting
+from benchmarks.serving_lab.processor import spent
 from benchmarks.serving_lab.rounds import Contender, Measured
 from benchmarks.serving_lab.table import BARE
 from worker.settings import available_cores
@@ -50,8 +51,10 @@ def ours(
         with serving(lab.home, chosen) as service:
             ask(service, load.path.replace("{seed}", "7"))
             warm_up(address(service), load)
-            found = run(address(service), before(service, load), seconds)
-        return Measured.of(found, load.images)
+            changed = before(service, load)
+            with spent(service.everything) as cost:
+                found = run(address(service), changed, seconds)
+        return Measured.of(found, load.images, cost)
 
     return Contender(name, measure)
 
@@ -65,7 +68,8 @@ def bare_generator(lab: Lab, size: str) -> Entry:
 
     def measure(seconds: float) -> Measured:
         with bare(checkpoint, processes) as generator:
-            return Measured(generator.images_per_second(batch, seconds))
+            pace = generator.pace(batch, seconds)
+        return Measured(pace.per_second, cpu_ms=pace.cpu_ms)
 
     note = f"{BARE}: {precision}, {processes} processes of 1 thread, batch {batch} (the best)"
     return Entry(Contender(BARE, measure), note)
@@ -82,9 +86,12 @@ def _tuned(lab: Lab, peer: Peer, checkpoint: Path, is_prepared: bool) -> Entry |
     def measure(setting: Setting, seconds: float) -> Measured:
         directory = lab.options.peers
         assert directory is not None
-        with running(peer, directory, checkpoint, is_prepared, setting) as url:
-            warm_up(url, peer.load(setting))
-            return Measured.of(run(url, peer.load(setting), seconds))
+        load = peer.load(setting)
+        with running(peer, directory, checkpoint, is_prepared, setting) as server:
+            warm_up(server.url, load)
+            with spent(server.pids) as cost:
+                found = run(server.url, load, seconds)
+        return Measured.of(found, spent=cost)
 
     rates: dict[Setting, float] = {}
     for setting in peer.settings[: lab.options.tried]:

@@ -8,21 +8,27 @@ from typing import NamedTuple
 from rich.console import Console
 
 from benchmarks.serving_lab.load import Answers
+from benchmarks.serving_lab.processor import Spent
 
 
 class Measured(NamedTuple):
-    """What one contender did in one round. ``rate`` is good answers or images a second."""
+    """What one contender did in one round.
+
+    ``rate`` is good answers or images a second, ``cpu_ms`` the processor time of each of them.
+    """
 
     rate: float
     p50_ms: float | None = None
     p99_ms: float | None = None
     failed: int = 0
+    cpu_ms: float | None = None
 
     @classmethod
-    def of(cls, answers: Answers, images: int = 1) -> "Measured":
+    def of(cls, answers: Answers, images: int = 1, spent: Spent | None = None) -> "Measured":
         """Of a load with so many images an answer."""
         failed = answers.requests - answers.good + answers.lost
-        return cls(answers.per_second * images, answers.p50_ms, answers.p99_ms, failed)
+        cpu_ms = spent.ms_each(answers.good * images) if spent else None
+        return cls(answers.per_second * images, answers.p50_ms, answers.p99_ms, failed, cpu_ms)
 
 
 class Contender(NamedTuple):
@@ -58,6 +64,10 @@ class Rounds(NamedTuple):
     def p99_ms(self, name: str) -> float:
         """The median of the 99th percentiles of latency; not a number for one without."""
         return _median([one.p99_ms for one in self.measured[name]])
+
+    def cpu_ms(self, name: str) -> float:
+        """The median processor time of an answer; not a number where it was not measured."""
+        return _median([one.cpu_ms for one in self.measured[name]])
 
     def failed(self, name: str) -> int:
         """Requests that were not answered well, in all rounds."""

@@ -1,6 +1,7 @@
 """What came out: a table a section, and for each figure that is wanted whether it is held."""
 
 import json
+import math
 import os
 import platform
 import subprocess
@@ -20,6 +21,7 @@ from benchmarks.serving_lab.rounds import Measured, Rounds
 
 _PACKAGES = ("torch", "numpy", "isal", "pillow", "fastapi", "starlette", "uvicorn")
 BARE = "bare generator"
+_COLUMNS = ("who", "median /s", "worst", "best", "p50 ms", "p99 ms", "CPU ms", "failed")
 
 
 class Verdict(NamedTuple):
@@ -60,23 +62,31 @@ def show(outcome: Outcome, console: Console) -> None:
     """Print a section: medians, the worst and best round, and shares of the same round."""
     rounds = outcome.rounds
     title = f"{outcome.name}: {outcome.what}"
-    columns = ("who", "median /s", "worst", "best", "p50 ms", "p99 ms", "failed", "share of bare")
-    table = Table(*columns, title=title, title_justify="left")
+    shares = ("share of bare", "of its CPU") if BARE in rounds.names else ()
+    table = Table(*_COLUMNS, *shares, title=title, title_justify="left")
     for name in rounds.names:
         measured = rounds.measured[name]
         rates = [one.rate for one in measured]
-        has_latency = measured[0].p50_ms is not None
         table.add_row(
             name,
             *(f"{rate:.1f}" for rate in (rounds.rate(name), min(rates), max(rates))),
-            f"{rounds.p50_ms(name):.2f}" if has_latency else "",
-            f"{rounds.p99_ms(name):.2f}" if has_latency and measured[0].p99_ms else "",
+            *(_known(value(name)) for value in (rounds.p50_ms, rounds.p99_ms, rounds.cpu_ms)),
             str(rounds.failed(name)),
-            f"{rounds.ratio(name, BARE):.3f}" if BARE in rounds.names else "",
+            *(_beside_bare(rounds, name) if BARE in rounds.names else ()),
         )
     console.print(table)
     for note in outcome.notes:
         console.print(f"  {note}", highlight=False)
+
+
+def _known(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.2f}"
+
+
+def _beside_bare(rounds: Rounds, name: str) -> tuple[str, str]:
+    """The share of its rate, and what part of an answer's processor time an image takes there."""
+    efficiency = rounds.cpu_ms(BARE) / rounds.cpu_ms(name)
+    return f"{rounds.ratio(name, BARE):.3f}", "" if math.isnan(efficiency) else f"{efficiency:.3f}"
 
 
 def show_verdicts(outcomes: Sequence[Outcome], console: Console) -> None:

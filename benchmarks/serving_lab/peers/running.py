@@ -6,9 +6,11 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 from uuid import uuid4
 
 import httpx2
@@ -34,11 +36,18 @@ _SILENT = {
 }
 
 
+class Running(NamedTuple):
+    """A peer that answers: where, and by which processes."""
+
+    url: str
+    pids: Callable[[], list[int]]
+
+
 @contextmanager
 def running(
     peer: Peer, directory: Path, checkpoint: Path, is_prepared: bool, setting: Setting
-) -> Iterator[str]:
-    """The peer's address, once it answers with an image.
+) -> Iterator[Running]:
+    """The peer, once it answers with an image.
 
     Raises:
         Stuck: when it does not, with the end of what it wrote.
@@ -62,7 +71,7 @@ def running(
         try:
             url = f"http://127.0.0.1:{port}"
             _wait_until_answering(peer.name, peer.load(setting), url, process, log)
-            yield url
+            yield Running(url, partial(_marked, mark))
         finally:
             _end(process, mark)
 
