@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from ganmodels.data.packed import PackedDataset
-from ganmodels.latents import philox
+from ganmodels.latents import passing_philox, philox
 from ganmodels.spaces import Space
 from ganmodels.spec import Spec
 
@@ -88,7 +88,7 @@ class Clusters(NamedTuple):
     def draw(self, seed: int, index: int) -> int:
         """The label of item ``index`` under ``seed``, by the clusters' shares."""
         total = np.cumsum(self.shares.numpy(), dtype=np.float64)
-        place = philox(seed, index, _LABEL_STREAM).random() * total[-1]
+        place = passing_philox(seed, index, _LABEL_STREAM).random() * total[-1]
         return int(np.searchsorted(total, place, side="right").clip(0, len(total) - 1))
 
 
@@ -103,7 +103,7 @@ def labels_of(
 
 def draw_evenly(classes: int, seed: int, index: int) -> int:
     """The label of item ``index`` under ``seed``, each class as often as any other."""
-    return int(philox(seed, index, _LABEL_STREAM).integers(max(1, classes)))
+    return int(passing_philox(seed, index, _LABEL_STREAM).integers(max(1, classes)))
 
 
 def _flat(items: Items) -> torch.Tensor:
