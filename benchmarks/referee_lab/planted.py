@@ -47,9 +47,10 @@ def silence(match: Match) -> None:
 PLAIN: Json = {"conditioning": {"kind": "none"}, "labels": {"kind": "given"}}
 NO_NORM: Json = {"network": {"discriminator_norm": "none"}}
 MINIMAX: Json = {"objective": {"kind": "minimax"}}
-# The failures were planted in the first networks for points, which had no noise of their own.
+# The failures were planted in the first networks for points, which had no noise of their own and
+# were told no clusters.
 QUIET: Json = {"generator_widths": [64, 64, 64], "output_noise": False, "discriminator_bias": 0.0}
-TWO_GAUSSIANS: Json = {"latent": {"gaussian": 2, "signs": 0}, "network": QUIET}
+TWO_GAUSSIANS: Json = {**PLAIN, "latent": {"gaussian": 2, "signs": 0}, "network": QUIET}
 BARE_POINTS: Json = {
     **TWO_GAUSSIANS,
     "objective": {"kind": "non_saturating"},
