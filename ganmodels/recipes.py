@@ -93,6 +93,19 @@ _DIGITS_PACE = Optimisation(
     decay=LinearDecay(),
     average=Average(half_life_images=20_000),
 )
+_QUICK_GENERATOR_PACE = Optimisation(
+    batch_size=64,
+    generator=_QUICK,
+    discriminator=_SLOW,
+    average=Average(half_life_images=20_000),
+)
+_SLOW_PACE = Optimisation(batch_size=64, generator=_SLOW, discriminator=_SLOW)
+_RESNET_PACE = Optimisation(
+    batch_size=64,
+    generator=_CRITIC,
+    discriminator=_CRITIC,
+    decay=LinearDecay(start=0.0, final=0.0),
+)
 
 RECIPES: Mapping[str, Recipe] = {
     "vanilla": Recipe(
@@ -168,12 +181,7 @@ RECIPES: Mapping[str, Recipe] = {
             latent=Latent(gaussian=0, uniform=62, categorical=(10,), continuous=2),
             information=Information(),
         ),
-        optimisation=Optimisation(
-            batch_size=64,
-            generator=_QUICK,
-            discriminator=_SLOW,
-            average=Average(half_life_images=20_000),
-        ),
+        optimisation=_QUICK_GENERATOR_PACE,
     ),
     "wgan": Recipe(
         summary="Wasserstein critic whose weights are clipped, five turns per step",
@@ -193,7 +201,7 @@ RECIPES: Mapping[str, Recipe] = {
         summary="dcgan whose discriminator is held smooth around the data",
         source="Kodali et al. 2017, arXiv:1705.07215",
         game=Gan(network=Dcgan(discriminator_norm="none"), penalties=(Dragan(),)),
-        optimisation=Optimisation(batch_size=64, generator=_SLOW, discriminator=_SLOW),
+        optimisation=_SLOW_PACE,
     ),
     "unrolled": Recipe(
         summary="A generator that looks five updates of its discriminator ahead",
@@ -205,7 +213,7 @@ RECIPES: Mapping[str, Recipe] = {
         summary="dcgan whose discriminator judges two items at a time, against lost modes",
         source="Lin et al. 2017, arXiv:1712.04086",
         game=Gan(pack=2, generator_steps=2),
-        optimisation=Optimisation(batch_size=64, generator=_SLOW, discriminator=_SLOW),
+        optimisation=_SLOW_PACE,
     ),
     "improved-gan": Recipe(
         summary="dcgan with smoothed labels, minibatch discrimination and virtual normalisation",
@@ -215,23 +223,13 @@ RECIPES: Mapping[str, Recipe] = {
             objective=NonSaturating(real_target=0.9),
             minibatch_features=MinibatchDiscrimination(),
         ),
-        optimisation=Optimisation(
-            batch_size=64,
-            generator=_QUICK,
-            discriminator=_SLOW,
-            average=Average(half_life_images=20_000),
-        ),
+        optimisation=_QUICK_GENERATOR_PACE,
     ),
     "feature-matching": Recipe(
         summary="A generator that imitates the mean features of reals in its discriminator",
         source="Salimans et al. 2016, arXiv:1606.03498, section 3.1",
         game=Gan(network=Dcgan(discriminator_norm="none"), feature_matching=FeatureMatching()),
-        optimisation=Optimisation(
-            batch_size=64,
-            generator=_QUICK,
-            discriminator=_SLOW,
-            average=Average(half_life_images=20_000),
-        ),
+        optimisation=_QUICK_GENERATOR_PACE,
     ),
     "ada": Recipe(
         summary="cgan for a few hundred images: augmented the more, the surer the discriminator is",
@@ -254,12 +252,7 @@ RECIPES: Mapping[str, Recipe] = {
             objective=Hinge(),
             discriminator_steps=5,
         ),
-        optimisation=Optimisation(
-            batch_size=64,
-            generator=_CRITIC,
-            discriminator=_CRITIC,
-            decay=LinearDecay(start=0.0, final=0.0),
-        ),
+        optimisation=_RESNET_PACE,
     ),
     "wgan-gp": Recipe(
         summary="Wasserstein critic with the one-centred gradient penalty, five turns per step",
@@ -280,12 +273,7 @@ RECIPES: Mapping[str, Recipe] = {
             objective=Hinge(),
             discriminator_steps=5,
         ),
-        optimisation=Optimisation(
-            batch_size=64,
-            generator=_CRITIC,
-            discriminator=_CRITIC,
-            decay=LinearDecay(start=0.0, final=0.0),
-        ),
+        optimisation=_RESNET_PACE,
     ),
     "r3gan": Recipe(
         summary="Relativistic pairing, R1 and R2, no normalisation; up to 32 pixels, for GPUs",

@@ -9,12 +9,11 @@ from benchmarks.lab.report import Kind, Row, published
 from benchmarks.modes_lab.densities import DENSITIES, Points
 from benchmarks.modes_lab.measure import Figures, measure
 from benchmarks.referee_lab.datasets import dataset
-from ganmodels.labels import ClusterLabels
+from ganmodels.recipes import RECIPES
 
 Draw = Callable[[int, np.random.Generator], Points]
 
 SAMPLES = 2_500
-CLUSTERS = 25
 _REPEATS = 100
 
 # Lin et al. 2017 (arXiv:1712.04086), table 1; nobody measured the spread.
@@ -27,12 +26,13 @@ _PUBLISHED: Mapping[str, Row] = MappingProxyType(
 
 
 class ClusterNormals:
-    """What the clusters alone are worth, without any game: a normal fitted to each of them."""
+    """What the recipe's clusters alone are worth, without any game: a normal fitted to each."""
 
-    def __init__(self, points: Points, count: int) -> None:
-        clusters = ClusterLabels(count=count).fit(points, seed=0)
+    def __init__(self, points: Points) -> None:
+        clusters = RECIPES["points"].game.labels.fit(points, seed=0)
+        assert clusters is not None, "the recipe tells clusters"
         labels, self.shares = clusters.nearest(points), clusters.shares.numpy().astype(np.float64)
-        members = [points[labels == label] for label in range(count)]
+        members = [points[labels == label] for label in range(len(self.shares))]
         self.means = np.stack([inside.mean(0) for inside in members])
         self.factors = np.stack([np.linalg.cholesky(np.cov(inside.T)) for inside in members])
 
@@ -48,8 +48,9 @@ def beside(name: str) -> Iterator[Row]:
     density, reals = DENSITIES[name], training_points(name)
     yield _mean("baseline", "uniform box", name, density.box)
     yield _mean("baseline", "training points again", name, lambda n, rng: rng.choice(reals, n))
-    normals = ClusterNormals(reals, CLUSTERS)
-    yield _mean("baseline", f"a normal in each of {CLUSTERS} clusters", name, normals.sample)
+    normals = ClusterNormals(reals)
+    called = f"a normal in each of {len(normals.means)} clusters"
+    yield _mean("baseline", called, name, normals.sample)
     yield _mean("bound", "perfect sampler", name, density.sample)
     row = _PUBLISHED[name]
     yield row._replace(name=f"{name}: {row.name}, mean of 10 runs")
