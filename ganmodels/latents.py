@@ -154,10 +154,6 @@ def _encoded(name: str, code: float | int, choices: int) -> NDArray[np.float32]:
     return _hot(int(code), choices)
 
 
-_WORD_BITS = 64
-_WORD = 2**_WORD_BITS - 1
-
-
 def _hot(chosen: int, choices: int) -> NDArray[np.float32]:
     hot = np.zeros(choices, dtype=np.float32)
     hot[chosen] = 1
@@ -196,7 +192,7 @@ def passing_philox(seed: int, index: int, stream: int = 0) -> np.random.Generato
     # As a new one has them: words from low to high.
     state["state"] = {
         "counter": np.array([0, stream, index, 0], dtype=np.uint64),
-        "key": np.array([seed & _WORD, seed >> _WORD_BITS], dtype=np.uint64),
+        "key": np.array([seed, 0], dtype=np.uint64),
     }
     _passing.bits.state = state
     return _passing.random

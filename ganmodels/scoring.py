@@ -4,7 +4,8 @@ A raw logit means nothing by itself. Each checkpoint stores quantiles of the log
 real items and of fakes, so a score can say where among them an item stands.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import repeat
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -270,21 +271,15 @@ def judge(
     company: Company | None = None,
 ) -> Logits:
     """Logits [n] of items as the networks see them, in batches of one size."""
-    logits = []
-    for start in range(0, len(items), batch_size):
-        some = items[start : start + batch_size]
-        missing = batch_size - len(some)
-        padded = torch.cat([some, some[:1].expand(missing, *some.shape[1:])])
-        if labels is not None:
-            chosen = labels[start : start + batch_size].to(items.device)
-            chosen = torch.cat([chosen, chosen[:1].expand(missing)])
-        logits.append(
-            discriminator.score(padded, None if labels is None else chosen, company)[: len(some)]
-            .float()
-            .cpu()
-        )
-    gathered: Logits = torch.cat(logits).numpy()
-    return gathered
+    told: Iterable[tuple[Tensor | None, int]] = repeat((None, 0))
+    if labels is not None:
+        told = padded(labels.to(items.device), batch_size)
+    said = [
+        discriminator.score(whole, under, company)[:count].float().cpu()
+        for (whole, count), (under, _) in zip(padded(items, batch_size), told, strict=False)
+    ]
+    logits: Logits = torch.cat(said).numpy()
+    return logits
 
 
 def padded(items: Tensor, batch_size: int) -> Iterator[tuple[Tensor, int]]:

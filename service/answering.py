@@ -13,6 +13,7 @@ from service.engine.models import LoadedModel
 from service.engine.operations import Draw
 from service.engine.orders import Stages
 from service.etags import matches
+from worker.store.references import Resolved
 
 
 async def answer(request: Request, drawing: Drawing, engine: Engine, seeded: bool) -> Response:
@@ -42,8 +43,20 @@ async def answer(request: Request, drawing: Drawing, engine: Engine, seeded: boo
     return Response(drawn.answer, media_type=encoding.content_type, headers=headers)
 
 
+def model_headers(resolved: Resolved, stages: Sequence[Stages] = ()) -> dict[str, str]:
+    """What every answer of a model says that nobody may keep; with ``stages``, where time went."""
+    timing = {"Server-Timing": server_timing(stages)} if stages else {}
+    return {
+        "Vary": "Accept",
+        "Cache-Control": "no-store",
+        "Ringside-Model": resolved.reference,
+        "Ringside-Checkpoint": resolved.checkpoint.digest,
+        **timing,
+    }
+
+
 def server_timing(stages: Sequence[Stages]) -> str:
-    """Where the time of an answer went, in milliseconds, as browsers show it."""
+    """The sums of the stages in milliseconds, as browsers show them."""
     total = [1000 * sum(column) for column in zip(*stages, strict=True)]
     named = zip(Stages._fields, total, strict=True)
     return ", ".join(f"{name};dur={milliseconds:.1f}" for name, milliseconds in named)
@@ -52,11 +65,8 @@ def server_timing(stages: Sequence[Stages]) -> str:
 def _headers(drawing: Drawing, etag: str | None) -> dict[str, str]:
     """Cache rules: for ever where model and seed are pinned, revalidated where only the seed is."""
     lasting = "private, max-age=31536000, immutable" if drawing.resolved.pinned else "no-cache"
-    headers = {
-        "Vary": "Accept",
+    headers = model_headers(drawing.resolved) | {
         "Cache-Control": lasting if etag else "no-store",
-        "Ringside-Model": drawing.resolved.reference,
-        "Ringside-Checkpoint": drawing.resolved.checkpoint.digest,
     }
     if drawing.seed is not None:
         headers["Ringside-Seed"] = str(drawing.seed)

@@ -49,7 +49,7 @@ class Batcher:
         return slices
 
     def _take_small(self, room: int) -> Iterator[Slice]:
-        while self._small and (self._small[0].count <= room or not self._small[0].count):
+        while self._small and self._small[0].count <= room:
             order = self._small.popleft()
             if order.begin():
                 order.taken = order.count

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from starlette.concurrency import run_in_threadpool
 
 from ganmodels.layers import PENULTIMATE, Features, layers
-from service.answering import server_timing
+from service.answering import model_headers
 from service.deps import EngineDep, ModelDep, StoreDep, choose_model
 from service.engine.encoding.arrays import encode_array
 from service.engine.models import LoadedModel
@@ -71,13 +71,7 @@ async def features(
         return _encoded(chosen, held, [one.name for one in received], layer)
 
     held = await engine.order(request, checkpoint, Observe(layer), len(items), rows, finish)
-    headers = {
-        "Vary": "Accept",
-        "Cache-Control": "no-store",
-        "Ringside-Model": model.resolved.reference,
-        "Ringside-Checkpoint": checkpoint.digest,
-        "Server-Timing": server_timing([decoded.stages, held.stages]),
-    }
+    headers = model_headers(model.resolved, [decoded.stages, held.stages])
     return Response(held.answer, media_type=_FORMATS[chosen], headers=headers)
 
 

@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from ganmodels.config import TrainConfig
 from ganmodels.mixing import Easing, Mode
 from ganmodels.spaces import ImageSpace
-from service.answering import server_timing
+from service.answering import model_headers
 from service.deps import ChosenModel, EngineDep, StoreDep, choose_model
 from service.drawing import MAX_FRAMES, Drawing, most_frames, parse_labels, require_latents
 from service.engine.encoding.frames import FRAME_FORMATS, Pace
@@ -74,13 +74,7 @@ async def interpolate(
 
     checkpoint, count = model.resolved.checkpoint, drawing.item_count
     made = await engine.order(request, checkpoint, Draw(), count, drawing.rows, finish)
-    headers = {
-        "Vary": "Accept",
-        "Cache-Control": "no-store",
-        "Ringside-Model": model.resolved.reference,
-        "Ringside-Checkpoint": checkpoint.digest,
-        "Server-Timing": server_timing([made.stages]),
-    }
+    headers = model_headers(model.resolved, [made.stages])
     return Response(made.answer, media_type=encoding.media_type, headers=headers)
 
 

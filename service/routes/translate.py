@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 from numpy.typing import NDArray
 
 from ganmodels.config import TrainConfig
-from service.answering import server_timing
+from service.answering import model_headers
 from service.deps import ChosenModel, EngineDep, ModelDep
 from service.drawing import check_picture, choose_encoding
 from service.engine.encoding.formats import FORMATS
@@ -19,7 +19,6 @@ from service.engine.operations import Translate
 from service.engine.orders import Rows
 from service.problems import parameter_problem
 from service.receiving import BODIES, receive_items, whole
-from worker.store.references import Resolved
 
 router = APIRouter(tags=["translations"])
 
@@ -72,17 +71,8 @@ async def translate(
 
     operation = Translate(direction)
     made = await engine.order(request, checkpoint, operation, count, rows, finish)
-    headers = _headers(resolved) | {"Server-Timing": server_timing([decoded.stages, made.stages])}
+    headers = model_headers(resolved, [decoded.stages, made.stages])
     return Response(made.answer, media_type=FORMATS[chosen].content_type, headers=headers)
-
-
-def _headers(resolved: Resolved) -> dict[str, str]:
-    return {
-        "Vary": "Accept",
-        "Cache-Control": "no-store",
-        "Ringside-Model": resolved.reference,
-        "Ringside-Checkpoint": resolved.checkpoint.digest,
-    }
 
 
 def _check_direction(config: TrainConfig, direction: str) -> None:
