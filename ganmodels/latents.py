@@ -108,6 +108,8 @@ class Latent(Spec):
 
         Signs and codes are kept.
         """
+        if truncation == 1:
+            return latents
         scaled = latents.copy()
         scaled[:, : self.gaussian + self.uniform] *= np.float32(truncation)
         return scaled

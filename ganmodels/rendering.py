@@ -33,6 +33,9 @@ def tiled(images: Items, columns: int, padding: int = 2) -> Items:
     What lies between them is black, and transparent where there is alpha.
     """
     count, height, width, channels = images.shape
+    if count == 1:
+        only: Items = images[0]
+        return only
     columns = min(columns, count)
     whole_width, whole_height = grid_size(width, height, count, columns, padding)
     canvas = np.zeros((whole_height, whole_width, channels), dtype=images.dtype)

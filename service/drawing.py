@@ -1,7 +1,6 @@
 """A sample request, checked and complete: equal drawings give equal bytes."""
 
 import hashlib
-import json
 import math
 import re
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from ganmodels.spaces import ImageSpace
 from service.codes import Codes
 from service.engine.encoding.formats import ENCODER_VERSION, FORMATS, Encoding
 from service.engine.encoding.layout import edges, picture_size
+from service.engine.encoding.metadata import as_text
 from service.engine.encoding.samples import Look, Samples
 from service.engine.models import LoadedModel
 from service.negotiation import choose_format
@@ -74,7 +74,7 @@ class Drawing(NamedTuple):
         named = {**self.parameters(), "look": self.look, "format": self.format}
         # Another version of either, or another machine, may round or draw differently.
         named |= {"encoder": ENCODER_VERSION, "numpy": np.__version__, "made_by": _made_by()}
-        return f'"{hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()[:32]}"'
+        return f'"{hashlib.sha256(as_text(named).encode()).hexdigest()[:32]}"'
 
     def rows(self, model: LoadedModel, start: int, stop: int) -> tuple[NDArray[Any], ...]:
         """Latents and labels of items start to stop of this drawing."""
@@ -96,6 +96,8 @@ class Drawing(NamedTuple):
     def label_numbers(self, model: LoadedModel, start: int, stop: int) -> NDArray[np.int64]:
         """The labels asked for, in turn; else those of seed and index."""
         first, count = self.offset + start, stop - start
+        if not self.config.game.conditioning.needs_labels:
+            return np.zeros(count, dtype=np.int64)
         if self.labels is None and self.origin is not None:
             return self.origin.labels(model.sampler, first, count)
         if self.labels is None:

@@ -71,6 +71,7 @@ KINDS: Mapping[str, Kind] = {
     "layer-unknown": Kind(422, "The discriminator has no such layer"),
     "codes-unknown": Kind(422, "The model knows no such codes"),
     "sample-too-large": Kind(422, "Too much was asked for at once"),
+    "head-too-large": Kind(431, "The head of the request is too large"),
     "too-many-jobs": Kind(429, "Too many jobs are waiting"),
     "evaluation-impossible": Kind(422, "This cannot be measured here"),
     "evaluation-too-large": Kind(422, "The evaluation would be too large"),

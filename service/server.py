@@ -8,6 +8,8 @@ from types import FrameType
 import uvicorn
 from fastapi import FastAPI
 
+from service.heads import BoundedHead
+
 _PATIENCE_SECONDS = 5
 _NOT_STARTED_STATUS = 3
 
@@ -25,9 +27,7 @@ def serve(app: FastAPI, host: str, port: int | None, descriptor: int | None = No
         server_header=False,
         log_level="warning",
         timeout_graceful_shutdown=_PATIENCE_SECONDS,
-        # httptools, which uvicorn would choose, has no limit for headers.
-        http="h11",
-        h11_max_incomplete_event_size=65_536,
+        http=BoundedHead,
     )
     server = _Server(config, app)
     with suppress(KeyboardInterrupt):

@@ -2,7 +2,7 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
@@ -30,8 +30,11 @@ class Crew:
     model is being loaded by one thread, another rather serves those that are in memory.
     """
 
-    def __init__(self, models: ModelCache, threads: int, gauges: Gauges) -> None:
-        self._models, self._gauges = models, gauges
+    def __init__(
+        self, models: ModelCache, threads: int, gauges: Gauges, told: Callable[[], object]
+    ) -> None:
+        """``told`` is called whenever orders may have ended."""
+        self._models, self._gauges, self._told = models, gauges, told
         self._stations: OrderedDict[tuple[str, Operation], Station] = OrderedDict()
         self._changed = threading.Condition()
         self._loading = 0
@@ -65,6 +68,7 @@ class Crew:
             self._changed.notify_all()
         for thread in self._threads:
             thread.join()
+        self._told()
 
     def _serve(self) -> None:
         while station := self._next():
@@ -76,6 +80,7 @@ class Crew:
                     refused = station.batcher.take(_EVERYTHING)
                 for piece in refused:
                     piece.order.fail(error)
+            self._told()
 
     def _serve_batch(self, station: Station) -> None:
         with self._leased(station.checkpoint) as model:

@@ -1,10 +1,9 @@
 """The engine: model threads behind a bounded queue, and what a request gets of them."""
 
 import asyncio
-import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import Future
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
@@ -17,6 +16,7 @@ from service.engine.gauges import Gauges
 from service.engine.models import LoadedModel, ModelCache
 from service.engine.operations import Ask
 from service.engine.orders import DeadlinePassed, Operation, Order, Rows, Stages
+from service.engine.outbox import Outbox
 from service.problems import Problem
 from worker.settings import Settings
 from worker.store.checkpoints import Checkpoint
@@ -42,10 +42,11 @@ class Engine:
         torch.set_num_threads(1)
         self.gauges = Gauges(registry)
         self.models = ModelCache(settings.model_cache_bytes, self._note_load)
-        self._crew = Crew(self.models, settings.sample_threads, self.gauges)
+        self._outbox = Outbox()
+        self._crew = Crew(self.models, settings.sample_threads, self.gauges, self._outbox.send)
         self.answers = AnswerCache(settings.answer_cache_bytes)
         self._limit = settings.max_waiting_requests
-        self._places = threading.BoundedSemaphore(self._limit)
+        self._taken_places = 0
         self._timeout_seconds = settings.request_timeout_seconds
 
     async def run(
@@ -76,56 +77,62 @@ class Engine:
         Raises:
             Problem: when too many requests wait, or this one took too long.
         """
-        if not self._places.acquire(blocking=False):
-            self.gauges.note_refusal("overloaded")
-            raise Problem("overloaded", f"{self._limit} requests are waiting; try again later")
-        deadline = time.monotonic() + self._timeout_seconds
-        order = Order(operation, count, rows, finish, deadline)
-        self.gauges.waiting.inc()
-        order.future.add_done_callback(self._free_place)
-        self._crew.submit(checkpoint, order)
-        try:
-            answer = await self._wait(request, order)
-        except DeadlinePassed:
-            raise self._too_late() from None
+        with self._place():
+            deadline = time.monotonic() + self._timeout_seconds
+            order = Order(operation, count, rows, finish, deadline)
+            answer = await self._answer(request, checkpoint, order)
         self.gauges.note_order(operation.name, order.stages)
         return Done(answer, order.stages)
 
-    def _free_place(self, future: Future[Any]) -> None:
-        self._places.release()
-        self.gauges.waiting.dec()
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        if self._taken_places == self._limit:
+            self.gauges.note_refusal("overloaded")
+            raise Problem("overloaded", f"{self._limit} requests are waiting; try again later")
+        self._taken_places += 1
+        self.gauges.waiting.inc()
+        try:
+            yield
+        finally:
+            self._taken_places -= 1
+            self.gauges.waiting.dec()
 
     def _note_load(self, model_bytes: int) -> None:
         self.gauges.model_loads.inc()
         self.gauges.model_bytes.set(model_bytes)
 
-    async def _wait(self, request: Request, order: Order[Answer]) -> Answer:
-        working = asyncio.wrap_future(order.future)
+    async def _answer(
+        self, request: Request, checkpoint: Checkpoint, order: Order[Answer]
+    ) -> Answer:
+        ended = self._outbox.expect(order.future)
+        self._crew.submit(checkpoint, order)
         try:
-            done, _ = await asyncio.wait([working], timeout=_PATIENCE_SECONDS)
+            done, _ = await asyncio.wait([ended], timeout=_PATIENCE_SECONDS)
             if not done:
-                await self._wait_for_either(request, working)
-            if working.done():
-                return working.result()
+                await self._wait_for_either(request, ended)
+            if order.future.done():
+                return order.future.result()
             raise self._too_late()
+        except DeadlinePassed:
+            raise self._too_late() from None
         finally:
-            # Out of the queue, and the place is free now; work that has begun goes on to its end.
+            # Out of the queue; work that has begun goes on to its end.
+            self._outbox.forget(order.future)
             order.future.cancel()
-            working.cancel()
 
-    async def _wait_for_either(self, request: Request, working: asyncio.Future[Answer]) -> None:
-        """Return when the work is done, or at the deadline.
+    async def _wait_for_either(self, request: Request, ended: asyncio.Future[None]) -> None:
+        """Return when the order has ended, or at the deadline.
 
         Raises:
             Problem: when the client went first.
         """
         leaving = asyncio.ensure_future(_gone(request))
-        either: set[asyncio.Future[Any]] = {working, leaving}
+        either: set[asyncio.Future[Any]] = {ended, leaving}
         try:
             await asyncio.wait(
                 either, timeout=self._timeout_seconds, return_when=asyncio.FIRST_COMPLETED
             )
-            if leaving.done() and not working.done():
+            if leaving.done() and not ended.done():
                 leaving.result()
                 self.gauges.note_refusal("client-gone")
                 raise Problem("client-gone", "the client closed the connection")

@@ -53,12 +53,42 @@ def test_a_home_in_use_is_one_clear_line(run_command, ringside):
     assert ringside.client.get("/readyz").json()["checks"]["redis"]
 
 
-def test_headers_without_end_are_refused_and_the_connection_closed(ringside):
+def _say(ringside, *pieces: bytes) -> bytes:
+    """What the server says, up to the end of the connection."""
     address = urlsplit(ringside.url)
     with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
-        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Long: " + b"x" * 66_000)
-        answer = b"".join(iter(lambda: connection.recv(4096), b""))
-    assert answer.startswith(b"HTTP/1.1 400 ")
+        for piece in pieces:
+            connection.sendall(piece)
+        return b"".join(iter(lambda: connection.recv(4096), b""))
+
+
+_HEAD = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        (_HEAD + b"X-Long: " + b"x" * 66_000,),
+        (_HEAD + b"X-Long: " + b"x" * 66_000 + b"\r\n\r\n",),
+        (_HEAD, *[b"X-One: " + b"x" * 1_000 + b"\r\n"] * 66),
+        (b"GET /" + b"x" * 66_000,),
+    ],
+    ids=["without end", "in one piece", "of many headers", "a long address"],
+)
+def test_a_head_too_long_is_refused_and_the_connection_closed(ringside, pieces):
+    answer = _say(ringside, *pieces)
+    assert answer.startswith(b"HTTP/1.1 431 ")
+    assert b'"code": "head-too-large"' in answer
+
+
+def test_a_connection_carries_many_heads_that_are_not_too_long_each(ringside):
+    request = _HEAD + b"X-Long: " + b"x" * 30_000 + b"\r\n\r\n"
+    last = request.replace(b"Host", b"Connection: close\r\nHost")
+    assert _say(ringside, *[request] * 4, last).count(b"HTTP/1.1 200 ") == 5
+
+
+def test_what_is_not_http_is_refused(ringside):
+    assert _say(ringside, b"no HTTP at all\r\n\r\n").startswith(b"HTTP/1.1 400 ")
 
 
 @pytest.mark.parametrize("command", ["up", "api"])
