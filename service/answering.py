@@ -22,7 +22,7 @@ async def answer(request: Request, drawing: Drawing, engine: Engine, seeded: boo
     ``seeded``: whether the client named what it wants, so that it may be kept.
     """
     encoding, etag = FORMATS[drawing.format], drawing.etag() if seeded else None
-    headers = _headers(drawing, etag)
+    headers = drawing_headers(drawing, etag)
     if etag and matches(request.headers.get("if-none-match"), etag):
         engine.gauges.note_answer("not_modified")
         return Response(status_code=304, headers=headers)
@@ -62,7 +62,7 @@ def server_timing(stages: Sequence[Stages]) -> str:
     return ", ".join(f"{name};dur={milliseconds:.1f}" for name, milliseconds in named)
 
 
-def _headers(drawing: Drawing, etag: str | None) -> dict[str, str]:
+def drawing_headers(drawing: Drawing, etag: str | None) -> dict[str, str]:
     """Cache rules: for ever where model and seed are pinned, revalidated where only the seed is."""
     lasting = "private, max-age=31536000, immutable" if drawing.resolved.pinned else "no-cache"
     headers = model_headers(drawing.resolved) | {

@@ -27,6 +27,8 @@ from service.problems import body_problem, parameter_problem
 from worker.store.references import Resolved
 
 MAX_IMAGES, MAX_POINTS, MAX_PIXELS, MAX_INDEX = 64, 10_000, 2**24, 2**53
+# Of answers that are sent while they are drawn.
+MAX_STREAMED_IMAGES = 100_000
 # Of planes and of ways through keyframes.
 MAX_FRAMES = 256
 _MAX_LATENT = 1e6
@@ -109,11 +111,20 @@ class Drawing(NamedTuple):
         self, model: LoadedModel, items: NDArray[np.generic], keeps_latents: bool
     ) -> Samples:
         """All drawn items, with what made them: the latents too where the format keeps them."""
-        names = self.class_names
-        numbers = self.label_numbers(model, 0, self.item_count) if names else None
-        labels = [None] * self.item_count if numbers is None else [names[one] for one in numbers]
+        labels = self.label_names(model)
         latents = self.rows(model, 0, self.item_count)[0] if keeps_latents else None
-        return Samples(items, tuple(labels), self.config.space, self.parameters(), latents)
+        return Samples(items, labels, self.config.space, self.parameters(), latents)
+
+    def label_names(self, model: LoadedModel) -> tuple[str | None, ...]:
+        """What each item is called; None where the model's labels have no names."""
+        names = self.class_names
+        if not names:
+            return (None,) * self.item_count
+        return tuple(names[number] for number in self.label_numbers(model, 0, self.item_count))
+
+    def part(self, start: int, count: int) -> "Drawing":
+        """The drawing of some of the items alone."""
+        return self._replace(offset=self.offset + start, item_count=count)
 
 
 @lru_cache(maxsize=1)
@@ -137,21 +148,31 @@ def require_latents(config: TrainConfig) -> Latent:
     return latent
 
 
-def check_count(n: int, config: TrainConfig, size: int | None = None) -> int:
+def check_count(n: int, config: TrainConfig, size: int | None = None, streams: bool = False) -> int:
     """``n`` itself; ``size`` is the longer edge of the images that are sent.
 
+    ``streams``: whether the answer can be sent while it is drawn.
+
     Raises:
-        Problem: when it is more than is drawn at once.
+        Problem: when it is more than is drawn at once, or in one stream.
     """
-    space, limit = config.space, MAX_POINTS
-    if isinstance(space, ImageSpace):
-        drawn, sent = space.width * space.height, math.prod(edges(space.width, space.height, size))
-        limit = min(MAX_IMAGES, MAX_PIXELS // max(drawn, sent))
+    limit = items_at_once(config, size)
+    if streams and isinstance(config.space, ImageSpace) and limit:
+        limit = MAX_STREAMED_IMAGES
     if n > limit:
         of = "this model" if size is None else "this model in this size"
-        detail = f"n may be at most {limit} for {of}; page with offset for more"
+        detail = f"n may be at most {limit} for {of} in this format; page with offset for more"
         raise parameter_problem("sample-too-large", "n", detail, limit=limit)
     return n
+
+
+def items_at_once(config: TrainConfig, size: int | None = None) -> int:
+    """How many items are drawn for one request before any of them is sent."""
+    space = config.space
+    if not isinstance(space, ImageSpace):
+        return MAX_POINTS
+    drawn, sent = space.width * space.height, math.prod(edges(space.width, space.height, size))
+    return min(MAX_IMAGES, MAX_PIXELS // max(drawn, sent))
 
 
 def most_frames(config: TrainConfig) -> int:

@@ -23,6 +23,7 @@ from service.drawing import (
     check_latents,
     check_picture,
     choose_encoding,
+    items_at_once,
     parse_labels,
     require_latents,
 )
@@ -31,12 +32,20 @@ from service.engine.encoding.samples import MAX_EDGE_PIXELS, Look, Resampling
 from service.mixes import query_mix
 from service.problems import body_problem
 from service.schemas import Body
+from service.streaming import stream
 
 router = APIRouter(tags=["samples"])
 
 _ANSWER: dict[str, Any] = {"content": {encoding.media_type: {} for encoding in FORMATS.values()}}
 
-Count = Annotated[int, Query(ge=1, description="64 images or 10,000 points at most")]
+Count = Annotated[
+    int,
+    Query(
+        ge=1,
+        description="64 images or 10,000 points at most; 100,000 "
+        "images as npy, zip or multipart, sent while they are drawn",
+    ),
+]
 Seed = Annotated[int | None, Query(ge=0, le=MAX_SEED, description="random if left out, and echoed")]
 Offset = Annotated[int, Query(ge=0, le=MAX_INDEX, description="index of the first item")]
 Truncation = Annotated[
@@ -108,13 +117,14 @@ async def sample(
     require_latents(config)
     origin = query_mix(mix, mix_mode, seed)
     named = seed is not None or origin is not None
+    chosen = choose_encoding(format, request.headers.get("accept"), config, layout, n)
     drawing = Drawing(
         resolved,
         config,
-        check_count(n, config, size),
+        check_count(n, config, size, streams=FORMATS[chosen].stream is not None),
         parse_labels(label, config),
         Look(columns or math.ceil(math.sqrt(n)), size=size, resample=resample, quality=quality),
-        choose_encoding(format, request.headers.get("accept"), config, layout, n),
+        chosen,
         seed if named else secrets.randbelow(2**32),
         offset,
         truncation,
@@ -122,6 +132,8 @@ async def sample(
         origin=origin,
     )
     check_picture(drawing.format, config, n, drawing.look)
+    if n > items_at_once(config, size):
+        return await stream(request, drawing, engine, seeded=named)
     request.app.state.patterns.learn(request.scope, drawing)
     return await answer(request, drawing, engine, seeded=named)
 

@@ -2,20 +2,34 @@
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ganmodels.spaces import ImageSpace
-from service.engine.encoding.layout import resized
+from service.engine.encoding.layout import Pixels, fitted, resized
 from service.engine.encoding.samples import Look, Samples
 
 
 def npy(samples: Samples, look: Look) -> Iterator[bytes]:
     """Images as uint8 [n, height, width, channels], points as float32 [n, dimensions]."""
     yield encode_array(_items(samples, look))
+
+
+def stream_array(
+    images: Iterable[Pixels],
+    labels: Sequence[str | None],
+    parameters: dict[str, Any],
+    look: Look,
+) -> Iterator[bytes]:
+    """The bytes of ``npy`` for one image for each of the labels, one after the other."""
+    for index, image in enumerate(images):
+        sent = fitted(image, look)
+        if index == 0:
+            yield _array_header((len(labels), *sent.shape), sent.dtype)
+        yield sent.tobytes()
 
 
 def npz(samples: Samples, look: Look) -> Iterator[bytes]:
@@ -57,6 +71,14 @@ def encode_array(array: NDArray[np.generic]) -> bytes:
     """An array as NPY."""
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def _array_header(shape: tuple[int, ...], kind: np.dtype[np.generic]) -> bytes:
+    buffer = io.BytesIO()
+    described = np.lib.format.dtype_to_descr(kind)
+    header = {"descr": described, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(buffer, header)
     return buffer.getvalue()
 
 
