@@ -4,15 +4,16 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 import numpy as np
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query, Request, Response
 
 from ganmodels.config import TrainConfig
 from ganmodels.latents import Latent
 from ganmodels.scoring import ANY_LABEL, CALIBRATION_ITEMS, QUANTILES, Scores
 from ganmodels.spaces import ImageSpace, Space
+from service.answering import server_timing
 from service.deps import ChosenModel, EngineDep, ModelDep
 from service.drawing import label_number, require_labels
-from service.engine.engine import Engine
+from service.engine.engine import Done, Engine
 from service.engine.models import LoadedModel
 from service.engine.operations import Score
 from service.engine.orders import Rows
@@ -33,6 +34,7 @@ _TOO_FAR = "the item lies so far from the data that its logit is no number; send
 @router.post("/score", openapi_extra=BODIES)
 async def score(
     request: Request,
+    response: Response,
     engine: EngineDep,
     model: ModelDep,
     label: Annotated[
@@ -54,20 +56,22 @@ async def score(
     # Decoding takes as long as scoring and more, so it waits for a model thread as well.
     decoded = await engine.run(request, resolved.checkpoint, lambda _: read(config.space))
     received = decoded.answer
-    scores = await _scores(request, engine, model, received, number)
+    judged = await _judge(request, engine, model, received, number)
     if len(received) == 1 and received[0].error is not None:
         raise received[0].error
-    return _answer(model, received, scores)
+    stages = [decoded.stages, *([judged.stages] if judged else [])]
+    response.headers["Server-Timing"] = server_timing(stages)
+    return _answer(model, received, judged.answer if judged else None)
 
 
-async def _scores(
+async def _judge(
     request: Request,
     engine: Engine,
     model: ChosenModel,
     received: Sequence[Received],
     label: int,
-) -> Scores | None:
-    """Of the items that could be read, if there are any."""
+) -> Done[Scores] | None:
+    """Scores of the items that could be read, if there are any."""
     items = [one.item for one in received if one.item is not None]
     if not items:
         return None
@@ -80,8 +84,7 @@ async def _scores(
         return scores
 
     checkpoint = model.resolved.checkpoint
-    judged = await engine.order(request, checkpoint, Score(), len(items), rows, finish)
-    return judged.answer
+    return await engine.order(request, checkpoint, Score(), len(items), rows, finish)
 
 
 def _answer(model: ChosenModel, received: list[Received], scores: Scores | None) -> dict[str, Any]:

@@ -303,3 +303,10 @@ def test_codes_are_told_where_the_model_has_some(client: TestClient) -> None:
         assert shares[codes["c1"]["choice"]] == max(shares)
         assert isinstance(codes["c2"], float)
     assert answer.json()["company"] is None
+
+
+def test_a_score_says_where_its_time_went(client: TestClient) -> None:
+    answer = score_files(client, [png(), b"no image"])
+    stages = dict(part.split(";dur=") for part in answer.headers["server-timing"].split(", "))
+    assert list(stages) == ["queue", "compute", "encode"]
+    assert all(float(milliseconds) >= 0 for milliseconds in stages.values())
