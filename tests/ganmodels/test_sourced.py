@@ -3,7 +3,7 @@
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import softplus
+from torch.nn.functional import avg_pool2d, softplus
 
 from ganmodels.data.batches import Batch, Deck
 from ganmodels.games.match import Match
@@ -23,6 +23,13 @@ class Scaled(nn.Module):
 
     def forward(self, items: Tensor, labels: Tensor | None) -> Tensor:
         return items * self.factor
+
+
+class Moved(nn.Module):
+    """Stands for a generator: moves images by a pixel."""
+
+    def forward(self, items: Tensor, labels: Tensor | None) -> Tensor:
+        return items.roll(1, dims=3)
 
 
 class Patches(nn.Module):
@@ -82,6 +89,18 @@ def test_the_refiner_minimises_mean_cross_entropy_of_patches_and_weighted_differ
     torch.testing.assert_close(told["generator_loss"], adversarial)
     torch.testing.assert_close(told["self_regularisation_loss"], kept)
     torch.testing.assert_close(loss, adversarial + 3.0 * kept)
+
+
+def test_with_a_window_the_refiner_may_move_what_its_squares_hold():
+    config = config_for("simgan", game={"regularised_window": 4, "generator_warm_up": 10})
+    match = with_stand_ins(match_for(config), generator=0.5, discriminator=2.0)
+    _, source = pair_of(config)
+    match.players["generator"].network = Moved()
+    loss, _ = match.game.generator_loss(match, source)
+    moved = source.roll(1, dims=3)
+    means = [avg_pool2d(images, 4, stride=1) for images in (moved, source)]
+    torch.testing.assert_close(loss, (means[0] - means[1]).abs().mean())
+    assert loss < (moved - source).abs().mean()
 
 
 def test_the_refiners_judge_minimises_mean_cross_entropy_over_all_patches():
