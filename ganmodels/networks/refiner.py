@@ -5,6 +5,7 @@ Source: Shrivastava et al. 2016 (arXiv:1612.07828), appendix.
 
 from typing import ClassVar, Literal
 
+import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import relu
@@ -16,14 +17,18 @@ from ganmodels.spaces import ImageSpace, Space
 from ganmodels.spec import Spec
 from ganmodels.types import Items, Labels
 
+# Images are taken for so much of themselves, so that black and white still let gradients through.
+_INSIDE = 0.95
+
 
 class ResidualRefiner(Spec):
     """Networks of SimGAN for images of 8 to 128 pixels.
 
     The generator works at full size: a 3x3 convolution, ``blocks`` residual blocks of ``width``
-    channels and a 1x1 convolution. The discriminator halves the image ``discriminator_halvings``
-    times. With 2, as in the paper, a logit sees 23x23 pixels, with 1 it sees 13x13: on images
-    that are hardly larger than 23 pixels only the latter is a judge of details.
+    channels and a 1x1 convolution, whose result is added to the image. The discriminator halves
+    the image ``discriminator_halvings`` times. With 2, as in the paper, a logit sees 23x23
+    pixels, with 1 it sees 13x13: on images that are hardly larger than 23 pixels only the latter
+    is a judge of details.
     """
 
     kind: Literal["residual_refiner"] = "residual_refiner"
@@ -59,7 +64,11 @@ class ResidualRefiner(Spec):
 
 
 class RefinerGenerator(nn.Module):
-    """Images [batch, channels, height, width] in [-1, 1] to the same; labels are ignored."""
+    """Images [batch, channels, height, width] in [-1, 1] to the same; labels are ignored.
+
+    What is learned is added to the image, and nothing at first: the paper's refiner has to learn
+    to copy, and on dark images with little ink it may find that black is nearly as good.
+    """
 
     def __init__(self, spec: ResidualRefiner, space: ImageSpace) -> None:
         super().__init__()
@@ -68,11 +77,12 @@ class RefinerGenerator(nn.Module):
         self.to_image = nn.Conv2d(spec.width, space.channels, 1)
         for module in self.modules():
             he_initialise(module)
+        nn.init.zeros_(self.to_image.weight)
 
     def forward(self, items: Items, labels: Labels | None) -> Items:
         """Images in [-1, 1]."""
-        images: Tensor = self.to_image(self.blocks(relu(self.from_image(items))))
-        return images.tanh()
+        change: Tensor = self.to_image(self.blocks(relu(self.from_image(items))))
+        return (torch.atanh(_INSIDE * items) + change).tanh()
 
 
 class RefinerBlock(nn.Module):

@@ -6,8 +6,9 @@ from pydantic import TypeAdapter
 from torch import nn
 
 from ganmodels.estimate import estimate
-from ganmodels.networks import ImageNetwork
+from ganmodels.networks import ImageNetwork, ResidualRefiner
 from ganmodels.recipes import RECIPES
+from ganmodels.spaces import ImageSpace
 from tests.ganmodels.builders import SMALL, SOURCED, config_for, image_space
 
 KINDS = ("residual_refiner", "residual_translator")
@@ -107,3 +108,10 @@ def test_the_estimate_counts_all_players_and_their_pools(recipe):
     generator = sum(p.numel() for p in config.game.networks(config)["generator"].parameters())
     assert counted.generator_parameters == directions * generator
     assert counted.step_flops > 0
+
+
+def test_a_new_refiner_copies():
+    space = ImageSpace(height=16, width=16, channels=3)
+    images = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    refined = ResidualRefiner(width=8, blocks=1).generator(space)(images, None)
+    torch.testing.assert_close(refined, 0.95 * images, rtol=0, atol=1e-5)
