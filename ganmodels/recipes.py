@@ -334,8 +334,11 @@ RECIPES: Mapping[str, Recipe] = {
         source="Shrivastava et al. 2016, arXiv:1612.07828; Adam in place of its plain descent",
         game=Refiner(
             network=ResidualRefiner(width=16, discriminator_width=48),
+            self_regularisation=10.0,
+            regularised_window=5,
             generator_steps=1,
-            generator_warm_up=200,
+            # It copies from the start.
+            generator_warm_up=0,
             discriminator_warm_up=100,
         ),
         optimisation=Optimisation(

@@ -80,7 +80,8 @@ def stream() -> torch.Generator:
 
 
 def test_the_refiner_minimises_mean_cross_entropy_of_patches_and_weighted_difference():
-    config = config_for("simgan", game={"self_regularisation": 3.0, "generator_warm_up": 0})
+    game = {"self_regularisation": 3.0, "regularised_window": 1, "generator_warm_up": 0}
+    config = config_for("simgan", game=game)
     match = with_stand_ins(match_for(config), generator=0.5, discriminator=2.0)
     _, source = pair_of(config)
     loss, told = match.game.generator_loss(match, source)
