@@ -3,19 +3,23 @@
     python -m benchmarks.gallery
     python -m benchmarks.gallery vanilla dcgan --minutes 2
 
-Points learn the ring; recipes for images learn the digits, those that translate are given the same
-digits in white on black turned to black on white. Pictures are what a job's preview shows, in
+Points learn the ring; recipes for images learn the digits. Of those that are given images, simgan
+gets printed digits, and others the same digits with black and white exchanged. Pictures are what a job's preview shows, in
 docs/images/recipes. Recipes for GPUs are left out.
 """
 
 from pathlib import Path
 
+import numpy as np
 import torch
+from PIL import Image
 from rich.console import Console
 
+from benchmarks.lab.mnist import Images
 from benchmarks.lab.options import Options, read_options
 from benchmarks.lab.packing import packed_images
 from benchmarks.lab.playing import Task, play
+from benchmarks.lab.rendered import rendered
 from benchmarks.referee_lab.datasets import dataset
 from ganmodels.data.packed import PackedDataset
 from ganmodels.recipes import RECIPES
@@ -49,8 +53,16 @@ def _material(recipe: str) -> tuple[PackedDataset, PackedDataset | None]:
     """The dataset, and the source of what translates."""
     data = dataset("ring" if recipe == "points" else "digits")
     assert data is not None, "these datasets are built in"
+    if recipe == "simgan":
+        return data, packed_images(_printed(len(data.items), data.items.shape[1]))
     translates = bool(RECIPES[recipe].game.directions)
     return data, packed_images(255 - data.items[..., 0]) if translates else None
+
+
+def _printed(count: int, edge: int) -> Images:
+    """Digits of matplotlib's fonts in squares of so many pixels."""
+    smaller = [Image.fromarray(one).resize((edge, edge)) for one in rendered(count, 0).images]
+    return np.stack([np.asarray(one) for one in smaller])
 
 
 if __name__ == "__main__":
