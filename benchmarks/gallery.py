@@ -4,8 +4,8 @@
     python -m benchmarks.gallery vanilla dcgan --minutes 2
 
 Points learn the ring; recipes for images learn the digits. Of those that are given images, simgan
-gets printed digits, and others the same digits with black and white exchanged. Pictures are what a job's preview shows, in
-docs/images/recipes. Recipes for GPUs are left out.
+gets printed digits, and others the same digits with black and white exchanged. Pictures are what a
+job's preview shows, in docs/images/recipes. Recipes for GPUs are left out.
 """
 
 from pathlib import Path
