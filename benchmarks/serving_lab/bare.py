@@ -53,9 +53,12 @@ class Bare:
         rates = {batch: self.pace(batch, seconds).per_second for batch in BATCHES}
         return max(rates, key=lambda batch: rates[batch])
 
-    def lone_ms(self, seconds: float) -> float:
-        """Median milliseconds of one image, latents to PNG, by the first process alone."""
-        question = {"what": "lone", "seconds": seconds}
+    def lone_ms(self, seconds: float, rest_ms: float = 0.0) -> float:
+        """Median milliseconds of one image, latents to PNG, by the first process alone.
+
+        ``rest_ms`` of idleness lie between the images.
+        """
+        question = {"what": "lone", "seconds": seconds, "rest_ms": rest_ms}
         return float(_asked(self._processes[:1], question)[0])
 
 
@@ -127,21 +130,23 @@ class _Answering:
         images, cpu_seconds = batch * len(taken), time.process_time() - began
         return Pace(images / sum(taken), 1000 * cpu_seconds / images)
 
-    def lone(self, seconds: float) -> float:
+    def lone(self, seconds: float, rest_ms: float) -> float:
         """Median milliseconds of one image of ever other seeds."""
         seeds = itertools.count()
-        _timed(lambda: self._drawing.pictures([next(seeds)]), _WARM_UP_SECONDS)
-        taken = _timed(lambda: self._drawing.pictures([next(seeds)]), seconds)
+        _timed(lambda: self._drawing.pictures([next(seeds)]), _WARM_UP_SECONDS, rest_ms)
+        taken = _timed(lambda: self._drawing.pictures([next(seeds)]), seconds, rest_ms)
         return 1000 * statistics.median(taken)
 
 
-def _timed(work: Callable[[], Any], seconds: float) -> list[float]:
+def _timed(work: Callable[[], Any], seconds: float, rest_ms: float = 0.0) -> list[float]:
     """Seconds of each call, for so long."""
     taken: list[float] = []
     ends = time.perf_counter() + seconds
     while (began := time.perf_counter()) < ends or not taken:
         work()
         taken.append(time.perf_counter() - began)
+        if rest_ms:
+            time.sleep(rest_ms / 1000)
     return taken
 
 
