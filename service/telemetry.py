@@ -36,6 +36,8 @@ class Telemetry:
             buckets=_BUCKETS,
             registry=registry,
         )
+        # Finding a labelled measurement takes longer than to note something in it.
+        self._of = cache(self._seconds.labels)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -55,11 +57,6 @@ class Telemetry:
             method = scope["method"] if scope["method"] in _METHODS else "other"
             route = getattr(scope.get("route"), "path", "none")
             self._of(method, route, status).observe(time.perf_counter() - started)
-
-    # Finding a labelled measurement takes longer than to note something in it.
-    @cache  # noqa: B019 - there is one for each application, and all labels come from fixed sets
-    def _of(self, method: str, route: str, status: int) -> Histogram:
-        return self._seconds.labels(method, route, status)
 
 
 def exposition(registry: CollectorRegistry, store: Store) -> bytes:

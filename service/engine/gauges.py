@@ -21,6 +21,8 @@ class Gauges:
             buckets=_STAGE_BUCKETS,
             registry=registry,
         )
+        # Finding a labelled measurement takes longer than to note something in it.
+        self._stages = cache(self._find_stages)
         self._batch_rows = Histogram(
             "ringside_inference_batch_rows",
             "Rows that were computed together",
@@ -61,9 +63,7 @@ class Gauges:
         for of_stage, seconds in zip(self._stages(operation), stages, strict=True):
             of_stage.observe(seconds)
 
-    # Finding a labelled measurement takes longer than to note something in it.
-    @cache  # noqa: B019 - there is one Gauges for each application, and few operations
-    def _stages(self, operation: str) -> tuple[Histogram, ...]:
+    def _find_stages(self, operation: str) -> tuple[Histogram, ...]:
         return tuple(self._stage_seconds.labels(operation, stage) for stage in Stages._fields)
 
     def note_batch(self, operation: str, rows: int) -> None:
