@@ -148,20 +148,25 @@ def require_latents(config: TrainConfig) -> Latent:
     return latent
 
 
-def check_count(n: int, config: TrainConfig, size: int | None = None, streams: bool = False) -> int:
+def check_count(
+    n: int, config: TrainConfig, size: int | None = None, streams: bool | None = None
+) -> int:
     """``n`` itself; ``size`` is the longer edge of the images that are sent.
 
-    ``streams``: whether the answer can be sent while it is drawn.
+    ``streams``: whether the format can be sent while it is drawn; None where none can.
 
     Raises:
         Problem: when it is more than is drawn at once, or in one stream.
     """
-    limit = items_at_once(config, size)
-    if streams and isinstance(config.space, ImageSpace) and limit:
-        limit = MAX_STREAMED_IMAGES
+    limit, more = items_at_once(config, size), "page with offset for more"
+    if isinstance(config.space, ImageSpace) and limit:
+        if streams:
+            limit = MAX_STREAMED_IMAGES
+        elif streams is not None:
+            more += f", or ask for npy, zip or multipart, up to {MAX_STREAMED_IMAGES} at once"
     if n > limit:
         of = "this model" if size is None else "this model in this size"
-        detail = f"n may be at most {limit} for {of} in this format; page with offset for more"
+        detail = f"n may be at most {limit} for {of} in this format; {more}"
         raise parameter_problem("sample-too-large", "n", detail, limit=limit)
     return n
 

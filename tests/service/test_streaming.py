@@ -79,6 +79,7 @@ def test_the_limits_of_both_kinds_are_said(client: TestClient) -> None:
     picture = {**asked, "n": MAX_IMAGES + 1, "format": "png"}
     problem = assert_problem(client.get("/sample", params=picture), 422, "sample-too-large")
     assert problem["limit"] == MAX_IMAGES
+    assert "npy, zip or multipart" in problem["detail"]
 
 
 def test_a_stream_without_a_place_at_its_start_is_refused_as_others(
