@@ -4,6 +4,7 @@ import copy
 from collections.abc import Iterator
 from functools import partial
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -32,13 +33,23 @@ class Layer(NamedTuple):
     shape: tuple[int, ...]
 
 
-@torch.inference_mode()
+# Found by judging a blank item, which takes longer than to judge one that was asked about.
+_found: WeakKeyDictionary[Scorer, list[Layer]] = WeakKeyDictionary()
+
+
 def layers(scorer: Scorer) -> list[Layer]:
     """All layers in the order in which an item passes them, the penultimate one last.
 
     Layers are the parts of the trunk, by their place in it, that learn weights; what they give is
     taken before any activation that the trunk itself applies. Of maps there is a pooled layer too.
     """
+    if scorer not in _found:
+        _found[scorer] = _find_layers(scorer)
+    return _found[scorer]
+
+
+@torch.inference_mode()
+def _find_layers(scorer: Scorer) -> list[Layer]:
     blank, names = _blank(scorer.space), [*_stages(scorer.discriminator), PENULTIMATE]
     labels = scorer.told(blank, np.zeros(1, dtype=np.int64))
     held = _Observed(scorer.discriminator, names)(
