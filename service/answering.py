@@ -13,6 +13,7 @@ from service.engine.models import LoadedModel
 from service.engine.operations import Draw
 from service.engine.orders import Stages
 from service.etags import matches
+from service.origins import Listed, Seeded
 from worker.store.references import Resolved
 
 
@@ -68,8 +69,8 @@ def drawing_headers(drawing: Drawing, etag: str | None) -> dict[str, str]:
     headers = model_headers(drawing.resolved) | {
         "Cache-Control": lasting if etag else "no-store",
     }
-    if drawing.seed is not None:
-        headers["Ringside-Seed"] = str(drawing.seed)
-    if drawing.latents is None:
+    if isinstance(drawing.origin, Seeded):
+        headers["Ringside-Seed"] = str(drawing.origin.seed)
+    if not isinstance(drawing.origin, Listed):
         headers["ETag"] = etag or drawing.etag()
     return headers

@@ -35,7 +35,7 @@ _MAX_LATENT = 1e6
 
 
 class Drawing(NamedTuple):
-    """What to draw. One of ``seed``, ``latents`` and ``origin`` is given; ``labels`` are cycled."""
+    """What to draw: items of an origin from ``offset`` on; ``labels`` are cycled."""
 
     resolved: Resolved
     config: TrainConfig
@@ -43,12 +43,10 @@ class Drawing(NamedTuple):
     labels: tuple[int, ...] | None
     look: Look
     format: str
-    seed: int | None = None
+    origin: Named
     offset: int = 0
     truncation: float = 1.0
-    latents: NDArray[np.float32] | None = None
     codes: Codes | None = None
-    origin: Named | None = None
 
     @property
     def class_names(self) -> Sequence[str]:
@@ -61,13 +59,13 @@ class Drawing(NamedTuple):
         return {
             "model": self.resolved.reference,
             "checkpoint": self.resolved.checkpoint.digest,
-            "seed": self.seed,
+            "seed": None,
             "offset": self.offset,
             "n": self.item_count,
             "labels": self.labels and [names[label] if names else label for label in self.labels],
             "truncation": self.truncation,
             **({"codes": self.codes} if self.codes else {}),
-            **(self.origin.parameters() if self.origin else {}),
+            **self.origin.parameters(),
             **self.look.parameters(),
         }
 
@@ -80,30 +78,22 @@ class Drawing(NamedTuple):
 
     def rows(self, model: LoadedModel, start: int, stop: int) -> tuple[NDArray[Any], ...]:
         """Latents and labels of items start to stop of this drawing."""
-        if self.latents is None:
-            latents = self.drawn(model, self.offset + start, stop - start)
-        else:
-            latents = self.latents[start:stop]
-        return latents, self.label_numbers(model, start, stop)
+        return self.latents(start, stop), self.label_numbers(model, start, stop)
 
-    def drawn(self, model: LoadedModel, first: int, count: int) -> NDArray[np.float32]:
-        """Latents of items from ``first`` on, truncated and with the codes that were asked for."""
-        if self.origin is None:
-            seed = self.seed or 0
-            return model.sampler.latents(seed, first, count, self.truncation, self.codes)
+    def latents(self, start: int, stop: int) -> NDArray[np.float32]:
+        """Of items start to stop, truncated and with the codes that were asked for."""
         latent = require_latents(self.config)
-        found = latent.truncate(self.origin.latents(latent, first, count), self.truncation)
-        return found if self.codes is None else latent.with_codes(found, self.codes)
+        drawn = self.origin.latents(latent, self.offset + start, stop - start)
+        truncated = latent.truncate(drawn, self.truncation)
+        return truncated if self.codes is None else latent.with_codes(truncated, self.codes)
 
     def label_numbers(self, model: LoadedModel, start: int, stop: int) -> NDArray[np.int64]:
-        """The labels asked for, in turn; else those of seed and index."""
+        """The labels asked for, in turn; else those of the origin."""
         first, count = self.offset + start, stop - start
         if not self.config.game.conditioning.needs_labels:
             return np.zeros(count, dtype=np.int64)
-        if self.labels is None and self.origin is not None:
-            return self.origin.labels(model.sampler, first, count)
         if self.labels is None:
-            return model.sampler.labels(self.seed or 0, first, count)
+            return self.origin.labels(model.sampler, first, count)
         places = first + np.arange(count)
         return np.array(self.labels, dtype=np.int64)[places % len(self.labels)]
 
@@ -112,7 +102,7 @@ class Drawing(NamedTuple):
     ) -> Samples:
         """All drawn items, with what made them: the latents too where the format keeps them."""
         labels = self.label_names(model)
-        latents = self.rows(model, 0, self.item_count)[0] if keeps_latents else None
+        latents = self.latents(0, self.item_count) if keeps_latents else None
         return Samples(items, labels, self.config.space, self.parameters(), latents)
 
     def label_names(self, model: LoadedModel) -> tuple[str | None, ...]:

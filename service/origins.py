@@ -1,4 +1,4 @@
-"""Where the latents of a drawing come from: a seed, given values, a mix, a plane or a path."""
+"""Where the latents of a drawing come from: a seed, a list, a mix, a plane or a path."""
 
 from typing import Any, NamedTuple, Protocol
 
@@ -44,6 +44,28 @@ class Seeded(NamedTuple):
     def labels(self, sampler: Sampler, first: int, count: int) -> LabelArray:
         """By seed and index alone."""
         return sampler.labels(self.seed, self.offset + first, count)
+
+    def parameters(self) -> dict[str, Any]:
+        """The seed; where items begin is told of every origin."""
+        return {"seed": self.seed}
+
+
+class Listed(NamedTuple):
+    """A latent of its own for each item, [n, width]; labels are those of seed 0."""
+
+    values: LatentArray
+
+    def latents(self, latent: Latent, first: int, count: int) -> LatentArray:
+        """In their order."""
+        return self.values[first : first + count]
+
+    def labels(self, sampler: Sampler, first: int, count: int) -> LabelArray:
+        """By the place in the list."""
+        return sampler.labels(0, first, count)
+
+    def parameters(self) -> dict[str, Any]:
+        """Nothing: the latents are many and their sender has them."""
+        return {}
 
 
 class Given(NamedTuple):

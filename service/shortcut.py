@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ganmodels.latents import MAX_SEED
 from service.answering import answer
 from service.drawing import MAX_INDEX, Drawing
+from service.origins import Seeded
 from service.problems import Problem, respond
 
 _PATTERNS = 1024
@@ -66,7 +67,7 @@ class Patterns:
             del self._patterns[asked.key]
             return None
         scope["route"] = pattern.route
-        return pattern.drawing._replace(seed=asked.seed, offset=asked.offset)
+        return pattern.drawing._replace(origin=Seeded(asked.seed), offset=asked.offset)
 
 
 class Shortcut:

@@ -30,6 +30,7 @@ from service.drawing import (
 from service.engine.encoding.formats import FORMATS
 from service.engine.encoding.samples import MAX_EDGE_PIXELS, Look, Resampling
 from service.mixes import query_mix
+from service.origins import Listed, Seeded
 from service.problems import body_problem
 from service.schemas import Body
 from service.streaming import stream
@@ -115,8 +116,8 @@ async def sample(
     """Items from a generator. Item i depends on (seed, i) only, whatever else is asked for."""
     resolved, config = model
     require_latents(config)
-    origin = query_mix(mix, mix_mode, seed)
-    named = seed is not None or origin is not None
+    mixture = query_mix(mix, mix_mode, seed)
+    named = seed is not None or mixture is not None
     chosen = choose_encoding(format, request.headers.get("accept"), config, layout, n)
     drawing = Drawing(
         resolved,
@@ -125,11 +126,10 @@ async def sample(
         parse_labels(label, config),
         Look(columns or math.ceil(math.sqrt(n)), size=size, resample=resample, quality=quality),
         chosen,
-        seed if named else secrets.randbelow(2**32),
+        mixture or Seeded(secrets.randbelow(2**32) if seed is None else seed),
         offset,
         truncation,
-        codes=parse_codes(codes, config),
-        origin=origin,
+        parse_codes(codes, config),
     )
     check_picture(drawing.format, config, n, drawing.look)
     if n > items_at_once(config, size):
@@ -180,7 +180,7 @@ async def sample_latents(
             quality=body.quality,
         ),
         choose_encoding(body.format, request.headers.get("accept"), config, body.layout, count),
-        latents=check_latents(body.latents, config),
+        Listed(check_latents(body.latents, config)),
     )
     check_picture(drawing.format, config, count, drawing.look)
     return await answer(request, drawing, engine, seeded=False)
