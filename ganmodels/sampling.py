@@ -1,7 +1,5 @@
 """Sampling: inputs and labels named by (seed, index), and items that depend on nothing else."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -10,7 +8,6 @@ from torch import nn
 from ganmodels.games import Game
 from ganmodels.inputs import Inputs
 from ganmodels.labels import Clusters, draw_evenly
-from ganmodels.latents import Code
 from ganmodels.spaces import ImageSpace, Space
 
 # Kernels choose their order of summation by batch size, so every batch has a size of which it is
@@ -55,14 +52,7 @@ class Sampler:
             raise ValueError("this generator takes items of a source, which is not at hand")
         return self._inputs.at(seed, offset, count)
 
-    def latents(
-        self,
-        seed: int,
-        offset: int,
-        count: int,
-        truncation: float = 1.0,
-        codes: Sequence[Code] | None = None,
-    ) -> Latent:
+    def latents(self, seed: int, offset: int, count: int) -> Latent:
         """Latents [count, width] of the items ``offset`` to ``offset + count - 1``.
 
         Raises:
@@ -71,9 +61,7 @@ class Sampler:
         latent = self.game.latent
         if latent is None:
             raise ValueError("this generator takes items of a source, no latents")
-        drawn = np.stack([latent.at(seed, offset + index) for index in range(count)])
-        truncated = latent.truncate(drawn, truncation)
-        return truncated if codes is None else latent.with_codes(truncated, codes)
+        return np.stack([latent.at(seed, offset + index) for index in range(count)])
 
     def labels(self, seed: int, offset: int, count: int) -> Label:
         """Labels [count] by (seed, index), where none was asked for: classes evenly, clusters by
