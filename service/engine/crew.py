@@ -66,9 +66,9 @@ class Crew:
                 for piece in station.batcher.take(_EVERYTHING):
                     piece.order.future.cancel()
             self._changed.notify_all()
+        self._told()
         for thread in self._threads:
             thread.join()
-        self._told()
 
     def _serve(self) -> None:
         while station := self._next():

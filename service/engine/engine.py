@@ -110,6 +110,8 @@ class Engine:
             done, _ = await asyncio.wait([ended], timeout=_PATIENCE_SECONDS)
             if not done:
                 await self._wait_for_either(request, ended)
+            if order.future.cancelled():
+                raise Problem("overloaded", "the service is stopping; try again later")
             if order.future.done():
                 return order.future.result()
             raise self._too_late()

@@ -225,6 +225,26 @@ def test_the_application_notices_that_a_client_goes(
     assert sent[0]["status"] == 499
 
 
+def test_who_waits_when_the_service_stops_is_told_so(
+    tmp_path: Path, checkpoint: Checkpoint
+) -> None:
+    engine, held = busy(tmp_path), Held()
+
+    async def run() -> None:
+        first = asyncio.create_task(engine.run(staying(), checkpoint, held))
+        await asyncio.to_thread(held.begun.wait, 30)
+        second = asyncio.create_task(engine.run(staying(), checkpoint, lambda _: "served"))
+        await asyncio.sleep(0)
+        closing = asyncio.create_task(asyncio.to_thread(engine.close))
+        with pytest.raises(Problem, match="stopping"):
+            await second
+        held.let_go.set()
+        assert (await first).answer == "held"
+        await closing
+
+    asyncio.run(run())
+
+
 def test_a_place_over_the_limit_is_refused_at_once(tmp_path: Path, checkpoint: Checkpoint) -> None:
     engine, held = busy(tmp_path, max_waiting_requests=1), Held()
 
