@@ -4,10 +4,12 @@ In evaluation what a norm makes of a layer, (Wx + b - mean) * factor + bias with
 factor = gain / sqrt(variance + eps), is a layer too: W * factor and (b - mean) * factor + bias.
 """
 
+import threading
 from collections import Counter
+from collections.abc import Callable
 from copy import deepcopy
 from operator import getitem
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, fx, nn
@@ -73,8 +75,37 @@ def _bake(network: nn.Module) -> None:
                 parametrize.remove_parametrizations(module, name)
 
 
+# Tracers replace ``nn.Module.__call__`` for all threads; two at once would not put it back.
+_tracing = threading.Lock()
+
+
 class _Tracer(fx.Tracer):
-    """Looks into modules with norms in them; any other is one step, whatever it does inside."""
+    """Looks into modules with norms in them; any other is one step, whatever it does inside.
+
+    Modules that other threads call meanwhile are called as ever.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._thread = threading.get_ident()
+
+    def call_module(
+        self,
+        m: nn.Module,
+        forward: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:
+        """Note the call of a module, if it is one of the network that is traced."""
+        if threading.get_ident() != self._thread:
+            return forward(*args, **kwargs)
+        return super().call_module(m, forward, args, kwargs)
+
+    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
+        """Note that a parameter is read, if it is one of the network that is traced."""
+        if threading.get_ident() != self._thread:
+            return attr_val
+        return super().getattr(attr, attr_val, parameter_proxy_cache)
 
     def is_leaf_module(self, module: nn.Module, name: str) -> bool:
         """Whether a module is one step."""
@@ -87,7 +118,8 @@ def _pairs(network: nn.Module) -> list[_Pair]:
     if not count_norms(network):
         return []
     try:
-        graph = _Tracer().trace(network)
+        with _tracing:
+            graph = _Tracer().trace(network)
     # A forward pass may do anything with symbols, and raise anything.
     except Exception:
         return []

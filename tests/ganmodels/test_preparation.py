@@ -1,6 +1,9 @@
 """A prepared generator makes the same items, sooner, and the same bytes in whatever batch."""
 
+import inspect
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -258,3 +261,32 @@ def test_a_generator_that_diverged_is_prepared_too():
         generator.stem.weight.fill_(float("nan"))
     prepared = prepare(generator, config.game, config.space, CPU)
     assert prepared.precision == "float32"
+
+
+def test_networks_are_called_by_other_threads_while_one_is_folded():
+    def network():
+        layers = nn.Linear(4, 4), nn.BatchNorm1d(4), nn.ReLU()
+        return nn.Sequential(nn.Sequential(*layers), nn.Linear(4, 2)).eval()
+
+    served, items, done, failures = network(), torch.ones(2, 4), threading.Event(), []
+
+    def serve():
+        while not done.is_set():
+            try:
+                served(items)
+            except Exception as error:
+                failures.append(error)
+
+    def prepare_some():
+        return [fold(network()) for _ in range(40)]
+
+    serving = threading.Thread(target=serve)
+    serving.start()
+    with ThreadPoolExecutor(2) as pool:
+        preparing = [pool.submit(prepare_some) for _ in range(2)]
+    done.set()
+    serving.join()
+    assert failures == []
+    assert all(one.result() == [1] * 40 for one in preparing)
+    # Nothing of the tracing is left behind.
+    assert "torch/nn" in inspect.getfile(nn.Module.__call__)
