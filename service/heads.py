@@ -7,6 +7,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from service.problems import MEDIA_TYPE, Problem
 
 MAX_HEAD_BYTES = 65_536
+# A connection closed while more comes is reset, and the client may lose what it was told.
+_LINGER_SECONDS = 2.0
 _REFUSAL = Problem(
     "head-too-large", f"a request's address and headers may have {MAX_HEAD_BYTES} bytes in all"
 )
@@ -15,15 +17,17 @@ _REFUSAL = Problem(
 class BoundedHead(HttpToolsProtocol):
     """Uvicorn's faster protocol, which itself would take a head of any length into memory.
 
-    A longer one than ``MAX_HEAD_BYTES`` is refused, and the connection closed, as soon as so much
-    of it has come.
+    A longer one than ``MAX_HEAD_BYTES`` is refused as soon as so much of it has come. That ends the
+    connection; what the client still sends is let go, for a moment.
     """
 
     # Of the present request; what came of the head counts while it has not ended.
     _in_head, _head_bytes, _too_long = True, 0, False
 
     def data_received(self, data: bytes) -> None:
-        """Parse a piece."""
+        """Parse a piece, unless the head was refused."""
+        if self._too_long:
+            return
         self._head_bytes += len(data) if self._in_head else 0
         super().data_received(data)
         if self._in_head and self._head_bytes > MAX_HEAD_BYTES and not self._too_long:
@@ -60,4 +64,5 @@ class BoundedHead(HttpToolsProtocol):
             "connection: close\r\n\r\n"
         )
         self.transport.write(head.encode() + body)
-        self.transport.close()
+        self.transport.write_eof()
+        self.loop.call_later(_LINGER_SECONDS, self.transport.close)

@@ -72,8 +72,9 @@ _HEAD = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
         (_HEAD + b"X-Long: " + b"x" * 66_000 + b"\r\n\r\n",),
         (_HEAD, *[b"X-One: " + b"x" * 1_000 + b"\r\n"] * 66),
         (b"GET /" + b"x" * 66_000,),
+        (_HEAD + b"X-Long: ", *[b"x" * 66_000] * 100),
     ],
-    ids=["without end", "in one piece", "of many headers", "a long address"],
+    ids=["without end", "in one piece", "of many headers", "a long address", "with more to come"],
 )
 def test_a_head_too_long_is_refused_and_the_connection_closed(ringside, pieces):
     answer = _say(ringside, *pieces)
