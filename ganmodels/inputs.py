@@ -26,7 +26,7 @@ class LatentInputs:
 
     def at(self, seed: int, offset: int, count: int) -> NDArray[np.generic]:
         """Each is drawn by (seed, index) alone."""
-        return np.stack([self._latent.at(seed, offset + index) for index in range(count)])
+        return self._latent.run(seed, offset, count)
 
 
 class ItemInputs:

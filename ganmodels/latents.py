@@ -103,6 +103,10 @@ class Latent(Spec):
             parts.append(random.random(self.continuous, dtype=np.float32) * 2 - 1)
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
+    def run(self, seed: int, first: int, count: int) -> NDArray[np.float32]:
+        """Latents [count, width] of the images from ``first`` on, each as ``at`` gives it."""
+        return np.stack([self.at(seed, index) for index in range(first, first + count)])
+
     def truncate(self, latents: NDArray[np.float32], truncation: float) -> NDArray[np.float32]:
         """Normal and uniform coordinates scaled by ``truncation`` (1 changes nothing).
 

@@ -61,7 +61,7 @@ class Sampler:
         latent = self.game.latent
         if latent is None:
             raise ValueError("this generator takes items of a source, no latents")
-        return np.stack([latent.at(seed, offset + index) for index in range(count)])
+        return latent.run(seed, offset, count)
 
     def labels(self, seed: int, offset: int, count: int) -> Label:
         """Labels [count] by (seed, index), where none was asked for: classes evenly, clusters by

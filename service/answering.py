@@ -24,9 +24,8 @@ async def answer(request: Request, drawing: Drawing, engine: Engine, seeded: boo
     """
     encoding, etag = FORMATS[drawing.format], drawing.etag() if seeded else None
     headers = drawing_headers(drawing, etag)
-    if etag and matches(request.headers.get("if-none-match"), etag):
-        engine.gauges.note_answer("not_modified")
-        return Response(status_code=304, headers=headers)
+    if unchanged := not_modified(request, engine, headers, etag):
+        return unchanged
     if etag and (known := engine.answers.get(etag)) is not None:
         engine.gauges.note_answer("kept")
         return Response(known, media_type=encoding.content_type, headers=headers)
@@ -42,6 +41,16 @@ async def answer(request: Request, drawing: Drawing, engine: Engine, seeded: boo
     engine.gauges.note_answer("drawn")
     headers["Server-Timing"] = server_timing([drawn.stages])
     return Response(drawn.answer, media_type=encoding.content_type, headers=headers)
+
+
+def not_modified(
+    request: Request, engine: Engine, headers: dict[str, str], etag: str | None
+) -> Response | None:
+    """The answer to a client that has what the ETag names; None to all others."""
+    if etag is None or not matches(request.headers.get("if-none-match"), etag):
+        return None
+    engine.gauges.note_answer("not_modified")
+    return Response(status_code=304, headers=headers)
 
 
 def model_headers(resolved: Resolved, stages: Sequence[Stages] = ()) -> dict[str, str]:

@@ -22,7 +22,7 @@ from service.engine.encoding.metadata import as_text
 from service.engine.encoding.samples import Look, Samples
 from service.engine.models import LoadedModel
 from service.negotiation import choose_format
-from service.origins import Named
+from service.origins import Named, drawn
 from service.problems import body_problem, parameter_problem
 from worker.store.references import Resolved
 
@@ -82,10 +82,8 @@ class Drawing(NamedTuple):
 
     def latents(self, start: int, stop: int) -> NDArray[np.float32]:
         """Of items start to stop, truncated and with the codes that were asked for."""
-        latent = require_latents(self.config)
-        drawn = self.origin.latents(latent, self.offset + start, stop - start)
-        truncated = latent.truncate(drawn, self.truncation)
-        return truncated if self.codes is None else latent.with_codes(truncated, self.codes)
+        latent, items = require_latents(self.config), range(self.offset + start, self.offset + stop)
+        return drawn(self.origin, latent, items, self.truncation, self.codes)
 
     def label_numbers(self, model: LoadedModel, start: int, stop: int) -> NDArray[np.int64]:
         """The labels asked for, in turn; else those of the origin."""

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from ganmodels.latents import Latent
 from ganmodels.mixing import Easing, Mode, along, mixed, on_plane
 from ganmodels.sampling import Sampler
+from service.codes import Codes
 
 LatentArray = NDArray[np.float32]
 LabelArray = NDArray[np.int64]
@@ -30,6 +31,18 @@ class Named(Origin, Protocol):
         """What it is, as it is written into files and answers."""
 
 
+def drawn(
+    origin: Origin, latent: Latent, items: range, truncation: float, codes: Codes | None
+) -> LatentArray:
+    """Latents [n, width] of some items of an origin, truncated and with codes where any are given.
+
+    Raises:
+        ValueError: when the codes are not those of ``latent``.
+    """
+    found = latent.truncate(origin.latents(latent, items.start, len(items)), truncation)
+    return found if codes is None else latent.with_codes(found, codes)
+
+
 class Seeded(NamedTuple):
     """The latents of a seed; item 0 is the one with the index ``offset``."""
 
@@ -38,8 +51,7 @@ class Seeded(NamedTuple):
 
     def latents(self, latent: Latent, first: int, count: int) -> LatentArray:
         """By seed and index alone."""
-        indices = range(self.offset + first, self.offset + first + count)
-        return np.stack([latent.at(self.seed, index) for index in indices])
+        return latent.run(self.seed, self.offset + first, count)
 
     def labels(self, sampler: Sampler, first: int, count: int) -> LabelArray:
         """By seed and index alone."""

@@ -13,14 +13,13 @@ from typing import Any, NamedTuple
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
-from service.answering import drawing_headers
+from service.answering import drawing_headers, not_modified
 from service.drawing import Drawing, items_at_once
 from service.engine.encoding.formats import FORMATS
 from service.engine.encoding.layout import Pixels
 from service.engine.engine import Engine
 from service.engine.models import LoadedModel
 from service.engine.operations import Draw
-from service.etags import matches
 from service.problems import RETRY_AFTER_SECONDS, Problem
 
 
@@ -34,9 +33,8 @@ async def stream(request: Request, drawing: Drawing, engine: Engine, seeded: boo
     """
     etag = drawing.etag() if seeded else None
     headers = drawing_headers(drawing, etag)
-    if etag and matches(request.headers.get("if-none-match"), etag):
-        engine.gauges.note_answer("not_modified")
-        return Response(status_code=304, headers=headers)
+    if unchanged := not_modified(request, engine, headers, etag):
+        return unchanged
     checkpoint = drawing.resolved.checkpoint
     labels = (await engine.run(request, checkpoint, drawing.label_names)).answer
     pieces = _Pieces(request, drawing, engine, _Writer(drawing, labels))

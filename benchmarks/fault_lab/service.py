@@ -129,13 +129,23 @@ def new_home() -> Iterator[Path]:
 
 
 @contextmanager
+def serving(home: Path, below: Sequence[str] = (), **variables: str) -> Iterator[Ringside]:
+    """A service over a home, which outlives the block; no process of the service does.
+
+    Raises:
+        Stuck: when it does not come up.
+    """
+    service = Ringside(home, below, **variables)
+    try:
+        service.start()
+        yield service
+    finally:
+        service.kill()
+        service.client.close()
+
+
+@contextmanager
 def running(below: Sequence[str] = (), **variables: str) -> Iterator[Ringside]:
     """A service with an empty home; nothing of it is left after the block."""
-    with new_home() as home:
-        service = Ringside(home, below, **variables)
-        try:
-            service.start()
-            yield service
-        finally:
-            service.kill()
-            service.client.close()
+    with new_home() as home, serving(home, below, **variables) as service:
+        yield service

@@ -1,31 +1,12 @@
 """Ringside as users start it, with ``ringside up``, over a home that is there already."""
 
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
 from types import TracebackType
 
 from benchmarks.fault_lab.processes import resident_bytes, tree
 from benchmarks.fault_lab.service import Ringside
 
 _EVERY_SECONDS = 0.25
-
-
-@contextmanager
-def serving(home: Path, settings: Mapping[str, str]) -> Iterator[Ringside]:
-    """A running service; nothing of it is left after the block.
-
-    Raises:
-        Stuck: when it does not come up.
-    """
-    service = Ringside(home, **settings)
-    try:
-        service.start()
-        yield service
-    finally:
-        service.kill()
-        service.client.close()
 
 
 def address(service: Ringside) -> str:

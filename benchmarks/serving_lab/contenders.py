@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.fault_lab.service import Ringside
+from benchmarks.fault_lab.service import Ringside, serving
 from benchmarks.fault_lab.waiting import Stuck
-from benchmarks.serving_lab.api import address, ask, serving
+from benchmarks.serving_lab.api import address, ask
 from benchmarks.serving_lab.bare import bare
 from benchmarks.serving_lab.lab import Lab
 from benchmarks.serving_lab.load import Load, run
@@ -48,7 +48,7 @@ def ours(
     chosen = {**lab.options.settings, **(settings or {})}
 
     def measure(seconds: float) -> Measured:
-        with serving(lab.home, chosen) as service:
+        with serving(lab.home, **chosen) as service:
             ask(service, load.path.replace("{seed}", "7"))
             warm_up(address(service), load)
             changed = before(service, load)

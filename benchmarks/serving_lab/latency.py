@@ -4,8 +4,8 @@ import statistics
 import time
 from typing import NamedTuple
 
-from benchmarks.fault_lab.service import Ringside
-from benchmarks.serving_lab.api import ask, serving
+from benchmarks.fault_lab.service import Ringside, serving
+from benchmarks.serving_lab.api import ask
 from benchmarks.serving_lab.bare import bare
 from benchmarks.serving_lab.contenders import OURS, ours
 from benchmarks.serving_lab.lab import Lab
@@ -109,7 +109,7 @@ class Start(NamedTuple):
 
 def _start(lab: Lab) -> Start:
     began = time.monotonic()
-    with serving(lab.home, lab.options.settings) as service:
+    with serving(lab.home, **lab.options.settings) as service:
         ready = time.monotonic() - began
         ask(service, PICTURES.path.replace("{seed}", "7"))
         return Start(ready, time.monotonic() - began)

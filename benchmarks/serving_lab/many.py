@@ -5,7 +5,8 @@ import statistics
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from benchmarks.serving_lab.api import address, ask, serving
+from benchmarks.fault_lab.service import serving
+from benchmarks.serving_lab.api import address, ask
 from benchmarks.serving_lab.home import LARGE, add_model, loaded_bytes
 from benchmarks.serving_lab.lab import Lab
 from benchmarks.serving_lab.load import Answers, Load, run
@@ -44,7 +45,7 @@ def many_models(lab: Lab) -> Outcome:
 
 def _crowd(lab: Lab, settings: Mapping[str, str]) -> Crowd:
     """Nothing is warmed up: that models come and go is what is measured."""
-    with serving(lab.home, settings) as service:
+    with serving(lab.home, **settings) as service:
         answers = run(address(service), _LOAD, lab.options.seconds)
         told = _LOADS.search(ask(service, "/metrics")[2])
     return Crowd(answers, float(told[1]) if told else 0.0)

@@ -4,8 +4,8 @@ import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from benchmarks.fault_lab.service import Ringside
-from benchmarks.serving_lab.api import Memory, address, ask, serving
+from benchmarks.fault_lab.service import Ringside, serving
+from benchmarks.serving_lab.api import Memory, address, ask
 from benchmarks.serving_lab.contenders import warm_up
 from benchmarks.serving_lab.lab import Lab
 from benchmarks.serving_lab.load import Answers, run
@@ -48,7 +48,7 @@ def overload(lab: Lab) -> Outcome:
     """Clients ask at twice the rate of capacity, whatever they are answered."""
     floods = []
     for number in range(lab.options.rounds):
-        with serving(lab.home, lab.options.settings) as service:
+        with serving(lab.home, **lab.options.settings) as service:
             floods.append(_flood(lab, service))
         lab.console.print(f"[dim]round {number + 1}: {floods[-1].answers}", highlight=False)
     rounds = Rounds(

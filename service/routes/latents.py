@@ -20,7 +20,7 @@ from service.engine.engine import Engine
 from service.engine.models import LoadedModel
 from service.mixes import MAX_TERMS, check_weights, query_mix
 from service.negotiation import choose_format
-from service.origins import Mix, Origin, Seeded
+from service.origins import Mix, Origin, Seeded, drawn
 from service.places import Term
 from service.problems import body_problem, parameter_problem
 from service.routes.sample import CodesText, Count, Format, MixMode, MixText, Offset, Truncation
@@ -46,10 +46,9 @@ class Wanted(NamedTuple):
 
     def latents(self) -> NDArray[np.float32]:
         """Latents [count, width]."""
+        items = range(self.offset, self.offset + self.item_count)
         latent = require_latents(self.model.config)
-        drawn = self.origin.latents(latent, self.offset, self.item_count)
-        truncated = latent.truncate(drawn, self.truncation)
-        return truncated if self.codes is None else latent.with_codes(truncated, self.codes)
+        return drawn(self.origin, latent, items, self.truncation, self.codes)
 
     def labels(self, loaded: LoadedModel) -> list[int] | None:
         """Labels [count], where the generator is told any."""
@@ -60,11 +59,11 @@ class Wanted(NamedTuple):
 
     def encoded(self, loaded: LoadedModel) -> bytes:
         """The answer."""
-        drawn = self.latents()
+        found = self.latents()
         if self.format == "npy":
-            return encode_array(drawn)
+            return encode_array(found)
         body = {"object": "latents", "model": self.model.resolved.reference, **self.told}
-        body |= {"offset": self.offset, "latents": drawn.tolist(), "labels": self.labels(loaded)}
+        body |= {"offset": self.offset, "latents": found.tolist(), "labels": self.labels(loaded)}
         return json.dumps(body).encode()
 
 
