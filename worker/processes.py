@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -33,6 +34,18 @@ def die_with_parent(parent: int | None = None) -> None:
     if os.getppid() != expected:
         # The parent died before the request.
         os._exit(1)
+
+
+def give_way(niceness: int) -> None:
+    """Let other processes go first.
+
+    Linux weighs sessions against each other before it looks at niceness within one, where it groups
+    processes by session (sched_autogroup(7)), and ``start`` gives each child a session of its own.
+    """
+    os.nice(niceness)
+    # Not there on other systems, and not writable everywhere; it is a matter of courtesy.
+    with suppress(OSError):
+        Path("/proc/self/autogroup").write_text(str(niceness))
 
 
 def start(

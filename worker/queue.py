@@ -101,7 +101,13 @@ class TrainWorker(Worker):
     """
 
     patience: Patience
+    preload: Callable[[], None]
     oom_kills = 0
+
+    def bootstrap(self, *arguments: Any, **named: Any) -> None:
+        """Make itself known, and only then import what jobs need: jobs are welcome before that."""
+        super().bootstrap(*arguments, **named)
+        self.preload()
 
     def fork_work_horse(self, job: RqJob, queue: Queue) -> None:
         """Fork, unless told to stop: then the job stays on disk, where the reconciler finds it.
@@ -280,10 +286,11 @@ class Dispatcher:
             raise Unavailable("queue-unavailable", "Redis does not answer") from error
 
 
-def work(settings: Settings, url: str) -> None:
+def work(settings: Settings, url: str, preload: Callable[[], None]) -> None:
     """Run jobs, one after the other, until SIGTERM, which lets the training process save first.
 
-    A training process that dies has its job put back at once.
+    ``preload`` is called once, as soon as the worker is known and before it takes a job. A training
+    process that dies has its job put back at once.
     """
     store, dispatcher = Store(settings.home), Dispatcher(url)
 
@@ -295,12 +302,15 @@ def work(settings: Settings, url: str) -> None:
             if lost.put_back(loss, settings.max_attempts):
                 dispatcher.enqueue(lost, first=True)
 
-    worker = _worker(TrainWorker, (QUEUE,), url, killed)
+    worker = _worker(TrainWorker, (QUEUE,), url, killed, preload)
     worker.work(logging_level="WARNING")
 
 
-def work_on_evaluations(settings: Settings, url: str) -> None:
-    """Evaluate, one checkpoint after the other, until SIGTERM, which hands back the one at hand."""
+def work_on_evaluations(settings: Settings, url: str, preload: Callable[[], None]) -> None:
+    """Evaluate, one checkpoint after the other, until SIGTERM, which hands back the one at hand.
+
+    ``preload`` is as above.
+    """
     store, dispatcher = Store(settings.home), Dispatcher(url)
 
     def killed(job: RqJob, process: int, status: int | None, usage: object) -> None:
@@ -321,7 +331,7 @@ def work_on_evaluations(settings: Settings, url: str) -> None:
                 on_demand = store.evaluations.is_on_demand(pending)
                 dispatcher.enqueue_evaluation(pending, on_demand)
 
-    worker = _worker(EvaluationWorker, (ON_DEMAND, EVALUATIONS), url, killed)
+    worker = _worker(EvaluationWorker, (ON_DEMAND, EVALUATIONS), url, killed, preload)
     worker.timeout_seconds = settings.evaluation_timeout_seconds
     worker.work(logging_level="WARNING")
 
@@ -333,7 +343,11 @@ def _timed_out(seconds: float) -> JobError:
 
 
 def _worker(
-    kind: type[SomeWorker], queues: tuple[str, ...], url: str, killed: Callable[..., None]
+    kind: type[SomeWorker],
+    queues: tuple[str, ...],
+    url: str,
+    killed: Callable[..., None],
+    preload: Callable[[], None],
 ) -> SomeWorker:
     patience = Patience()
     client = redis.Redis.from_url(url, retry=Retry(patience, _FOR_EVER))
@@ -347,7 +361,7 @@ def _worker(
         job_monitoring_interval=_HEARTBEAT_SECONDS,
         work_horse_killed_handler=killed,
     )
-    worker.patience = patience
+    worker.patience, worker.preload = patience, preload
     return worker
 
 

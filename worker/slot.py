@@ -4,10 +4,12 @@ With ``--evaluations`` it evaluates checkpoints; otherwise it trains.
 """
 
 import importlib
-import os
 import sys
+from functools import partial
 
+from worker.garbage import lasting
 from worker.logs import log_to_stderr
+from worker.processes import give_way
 
 EVALUATIONS = "--evaluations"
 # Training takes all the time it can get; whoever waits for an answer goes first. An evaluation
@@ -18,14 +20,16 @@ _NICENESS, _NICENESS_OF_EVALUATIONS = 5, 10
 def main() -> None:
     """Run jobs until told to stop; settings come from the environment."""
     evaluates = EVALUATIONS in sys.argv[1:]
-    os.nice(_NICENESS_OF_EVALUATIONS if evaluates else _NICENESS)
-    _preload("worker.evaluations" if evaluates else "worker.jobs")
-    from worker.queue import work, work_on_evaluations
-    from worker.settings import Settings
+    give_way(_NICENESS_OF_EVALUATIONS if evaluates else _NICENESS)
+    with lasting():
+        from worker.queue import work, work_on_evaluations
+        from worker.settings import Settings
 
     settings = Settings()
     assert settings.redis_url is not None, "the supervisor says where Redis is"
-    (work_on_evaluations if evaluates else work)(settings, settings.redis_url)
+    run = work_on_evaluations if evaluates else work
+    preload = partial(_preload, "worker.evaluations" if evaluates else "worker.jobs")
+    run(settings, settings.redis_url, preload)
 
 
 def _preload(module_of_jobs: str) -> None:
@@ -34,8 +38,9 @@ def _preload(module_of_jobs: str) -> None:
     Importing is all that may be done: once torch has computed here, its threads do not survive
     the fork and the child waits for them for ever.
     """
-    for module in ("torch._dynamo", module_of_jobs):
-        importlib.import_module(module)
+    with lasting():
+        for module in ("torch._dynamo", module_of_jobs):
+            importlib.import_module(module)
 
 
 if __name__ == "__main__":

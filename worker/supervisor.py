@@ -12,6 +12,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
+from worker.garbage import lasting
 from worker.processes import Kept, start
 from worker.settings import Settings
 from worker.slot import EVALUATIONS
@@ -37,7 +38,8 @@ def supervise(settings: Settings, url: str) -> None:
     slots = [Slot(f"slot {index}", plan, url) for index, plan in plans]
     log.info("%d slots", len(slots))
     # Imports PyTorch, as the slots do at the same time.
-    from worker.reconciler import Reconciler
+    with lasting():
+        from worker.reconciler import Reconciler
 
     reconciler = Reconciler(settings, url)
     _keep(slots, reconciler, signals, lambda: Slot("evaluations", ONE_THREAD, url, EVALUATIONS))

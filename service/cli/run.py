@@ -8,6 +8,7 @@ from service.cli.client import reporting
 from service.cli.exits import fail
 from service.cli.parts import Parts
 from service.cli.setup import free_port, read_settings, serving_settings, training_settings
+from worker.garbage import lasting
 from worker.redis import NoRedis, RedisAway, check_server
 from worker.settings import Settings
 
@@ -69,10 +70,12 @@ def api(
         serve_several(settings, free_port(settings))
         return
     listening = free_port(settings) if descriptor is None else None
-    from service.app import create_app
-    from service.server import serve
+    with lasting():
+        from service.app import create_app
+        from service.server import serve
 
-    serve(create_app(settings, url), settings.host, listening, descriptor)
+        app = create_app(settings, url)
+    serve(app, settings.host, listening, descriptor)
 
 
 def worker(

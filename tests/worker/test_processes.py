@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -52,6 +53,15 @@ def test_a_child_dies_when_its_parent_is_killed(wait_until):
         assert _is_alive(child)
         parent.kill()
     wait_until(lambda: not _is_alive(child), "death of the child", 5)
+
+
+def test_a_child_that_gives_way_does_so_within_its_session_and_as_one(begin):
+    child = begin("from worker.processes import give_way; give_way(7); " + _WAIT)
+    assert os.getpriority(os.PRIO_PROCESS, child.pid) == os.getpriority(os.PRIO_PROCESS, 0) + 7
+    group = Path(f"/proc/{child.pid}/autogroup")
+    if not group.exists():
+        pytest.skip("this kernel does not group processes by session")
+    assert group.read_text().split()[-1] == "7"
 
 
 def test_a_child_is_out_of_reach_of_ctrl_c(begin):
