@@ -7,6 +7,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from ganmodels.config import TrainConfig
+from ganmodels.shapes import shapes_only
 
 BYTES_PER_VALUE = 4
 # Of each network: weights, gradients, two moments of Adam, and the average.
@@ -29,7 +30,7 @@ def estimate(config: TrainConfig) -> Estimate:
     allocator and the libraries add is not.
     """
     game = config.game
-    with torch.device("meta"):
+    with shapes_only():
         networks = game.networks(config)
         forward_g, kept_g = _forward(networks["generator"], *_inputs(config))
         forward_d, kept_d = _forward(networks["discriminator"], *_items(config))

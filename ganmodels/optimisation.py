@@ -71,6 +71,7 @@ Decay = Annotated[Constant | LinearDecay | CosineDecay | BurnInDecay, Field(disc
 class Adam(Spec):
     """Adam for one network; ``beta2`` moves to ``final_beta2`` while the burn-in lasts.
 
+    Gradients well below ``epsilon`` move weights less than the learning rate says.
     Source: Kingma & Ba 2015 (arXiv:1412.6980).
     """
 
@@ -79,11 +80,14 @@ class Adam(Spec):
     beta1: Momentum = 0.5
     beta2: Momentum = 0.999
     final_beta2: Momentum | None = None
+    epsilon: float = Field(default=1e-8, gt=0, le=1)
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """An optimiser whose inner loop is one kernel."""
         betas = (self.beta1, self.beta2)
-        return torch.optim.Adam(parameters, lr=self.learning_rate, betas=betas, fused=True)
+        return torch.optim.Adam(
+            parameters, lr=self.learning_rate, betas=betas, eps=self.epsilon, fused=True
+        )
 
     def adjust(
         self, optimiser: torch.optim.Optimizer, step: int, factor: float, settled: float

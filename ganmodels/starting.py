@@ -9,6 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from ganmodels.shapes import shapes_only
 from ganmodels.spec import Spec
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def fit(config: TrainConfig, weights: Weights) -> Fit:
     A tensor is taken over where it has the same name and shape: networks for other classes or
     channels keep all but the layers that see them.
     """
-    with torch.device("meta"):
+    with shapes_only():
         networks = config.game.networks(config)
     taken: list[str] = []
     new: list[str] = []

@@ -4,7 +4,6 @@ import json
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from pydantic import ValidationError
 
 from ganmodels.config import TrainConfig
@@ -13,6 +12,7 @@ from ganmodels.estimate import Estimate, estimate
 from ganmodels.games import SemiSupervised
 from ganmodels.merging import settings
 from ganmodels.recipes import RECIPES, choose
+from ganmodels.shapes import shapes_only
 from ganmodels.starting import fit, layer_count
 from ganmodels.validity import check
 from service.feasibility import too_slow, without_weights
@@ -144,7 +144,7 @@ def _check_start(config: TrainConfig, start: Checkpoint) -> None:
             f"only {len(found.taken)} of {len(found.taken) + len(found.new)} tensors have the same "
             "name and shape; use the recipe and the widths that it was trained with",
         )
-    with torch.device("meta"):
+    with shapes_only():
         layers = layer_count(config.game.networks(config)["discriminator"])
     if config.start and config.start.freeze_discriminator_layers >= layers:
         detail = f"the discriminator has {layers} layers, and the last ones must learn"

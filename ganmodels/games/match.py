@@ -13,6 +13,7 @@ from ganmodels.games.player import Player
 from ganmodels.networks.blocks import untraced
 from ganmodels.networks.discriminator import Discriminator
 from ganmodels.networks.noise import listen
+from ganmodels.shapes import shapes_only
 from ganmodels.spaces import ImageSpace
 from ganmodels.starting import Weights, adopt, freeze
 from ganmodels.types import Items, Labels, Logits
@@ -240,8 +241,7 @@ def restore(
     config: TrainConfig, weights: Mapping[str, Mapping[str, Tensor]]
 ) -> dict[str, nn.Module]:
     """Networks by name, ready to be used, with weights that are taken over rather than copied."""
-    # Nothing is drawn for first values that would be overwritten.
-    with torch.device("meta"):
+    with shapes_only():
         made = config.game.networks(config)
     for name, network in made.items():
         network.load_state_dict(weights[name], assign=True)

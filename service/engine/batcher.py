@@ -61,7 +61,7 @@ class Batcher:
             if room <= 0:
                 return
             order = self._large.popleft()
-            if (order.taken == 0 and not order.begin()) or order.future.done():
+            if (order.taken == 0 and not order.begin()) or order.ending.done:
                 continue
             start, order.taken = order.taken, min(order.taken + room, order.count)
             room -= order.taken - start
@@ -85,7 +85,7 @@ def compute(operation: Operation, model: LoadedModel, slices: Sequence[Slice]) -
             results = operation.compute(model, joined)
         except BaseException as error:
             for piece in slices:
-                piece.order.fail(error)
+                piece.order.ending.fail(error)
             return 0
     place = 0
     for piece, _ in ready:
@@ -101,4 +101,4 @@ def _rows(model: LoadedModel, piece: Slice) -> Iterator[Rows]:
     try:
         yield piece.order.rows(model, piece.start, piece.stop) if piece.order.count else ()
     except BaseException as error:
-        piece.order.fail(error)
+        piece.order.ending.fail(error)

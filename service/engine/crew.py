@@ -51,7 +51,7 @@ class Crew:
         key = (checkpoint.digest, order.operation)
         with self._changed:
             if not self._open:
-                order.future.cancel()
+                order.ending.drop()
                 return
             if key not in self._stations:
                 self._stations[key] = Station(checkpoint, order.operation, Batcher())
@@ -64,7 +64,7 @@ class Crew:
             self._open = False
             for station in self._stations.values():
                 for piece in station.batcher.take(_EVERYTHING):
-                    piece.order.future.cancel()
+                    piece.order.ending.drop()
             self._changed.notify_all()
         self._told()
         for thread in self._threads:
@@ -79,7 +79,7 @@ class Crew:
                 with self._changed:
                     refused = station.batcher.take(_EVERYTHING)
                 for piece in refused:
-                    piece.order.fail(error)
+                    piece.order.ending.fail(error)
             self._told()
 
     def _serve_batch(self, station: Station) -> None:

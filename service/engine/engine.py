@@ -1,6 +1,5 @@
 """The engine: model threads behind a bounded queue, and what a request gets of them."""
 
-import asyncio
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,16 +14,14 @@ from service.engine.crew import Crew
 from service.engine.gauges import Gauges
 from service.engine.models import LoadedModel, ModelCache
 from service.engine.operations import Ask
-from service.engine.orders import DeadlinePassed, Operation, Order, Rows, Stages
+from service.engine.orders import DeadlinePassed, Dropped, Operation, Order, Rows, Stages
 from service.engine.outbox import Outbox
+from service.engine.watch import ClientGone, Watch
 from service.problems import Problem
 from worker.settings import Settings
 from worker.store.checkpoints import Checkpoint
 
 Answer = TypeVar("Answer")
-
-# Most answers come before anybody looks whether the client is still there.
-_PATIENCE_SECONDS = 0.05
 
 
 class Done(NamedTuple, Generic[Answer]):
@@ -42,7 +39,7 @@ class Engine:
         torch.set_num_threads(1)
         self.gauges = Gauges(registry)
         self.models = ModelCache(settings.model_cache_bytes, self._note_load)
-        self._outbox = Outbox()
+        self._outbox, self._watch = Outbox(), Watch()
         self._crew = Crew(self.models, settings.sample_threads, self.gauges, self._outbox.send)
         self.answers = AnswerCache(settings.answer_cache_bytes)
         self._limit = settings.max_waiting_requests
@@ -104,42 +101,24 @@ class Engine:
     async def _answer(
         self, request: Request, checkpoint: Checkpoint, order: Order[Answer]
     ) -> Answer:
-        ended = self._outbox.expect(order.future)
+        ended = self._outbox.expect(order.ending)
+        self._watch.begin(ended, request, order.deadline)
         self._crew.submit(checkpoint, order)
         try:
-            done, _ = await asyncio.wait([ended], timeout=_PATIENCE_SECONDS)
-            if not done:
-                await self._wait_for_either(request, ended)
-            if order.future.cancelled():
-                raise Problem("overloaded", "the service is stopping; try again later")
-            if order.future.done():
-                return order.future.result()
-            raise self._too_late()
+            await ended
+            return order.ending.result()
         except DeadlinePassed:
             raise self._too_late() from None
+        except ClientGone:
+            self.gauges.note_refusal("client-gone")
+            raise Problem("client-gone", "the client closed the connection") from None
+        except Dropped:
+            raise Problem("overloaded", "the service is stopping; try again later") from None
         finally:
+            self._watch.end(ended)
             # Out of the queue; work that has begun goes on to its end.
-            self._outbox.forget(order.future)
-            order.future.cancel()
-
-    async def _wait_for_either(self, request: Request, ended: asyncio.Future[None]) -> None:
-        """Return when the order has ended, or at the deadline.
-
-        Raises:
-            Problem: when the client went first.
-        """
-        leaving = asyncio.ensure_future(_gone(request))
-        either: set[asyncio.Future[Any]] = {ended, leaving}
-        try:
-            await asyncio.wait(
-                either, timeout=self._timeout_seconds, return_when=asyncio.FIRST_COMPLETED
-            )
-            if leaving.done() and not ended.done():
-                leaving.result()
-                self.gauges.note_refusal("client-gone")
-                raise Problem("client-gone", "the client closed the connection")
-        finally:
-            leaving.cancel()
+            self._outbox.forget(order.ending)
+            order.ending.drop()
 
     def _too_late(self) -> Problem:
         self.gauges.note_refusal("too-late")
@@ -152,9 +131,3 @@ class Engine:
     def close(self) -> None:
         """Let running work end; drop what waits."""
         self._crew.close()
-
-
-async def _gone(request: Request) -> None:
-    """Return when the client has closed the connection."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass

@@ -4,8 +4,9 @@ import asyncio
 import threading
 import time
 from collections import deque
-from concurrent.futures import Future
 from typing import Any
+
+from service.engine.orders import Ending
 
 # Nobody waits longer than this for the rest of a batch to be encoded.
 _MOST_SECONDS = 0.005
@@ -20,22 +21,22 @@ class Outbox:
     """
 
     def __init__(self) -> None:
-        self._waiters: dict[Future[Any], asyncio.Future[None]] = {}
-        self._ended: deque[Future[Any]] = deque()
+        self._waiters: dict[Ending[Any], asyncio.Future[None]] = {}
+        self._ended: deque[Ending[Any]] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sent = 0.0
         self._lock = threading.Lock()
 
-    def expect(self, order: Future[Any]) -> asyncio.Future[None]:
-        """What is done soon after an order has ended, with whatever result."""
+    def expect(self, ending: Ending[Any]) -> asyncio.Future[None]:
+        """What is done soon after an order has ended, however that was."""
         self._loop = asyncio.get_running_loop()
-        waiter = self._waiters[order] = self._loop.create_future()
-        order.add_done_callback(self._put)
+        waiter = self._waiters[ending] = self._loop.create_future()
+        ending.told = self._put
         return waiter
 
-    def forget(self, order: Future[Any]) -> None:
+    def forget(self, ending: Ending[Any]) -> None:
         """Nobody waits for it any longer."""
-        self._waiters.pop(order, None)
+        self._waiters.pop(ending, None)
 
     def send(self) -> None:
         """Tell the loop of all orders that have ended; called when a batch is through."""
@@ -44,8 +45,8 @@ class Outbox:
             if self._ended and loop is not None and not loop.is_closed():
                 loop.call_soon_threadsafe(self._hand_out)
 
-    def _put(self, order: Future[Any]) -> None:
-        self._ended.append(order)
+    def _put(self, ending: Ending[Any]) -> None:
+        self._ended.append(ending)
         if time.monotonic() - self._sent > _MOST_SECONDS:
             self.send()
 

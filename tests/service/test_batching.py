@@ -77,7 +77,7 @@ def test_all_that_waits_is_one_batch() -> None:
     orders = [order(1 + index, first=10 * index) for index in range(4)]
     assert serve(batcher(*orders), most_rows=16) == 1
     for index, one in enumerate(orders):
-        assert one.future.result().tolist() == [20 * index + 2 * row for row in range(1 + index)]
+        assert one.ending.result().tolist() == [20 * index + 2 * row for row in range(1 + index)]
 
 
 def test_a_lone_order_is_taken_at_once() -> None:
@@ -87,7 +87,7 @@ def test_a_lone_order_is_taken_at_once() -> None:
 def test_a_large_order_is_split_and_put_together_in_its_order() -> None:
     large = order(50, first=7)
     assert serve(batcher(large), most_rows=16) == 4
-    assert large.future.result().tolist() == [2 * row for row in range(7, 57)]
+    assert large.ending.result().tolist() == [2 * row for row in range(7, 57)]
 
 
 def test_small_orders_go_first_and_large_ones_keep_a_quarter() -> None:
@@ -110,13 +110,13 @@ def test_parts_may_come_in_any_order() -> None:
     slices = [waiting.take(16), waiting.take(16)]
     for batch in reversed(slices):
         compute(Doubling(), MODEL, batch)
-    assert large.future.result().tolist() == [2 * row for row in range(LARGE)]
+    assert large.ending.result().tolist() == [2 * row for row in range(LARGE)]
 
 
 @pytest.mark.parametrize("count", [1, LARGE])
 def test_who_has_gone_is_not_computed(count: int) -> None:
     left = order(count)
-    left.future.cancel()
+    left.ending.drop()
     assert batcher(left).take(16) == []
 
 
@@ -124,14 +124,14 @@ def test_who_has_gone_is_not_computed(count: int) -> None:
 def test_who_waited_too_long_is_told_and_not_computed(count: int) -> None:
     late = order(count, seconds=-1)
     assert batcher(late).take(16) == []
-    assert isinstance(late.future.exception(), DeadlinePassed)
+    assert isinstance(late.ending.error, DeadlinePassed)
 
 
 def test_a_large_order_whose_client_goes_is_not_computed_further() -> None:
     large = order(LARGE)
     waiting = batcher(large)
     waiting.take(16)
-    large.future.cancel()
+    large.ending.drop()
     assert waiting.take(16) == []
     assert not waiting
 
@@ -139,7 +139,7 @@ def test_a_large_order_whose_client_goes_is_not_computed_further() -> None:
 def test_an_order_without_rows_is_only_finished() -> None:
     asked = order(0, finish=lambda _, results: ("asked", results))
     compute(Doubling(), MODEL, batcher(asked).take(1))
-    assert asked.future.result() == ("asked", None)
+    assert asked.ending.result() == ("asked", None)
 
 
 def test_rows_that_cannot_be_made_spoil_one_order_only() -> None:
@@ -149,8 +149,8 @@ def test_rows_that_cannot_be_made_spoil_one_order_only() -> None:
     bad, good = order(2), order(2)
     bad.rows = fail
     serve(batcher(bad, good), most_rows=16)
-    assert isinstance(bad.future.exception(), ValueError)
-    assert good.future.result().tolist() == [0, 2]
+    assert isinstance(bad.ending.error, ValueError)
+    assert good.ending.result().tolist() == [0, 2]
 
 
 def test_an_answer_that_cannot_be_made_spoils_one_order_only() -> None:
@@ -159,19 +159,19 @@ def test_an_answer_that_cannot_be_made_spoils_one_order_only() -> None:
 
     bad, good = order(2, finish=fail), order(2)
     serve(batcher(bad, good), most_rows=16)
-    assert isinstance(bad.future.exception(), ValueError)
-    assert good.future.result().tolist() == [0, 2]
+    assert isinstance(bad.ending.error, ValueError)
+    assert good.ending.result().tolist() == [0, 2]
 
 
 def test_what_goes_wrong_with_the_network_is_told_to_all_of_its_batch() -> None:
     orders = [order(1, first=-1), order(1)]
     serve(batcher(*orders), most_rows=16)
-    assert all(isinstance(one.future.exception(), ArithmeticError) for one in orders)
+    assert all(isinstance(one.ending.error, ArithmeticError) for one in orders)
 
 
 def test_an_order_knows_where_its_time_went() -> None:
     timed = order(1, finish=lambda *_: time.sleep(0.01))
     serve(batcher(timed), most_rows=16)
-    timed.future.result()
+    timed.ending.result()
     assert timed.stages.encode >= 0.01 > timed.stages.compute >= 0
     assert timed.stages.queue >= 0

@@ -1,16 +1,16 @@
 """Ended orders reach the event loop: those of a batch at once, a lone one without delay."""
 
 import asyncio
-from concurrent.futures import Future
 from typing import Any
 
+from service.engine.orders import Ending
 from service.engine.outbox import Outbox
 
 SOON = 5.0
 
 
-def orders(count: int) -> list[Future[Any]]:
-    return [Future() for _ in range(count)]
+def orders(count: int) -> list[Ending[Any]]:
+    return [Ending() for _ in range(count)]
 
 
 def test_all_orders_of_a_batch_are_told_of_when_it_is_sent() -> None:
@@ -20,7 +20,7 @@ def test_all_orders_of_a_batch_are_told_of_when_it_is_sent() -> None:
 
         def compute() -> None:
             for order in batch:
-                order.set_result("done")
+                order.answer("done")
             outbox.send()
 
         await asyncio.to_thread(compute)
@@ -42,7 +42,7 @@ def test_a_batch_wakes_the_loop_a_few_times_at_most() -> None:
         loop.call_soon_threadsafe = counted  # type: ignore[method-assign]
         outbox.send()
         for order in batch:
-            order.set_result("done")
+            order.answer("done")
         outbox.send()
         await asyncio.wait_for(asyncio.gather(*waiters), SOON)
         return len(calls)
@@ -54,7 +54,7 @@ def test_the_first_order_after_a_pause_does_not_wait_for_the_rest() -> None:
     async def wait() -> None:
         outbox, (first, second) = Outbox(), orders(2)
         waiter, other = outbox.expect(first), outbox.expect(second)
-        await asyncio.to_thread(first.set_result, "done")
+        await asyncio.to_thread(first.answer, "done")
         await asyncio.wait_for(waiter, SOON)
         assert not other.done()
 
@@ -66,9 +66,9 @@ def test_an_order_that_fails_or_is_dropped_is_told_of_too() -> None:
         outbox, (failed, dropped, forgotten) = Outbox(), orders(3)
         waiters = [outbox.expect(order) for order in (failed, dropped, forgotten)]
         outbox.forget(forgotten)
-        failed.set_exception(ValueError("bad"))
-        dropped.cancel()
-        forgotten.cancel()
+        failed.fail(ValueError("bad"))
+        dropped.drop()
+        forgotten.drop()
         outbox.send()
         await asyncio.wait_for(asyncio.gather(*waiters[:2]), SOON)
         assert not waiters[2].done()
