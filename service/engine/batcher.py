@@ -1,5 +1,6 @@
 """The batcher: orders that wait for one network, handed out a batch at a time."""
 
+import itertools
 from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -12,6 +13,8 @@ from service.engine.orders import Operation, Order, Rows
 # Orders of so many rows at most go before larger ones, which still get a quarter of every batch.
 SMALL_ROWS = 8
 _SHARE_OF_LARGE = 4
+# Of a batch, from which on nothing is left for the next one.
+_WELL_FILLED = 0.75
 
 
 class Slice(NamedTuple):
@@ -20,6 +23,16 @@ class Slice(NamedTuple):
     order: Order[Any]
     start: int
     stop: int
+
+
+def fitting(rows: int, sizes: Sequence[int]) -> int:
+    """How many of the rows that wait are best computed at once, in batches of ``sizes``, ascending.
+
+    A batch is filled up to its size, and costs as much as if it were full.
+    """
+    larger = next((size for size in sizes if size >= rows), sizes[-1])
+    smaller = max((size for size in sizes if size <= rows), default=larger)
+    return larger if rows >= _WELL_FILLED * larger else smaller
 
 
 class Batcher:
@@ -37,16 +50,31 @@ class Batcher:
         """Queue an order."""
         (self._small if order.count <= SMALL_ROWS else self._large).append(order)
 
-    def take(self, most_rows: int) -> list[Slice]:
-        """What is to be computed next: all that waits, or as many rows as fit.
+    def take(self, sizes: Sequence[int]) -> list[Slice]:
+        """What is to be computed next, in a batch of one of ``sizes``, ascending.
 
-        Small orders come first and whole. Large ones take turns, a slice each.
+        All that waits, or as many rows as fit; fewer where much of the next larger batch would be
+        filled up for nothing: the rest is taken next. Small orders come first and whole. Large ones
+        take turns, a slice each.
         """
-        left_to_large = most_rows // _SHARE_OF_LARGE if self._large else 0
-        slices = list(self._take_small(most_rows - left_to_large))
-        room = most_rows - sum(piece.stop - piece.start for piece in slices)
+        self._move_too_large(sizes[-1])
+        room = fitting(self._rows(), sizes)
+        left_to_large = room // _SHARE_OF_LARGE if self._large else 0
+        least = self._small[0].count if self._small else 0
+        slices = list(self._take_small(max(least, room - left_to_large)))
+        room -= sum(piece.stop - piece.start for piece in slices)
         slices += self._take_large(room)
         return slices
+
+    def _rows(self) -> int:
+        waiting = itertools.chain(self._small, self._large)
+        return sum(order.count - order.taken for order in waiting)
+
+    def _move_too_large(self, most_rows: int) -> None:
+        """What fits into no batch is taken in slices, however small it is."""
+        if any(order.count > most_rows for order in self._small):
+            self._large += [order for order in self._small if order.count > most_rows]
+            self._small = deque(order for order in self._small if order.count <= most_rows)
 
     def _take_small(self, room: int) -> Iterator[Slice]:
         while self._small and self._small[0].count <= room:

@@ -12,7 +12,7 @@ from service.engine.models import LoadedModel, ModelCache
 from service.engine.orders import Operation, Order
 from worker.store.checkpoints import Checkpoint
 
-_EVERYTHING = 2**31
+_EVERYTHING = (2**31,)
 
 
 class Station(NamedTuple):
@@ -85,7 +85,7 @@ class Crew:
     def _serve_batch(self, station: Station) -> None:
         with self._leased(station.checkpoint) as model:
             with self._changed:
-                slices = station.batcher.take(station.operation.most_rows(model))
+                slices = station.batcher.take(station.operation.batch_sizes(model))
                 if station.batcher:
                     self._changed.notify()
             if slices:

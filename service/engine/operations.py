@@ -26,9 +26,9 @@ class _OfItems:
         """The generator that is meant."""
         raise NotImplementedError
 
-    def most_rows(self, model: LoadedModel) -> int:
-        """The largest batch for which the generator was prepared."""
-        return self.sampler(model).batch_sizes[-1]
+    def batch_sizes(self, model: LoadedModel) -> Sequence[int]:
+        """Those for which the generator was prepared."""
+        return self.sampler(model).batch_sizes
 
     def compute(self, model: LoadedModel, rows: Rows) -> Items:
         """Items [n, ...]."""
@@ -73,9 +73,9 @@ class Score:
 
     name: ClassVar[str] = "score"
 
-    def most_rows(self, model: LoadedModel) -> int:
+    def batch_sizes(self, model: LoadedModel) -> Sequence[int]:
         """Several batches of the scorer's own."""
-        return _SCORED_AT_ONCE
+        return (_SCORED_AT_ONCE,)
 
     def compute(self, model: LoadedModel, rows: Rows) -> Scores:
         """Scores of n items."""
@@ -98,9 +98,9 @@ class Observe:
     layer: str
     name: ClassVar[str] = "observe"
 
-    def most_rows(self, model: LoadedModel) -> int:
+    def batch_sizes(self, model: LoadedModel) -> Sequence[int]:
         """Several batches of the scorer's own."""
-        return _SCORED_AT_ONCE
+        return (_SCORED_AT_ONCE,)
 
     def compute(self, model: LoadedModel, rows: Rows) -> Features:
         """Features [n, ...]."""
@@ -122,9 +122,9 @@ class Ask:
 
     name: ClassVar[str] = "ask"
 
-    def most_rows(self, model: LoadedModel) -> int:
+    def batch_sizes(self, model: LoadedModel) -> Sequence[int]:
         """Orders of no rows always fit."""
-        return 1
+        return (1,)
 
     def compute(self, model: LoadedModel, rows: Rows) -> Any:
         """Never called."""

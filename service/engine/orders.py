@@ -81,8 +81,8 @@ class Operation(Protocol):
 
     name: ClassVar[str]
 
-    def most_rows(self, model: LoadedModel) -> int:
-        """How many rows are computed at once."""
+    def batch_sizes(self, model: LoadedModel) -> Sequence[int]:
+        """How many rows a batch may have, ascending; with fewer it costs as much as the next."""
 
     def compute(self, model: LoadedModel, rows: Rows) -> Any:
         """Results for at most so many rows. No row's result depends on the others."""

@@ -22,8 +22,8 @@ class Doubling:
 
     name: ClassVar[str] = "double"
 
-    def most_rows(self, model: LoadedModel) -> int:
-        return 16
+    def batch_sizes(self, model: LoadedModel) -> Sequence[int]:
+        return (16,)
 
     def compute(self, model: LoadedModel, rows: Rows) -> Any:
         if (rows[0] < 0).any():
@@ -68,7 +68,7 @@ def serve(waiting: Batcher, most_rows: int) -> int:
     """Compute all that waits; how many batches it took."""
     batches = 0
     while waiting:
-        compute(Doubling(), MODEL, waiting.take(most_rows))
+        compute(Doubling(), MODEL, waiting.take([most_rows]))
         batches += 1
     return batches
 
@@ -81,7 +81,34 @@ def test_all_that_waits_is_one_batch() -> None:
 
 
 def test_a_lone_order_is_taken_at_once() -> None:
-    assert sizes(batcher(order(1)).take(16)) == [1]
+    assert sizes(batcher(order(1)).take([16])) == [1]
+
+
+@pytest.mark.parametrize(
+    ("waiting", "taken"), [(1, 1), (2, 2), (3, 3), (5, 4), (7, 7), (9, 8), (13, 13), (40, 16)]
+)
+def test_a_batch_is_not_filled_up_for_much_more_than_waits(waiting: int, taken: int) -> None:
+    orders = [order(1) for _ in range(waiting)]
+    assert len(batcher(*orders).take([1, 2, 4, 8, 16])) == taken
+
+
+def test_what_is_left_is_taken_next() -> None:
+    orders = [order(1, first=row) for row in range(21)]
+    waiting = batcher(*orders)
+    found = [len(waiting.take([1, 2, 4, 8, 16])) for _ in range(3)]
+    assert found == [16, 4, 1]
+    assert not waiting
+
+
+def test_a_small_order_stays_whole_where_fewer_rows_would_fit_better() -> None:
+    assert sizes(batcher(order(5)).take([1, 2, 4, 8])) == [5]
+
+
+@pytest.mark.parametrize("count", [2, SMALL_ROWS])
+def test_a_small_order_for_a_network_of_smaller_batches_is_split(count: int) -> None:
+    small = order(count)
+    assert serve(batcher(small), most_rows=1) == count
+    assert small.ending.result().tolist() == [2 * row for row in range(count)]
 
 
 def test_a_large_order_is_split_and_put_together_in_its_order() -> None:
@@ -92,7 +119,7 @@ def test_a_large_order_is_split_and_put_together_in_its_order() -> None:
 
 def test_small_orders_go_first_and_large_ones_keep_a_quarter() -> None:
     large, small = order(LARGE), [order(1) for _ in range(20)]
-    slices = batcher(large, *small).take(16)
+    slices = batcher(large, *small).take([16])
     assert sizes(slices) == [1] * 12 + [4]
     assert slices[-1].order is large
 
@@ -100,14 +127,14 @@ def test_small_orders_go_first_and_large_ones_keep_a_quarter() -> None:
 def test_large_orders_take_turns() -> None:
     first, second = order(LARGE), order(LARGE)
     waiting = batcher(first, second)
-    taken = [waiting.take(16)[0].order for _ in range(3)]
+    taken = [waiting.take([16])[0].order for _ in range(3)]
     assert taken == [first, second, first]
 
 
 def test_parts_may_come_in_any_order() -> None:
     large = order(LARGE)
     waiting = batcher(large)
-    slices = [waiting.take(16), waiting.take(16)]
+    slices = [waiting.take([16]), waiting.take([16])]
     for batch in reversed(slices):
         compute(Doubling(), MODEL, batch)
     assert large.ending.result().tolist() == [2 * row for row in range(LARGE)]
@@ -117,28 +144,28 @@ def test_parts_may_come_in_any_order() -> None:
 def test_who_has_gone_is_not_computed(count: int) -> None:
     left = order(count)
     left.ending.drop()
-    assert batcher(left).take(16) == []
+    assert batcher(left).take([16]) == []
 
 
 @pytest.mark.parametrize("count", [1, LARGE])
 def test_who_waited_too_long_is_told_and_not_computed(count: int) -> None:
     late = order(count, seconds=-1)
-    assert batcher(late).take(16) == []
+    assert batcher(late).take([16]) == []
     assert isinstance(late.ending.error, DeadlinePassed)
 
 
 def test_a_large_order_whose_client_goes_is_not_computed_further() -> None:
     large = order(LARGE)
     waiting = batcher(large)
-    waiting.take(16)
+    waiting.take([16])
     large.ending.drop()
-    assert waiting.take(16) == []
+    assert waiting.take([16]) == []
     assert not waiting
 
 
 def test_an_order_without_rows_is_only_finished() -> None:
     asked = order(0, finish=lambda _, results: ("asked", results))
-    compute(Doubling(), MODEL, batcher(asked).take(1))
+    compute(Doubling(), MODEL, batcher(asked).take([1]))
     assert asked.ending.result() == ("asked", None)
 
 
