@@ -86,7 +86,7 @@ def png_encoders() -> dict[str, Encoder]:
 
     def by(deflate: Callable[[Any], bytes]) -> Encoder:
         def encode(pixels: Pixels) -> bytes:
-            own, png._deflate = png._deflate, deflate
+            own, png._deflate = png._deflate, lambda lines, _: deflate(lines)
             try:
                 return png.encode_png(pixels, "ringside", text)
             finally:
@@ -96,6 +96,7 @@ def png_encoders() -> dict[str, Encoder]:
 
     return {
         "ringside": lambda pixels: png.encode_png(pixels, "ringside", text),
+        "ringside, alone": lambda pixels: png.encode_png(pixels, "ringside", text, is_alone=True),
         "ours, zlib huffman": by(lambda lines: _deflated(zlib, lines)),
         "ours, isal": by(lambda lines: isal_zlib.compress(lines, 1)),
         "ours, stored": by(lambda lines: zlib.compress(lines, 0)),

@@ -1,5 +1,7 @@
 """Sampling: inputs and labels named by (seed, index), and items that depend on nothing else."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -90,11 +92,16 @@ class Sampler:
 
     def _batch(self, inputs: NDArray[np.generic], labels: Label) -> NDArray[np.generic]:
         missing = next(size for size in self.batch_sizes if size >= len(inputs)) - len(inputs)
-        padded = np.pad(inputs, [(0, missing), *[(0, 0)] * (inputs.ndim - 1)])
-        padded_labels = torch.from_numpy(np.pad(labels, (0, missing))).to(self.device)
-        given = self.game.given(padded, self.space, self.device)
-        items = self.generator(given, padded_labels)
+        given = self.game.given(_filled(inputs, missing), self.space, self.device)
+        items = self.generator(given, torch.from_numpy(_filled(labels, missing)).to(self.device))
         return from_network(items[: len(inputs)], self.space)
+
+
+def _filled(rows: NDArray[Any], missing: int) -> NDArray[Any]:
+    """Rows, and as many of zeros as are missing."""
+    if not missing:
+        return rows
+    return np.concatenate([rows, np.zeros((missing, *rows.shape[1:]), dtype=rows.dtype)])
 
 
 def from_network(items: torch.Tensor, space: Space) -> NDArray[np.generic]:

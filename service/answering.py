@@ -16,6 +16,8 @@ from service.etags import matches
 from service.origins import Listed, Seeded
 from worker.store.references import Resolved
 
+_TIMING = ", ".join(f"{name};dur=%.1f" for name in Stages._fields)
+
 
 async def answer(request: Request, drawing: Drawing, engine: Engine, seeded: bool) -> Response:
     """What was drawn, encoded; nothing is computed for who has it already.
@@ -67,9 +69,10 @@ def model_headers(resolved: Resolved, stages: Sequence[Stages] = ()) -> dict[str
 
 def server_timing(stages: Sequence[Stages]) -> str:
     """The sums of the stages in milliseconds, as browsers show them."""
-    total = [1000 * sum(column) for column in zip(*stages, strict=True)]
-    named = zip(Stages._fields, total, strict=True)
-    return ", ".join(f"{name};dur={milliseconds:.1f}" for name, milliseconds in named)
+    seconds = (
+        stages[0] if len(stages) == 1 else [sum(column) for column in zip(*stages, strict=True)]
+    )
+    return _TIMING % tuple(1000 * part for part in seconds)
 
 
 def drawing_headers(drawing: Drawing, etag: str | None) -> dict[str, str]:

@@ -47,6 +47,8 @@ class Drawing(NamedTuple):
     offset: int = 0
     truncation: float = 1.0
     codes: Codes | None = None
+    # The digest of all but origin and offset, where somebody has kept it.
+    kept_digest: bytes | None = None
 
     @property
     def class_names(self) -> Sequence[str]:
@@ -55,26 +57,33 @@ class Drawing(NamedTuple):
 
     def parameters(self) -> dict[str, Any]:
         """What made the samples, as it is written into files and answers."""
+        return {**self._settings(), "seed": None, "offset": self.offset, **self.origin.parameters()}
+
+    def _settings(self) -> dict[str, Any]:
         names = self.class_names
         return {
             "model": self.resolved.reference,
             "checkpoint": self.resolved.checkpoint.digest,
-            "seed": None,
-            "offset": self.offset,
             "n": self.item_count,
             "labels": self.labels and [names[label] if names else label for label in self.labels],
             "truncation": self.truncation,
             **({"codes": self.codes} if self.codes else {}),
-            **self.origin.parameters(),
             **self.look.parameters(),
         }
 
     def etag(self) -> str:
         """Strong, and known before the model is touched."""
-        named = {**self.parameters(), "look": self.look, "format": self.format}
+        place = as_text({"offset": self.offset, **self.origin.parameters()})
+        digest = hashlib.sha256(self.kept_digest or self.digest())
+        digest.update(place.encode())
+        return f'"{digest.hexdigest()[:32]}"'
+
+    def digest(self) -> bytes:
+        """Of all that decides about the bytes but origin and offset."""
+        named = self._settings() | {"look": self.look, "format": self.format}
         # Another version of either, or another machine, may round or draw differently.
         named |= {"encoder": ENCODER_VERSION, "numpy": np.__version__, "made_by": _made_by()}
-        return f'"{hashlib.sha256(as_text(named).encode()).hexdigest()[:32]}"'
+        return hashlib.sha256(as_text(named).encode()).digest()
 
     def rows(self, model: LoadedModel, start: int, stop: int) -> tuple[NDArray[Any], ...]:
         """Latents and labels of items start to stop of this drawing."""
@@ -112,7 +121,7 @@ class Drawing(NamedTuple):
 
     def part(self, start: int, count: int) -> "Drawing":
         """The drawing of some of the items alone."""
-        return self._replace(offset=self.offset + start, item_count=count)
+        return self._replace(offset=self.offset + start, item_count=count, kept_digest=None)
 
 
 @lru_cache(maxsize=1)

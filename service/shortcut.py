@@ -53,7 +53,8 @@ class Patterns:
         asked = taken_apart(scope)
         signature = _signature(drawing.resolved.evidence)
         if asked and signature:
-            self._patterns[asked.key] = Pattern(drawing, signature, scope.get("route"))
+            kept = drawing._replace(kept_digest=drawing.digest())
+            self._patterns[asked.key] = Pattern(kept, signature, scope.get("route"))
             if len(self._patterns) > _PATTERNS:
                 self._patterns.popitem(last=False)
 

@@ -86,7 +86,9 @@ class PreparedDrawing:
     def pictures(self, seeds: Sequence[int]) -> list[bytes]:
         """One PNG for each seed, with as much metadata as ours has."""
         items = zip(self.items(seeds), seeds, strict=True)
-        return [encode_png(item, METADATA_KEY, _metadata(seed)) for item, seed in items]
+        return [
+            encode_png(item, METADATA_KEY, _metadata(seed), is_alone=True) for item, seed in items
+        ]
 
 
 Drawing = PlainDrawing | PreparedDrawing

@@ -42,12 +42,13 @@ class Gauges:
             ("reason",),
             registry=registry,
         )
-        self._answers = Counter(
+        answers = Counter(
             "ringside_sample_answers",
             "Answers to GET /sample by where they came from: drawn, kept, or not_modified",
             ("source",),
             registry=registry,
         )
+        self._answers_from = cache(answers.labels)
         self.model_loads = Counter(
             "ringside_model_loads", "Models read from disk", registry=registry
         )
@@ -76,4 +77,4 @@ class Gauges:
 
     def note_answer(self, source: str) -> None:
         """An answer of ``GET /sample``."""
-        self._answers.labels(source).inc()
+        self._answers_from(source).inc()

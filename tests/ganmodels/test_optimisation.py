@@ -28,6 +28,15 @@ def test_adam_moves_its_second_beta_while_training_settles():
     assert settings_at(spec, factor=0.1)["lr"] == pytest.approx(0.05)
 
 
+@pytest.mark.parametrize(("epsilon", "moved"), [(1e-8, 0.1), (1e-4, 0.05)])
+def test_adam_moves_weights_less_where_gradients_are_below_epsilon(epsilon: float, moved: float):
+    weight = torch.nn.Parameter(torch.zeros(1))
+    optimiser = Adam(learning_rate=0.1, epsilon=epsilon).build([weight])
+    (1e-4 * weight.sum()).backward()
+    optimiser.step()
+    assert weight.item() == pytest.approx(-moved, rel=1e-3)
+
+
 def test_sgd_follows_the_schedule_of_the_first_gan():
     """Rate divided by 1.000004 a step down to 1e-6, momentum .5 to .7 over 250 epochs of 500."""
     spec = Sgd()

@@ -111,6 +111,15 @@ def test_a_large_png_is_read_back_whether_it_shrinks_or_not(values: str) -> None
     assert len(data) < 1.05 * drawn.size
 
 
+def test_a_picture_alone_is_compressed_only_where_it_takes_more_than_a_round_trip() -> None:
+    plain = {edge: np.zeros((edge, edge, 3), dtype=np.uint8) for edge in (64, 128)}
+    for drawn in plain.values():
+        assert np.array_equal(pixels(encode_png(drawn, "ringside", "", is_alone=True)), drawn)
+    small, large = (encode_png(drawn, "ringside", "", is_alone=True) for drawn in plain.values())
+    assert len(large) < plain[64].size < len(small) < 14_000
+    assert len(encode_png(plain[64], "ringside", "")) < 1_000
+
+
 def test_a_picture_may_lie_in_memory_in_any_order() -> None:
     drawn = np.random.default_rng(0).integers(0, 256, (3, 8, 11), dtype=np.uint8)
     turned = drawn.transpose(2, 1, 0)

@@ -20,7 +20,7 @@ from service.engine.encoding.pictures import jpeg, png, webp
 from service.engine.encoding.samples import Look, Samples
 
 # Other versions of the libraries may write other bytes for the same pixels.
-ENCODER_VERSION = f"2/isal {isal.__version__}/pillow {PIL.__version__}"
+ENCODER_VERSION = f"3/isal {isal.__version__}/pillow {PIL.__version__}"
 # Most pixels a side: 14 bits in WebP; 16 in JPEG, of which libjpeg writes a little less.
 _WEBP_PIXELS, _JPEG_PIXELS = 16_383, 65_500
 

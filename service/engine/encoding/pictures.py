@@ -25,12 +25,13 @@ _WEBP_METHOD = 0
 
 def png(samples: Samples, look: Look) -> Iterator[bytes]:
     """Lossless."""
-    yield _png(picture(samples, look), samples.parameters)
+    text = as_text(samples.parameters)
+    yield encode_png(picture(samples, look), METADATA_KEY, text, is_alone=True)
 
 
 def single_png(item: Pixels, parameters: dict[str, Any], index: int, look: Look) -> bytes:
     """One of several images, with the parameters that make it alone."""
-    return _png(fitted(item, look), of_one(parameters, index))
+    return encode_png(fitted(item, look), METADATA_KEY, as_text(of_one(parameters, index)))
 
 
 def webp(samples: Samples, look: Look) -> Iterator[bytes]:
@@ -52,10 +53,6 @@ def jpeg(samples: Samples, look: Look) -> Iterator[bytes]:
     exif = as_exif(samples.parameters)
     carried = {"exif": exif} if len(exif) <= MOST_JPEG_EXIF_BYTES else {}
     yield _save(drawn, "JPEG", quality=look.quality or JPEG_QUALITY, **carried)
-
-
-def _png(pixels: Pixels, parameters: dict[str, Any]) -> bytes:
-    return encode_png(pixels, METADATA_KEY, as_text(parameters))
 
 
 def _save(drawn: Image.Image, format_: str, **options: Any) -> bytes:
