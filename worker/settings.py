@@ -3,6 +3,7 @@
 import os
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -31,9 +32,10 @@ def half_of_the_cores() -> int:
     return max(1, available_cores() // 2)
 
 
-def some_of_the_cores() -> int:
+def some_of_the_cores(validated: dict[str, Any]) -> int:
     """Threads for sampling and scoring: more than four keep one process no busier."""
-    return min(available_cores(), 4)
+    processes: int = validated.get("processes", 1)
+    return max(1, min(available_cores() // processes, 4))
 
 
 class Settings(BaseSettings):

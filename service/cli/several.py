@@ -1,11 +1,13 @@
-"""Several API processes that accept connections from one listening socket."""
+"""Several API processes on one port."""
 
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
 from functools import partial
 from types import FrameType
 
@@ -27,28 +29,47 @@ class _Stopped(Exception):  # noqa: N818 - named for what it says
 def serve_several(settings: Settings, port: int) -> None:
     """Keep so many API processes alive until SIGTERM or Ctrl-C.
 
-    They share the socket, so that a connection waits for whoever is free, also while one of them
-    is started again, and a directory for what they measure.
+    They share a directory for what they measure. This process keeps their sockets, so that
+    connections to one that is started again wait for it.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _raise_stopped)
     with (
-        socket.create_server(
-            (settings.host, port),
-            family=socket.AF_INET6 if ":" in settings.host else socket.AF_INET,
-            backlog=_BACKLOG,
-        ) as listening,
+        ExitStack() as sockets,
         tempfile.TemporaryDirectory(prefix="ringside-metrics-") as measurements,
     ):
-        descriptor = listening.fileno()
-        command = [sys.executable, "-m", "service.cli", "api", "--descriptor", str(descriptor)]
-        environment = {"PROMETHEUS_MULTIPROC_DIR": measurements}
-        begin = partial(start, command, environment, None, (descriptor,))
+        descriptors = [
+            sockets.enter_context(listening).fileno() for listening in _listen(settings, port)
+        ]
         children: list[Kept] = []
         with suppress(_Stopped):
-            children += [Kept(begin) for _ in range(settings.processes)]
+            environment = {
+                "PROMETHEUS_MULTIPROC_DIR": measurements,
+                "RINGSIDE_PROCESSES": str(settings.processes),
+            }
+            children += [Kept(partial(_begin, number, environment)) for number in descriptors]
             _keep(children, measurements)
         stop([child.process for child in children], _PATIENCE_SECONDS)
+
+
+def _listen(settings: Settings, port: int) -> list[socket.socket]:
+    """A socket for each process.
+
+    The kernel spreads connections over them. From a shared one, the first process that wakes takes
+    all that come at once, and its siblings have nothing to do.
+    """
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    return [
+        socket.create_server(
+            (settings.host, port), family=family, backlog=_BACKLOG, reuse_port=True
+        )
+        for _ in range(settings.processes)
+    ]
+
+
+def _begin(descriptor: int, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "service.cli", "api", "--descriptor", str(descriptor)]
+    return start(command, environment, None, (descriptor,))
 
 
 def _keep(children: list[Kept], measurements: str) -> None:
