@@ -24,7 +24,9 @@ _DRAWS = frozenset(
 def shapes_only() -> Iterator[None]:
     """Tensors that are made in the block are on the meta device, and first values are not drawn.
 
-    To draw them on that device PyTorch would import its compiler, which takes seconds.
+    To draw them on that device PyTorch would import its compiler, which takes seconds. It still
+    does for networks that compute with their weights when they are made: spectral and weight
+    norms, minibatch discrimination.
     """
     with torch.device("meta"), _Undrawn():
         yield

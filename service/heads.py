@@ -57,6 +57,10 @@ class BoundedHead(HttpToolsProtocol):
         if not self._too_long:
             super().send_400_response(msg)
             return
+        if self.cycle and not self.cycle.response_complete:
+            # An earlier request of this connection is being answered: ours would come in between.
+            self.transport.close()
+            return
         body = json.dumps(_REFUSAL.body("")).encode()
         head = (
             "HTTP/1.1 431 Request Header Fields Too Large\r\n"
@@ -65,4 +69,5 @@ class BoundedHead(HttpToolsProtocol):
         )
         self.transport.write(head.encode() + body)
         self.transport.write_eof()
+        self.flow.resume_reading()
         self.loop.call_later(_LINGER_SECONDS, self.transport.close)

@@ -8,11 +8,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
+_AUTOGROUP_TRIES, _AUTOGROUP_SECONDS = 10, 0.12
 _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS, _LONG_LIFE_SECONDS = 0.1, 30.0, 60.0
 
 log = logging.getLogger("ringside.processes")
@@ -43,9 +43,17 @@ def give_way(niceness: int) -> None:
     processes by session (sched_autogroup(7)), and ``start`` gives each child a session of its own.
     """
     os.nice(niceness)
-    # Not there on other systems, and not writable everywhere; it is a matter of courtesy.
-    with suppress(OSError):
-        Path("/proc/self/autogroup").write_text(str(niceness))
+    for _ in range(_AUTOGROUP_TRIES):
+        try:
+            Path("/proc/self/autogroup").write_text(str(niceness))
+        except BlockingIOError:
+            # The kernel takes ten a second from all users but root.
+            time.sleep(_AUTOGROUP_SECONDS)
+        except OSError:
+            # Not there on other systems, and not writable everywhere; it is a matter of courtesy.
+            return
+        else:
+            return
 
 
 def start(

@@ -7,6 +7,7 @@ functions listed here can be called, whatever is written into Redis.
 import math
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -107,7 +108,13 @@ class TrainWorker(Worker):
     def bootstrap(self, *arguments: Any, **named: Any) -> None:
         """Make itself known, and only then import what jobs need: jobs are welcome before that."""
         super().bootstrap(*arguments, **named)
-        self.preload()
+        for number in STOP_SIGNALS:
+            signal.signal(number, lambda *_: sys.exit())
+        try:
+            self.preload()
+        except BaseException:
+            self.register_death()
+            raise
 
     def fork_work_horse(self, job: RqJob, queue: Queue) -> None:
         """Fork, unless told to stop: then the job stays on disk, where the reconciler finds it.

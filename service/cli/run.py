@@ -59,9 +59,7 @@ def api(
     Each process has threads and a cache of models of its own.
     Example: RINGSIDE_REDIS_URL=redis://localhost ringside api --processes 2
     """
-    settings = serving_settings()
-    if processes is not None:
-        settings = settings.model_copy(update={"processes": processes})
+    settings = serving_settings(**({} if processes is None else {"processes": processes}))
     url = _redis_url(settings, may_be_away=True)
     _let_threads_sleep()
     if settings.processes > 1 and descriptor is None:

@@ -12,10 +12,10 @@ from worker.settings import LOOPBACK_HOSTS, Settings
 _REACHED_AS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104
 
 
-def read_settings() -> Settings:
-    """The settings, or one line that says which variable is wrong."""
+def read_settings(**given: int) -> Settings:
+    """The settings, some of them ``given``, or one line that says which variable is wrong."""
     try:
-        return Settings()
+        return Settings(**given)  # type: ignore[arg-type]
     except ValidationError as error:
         first = error.errors()[0]
         fail(f"RINGSIDE_{str(first['loc'][0]).upper()}: {first['msg']}")
@@ -31,9 +31,9 @@ def training_settings(settings: Settings) -> Settings:
     return settings
 
 
-def serving_settings() -> Settings:
+def serving_settings(**given: int) -> Settings:
     """The settings of a server: an address that others can reach needs a key."""
-    settings = read_settings()
+    settings = read_settings(**given)
     if settings.host not in LOOPBACK_HOSTS and not settings.keys:
         fail(
             f"RINGSIDE_HOST is {settings.host}, which others can reach, and RINGSIDE_API_KEYS is "

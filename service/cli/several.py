@@ -13,6 +13,7 @@ from types import FrameType
 
 from prometheus_client import multiprocess
 
+from service.cli.exits import fail
 from worker.processes import Kept, start, stop
 from worker.settings import Settings
 
@@ -20,6 +21,8 @@ _WATCH_SECONDS = 0.2
 _BACKLOG = 2048
 # Longer than a server waits for the requests that it is at.
 _PATIENCE_SECONDS = 15.0
+# Connections wait for a process that keeps dying, so it is tried again soon.
+_LONGEST_WAIT_SECONDS = 2.0
 
 
 class _Stopped(Exception):  # noqa: N818 - named for what it says
@@ -29,8 +32,8 @@ class _Stopped(Exception):  # noqa: N818 - named for what it says
 def serve_several(settings: Settings, port: int) -> None:
     """Keep so many API processes alive until SIGTERM or Ctrl-C.
 
-    They share a directory for what they measure. This process keeps their sockets, so that
-    connections to one that is started again wait for it.
+    They share a directory for what they measure. This process keeps their sockets: what is sent to
+    one that died waits until it is started again, soon, though its siblings may be free.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _raise_stopped)
@@ -47,7 +50,10 @@ def serve_several(settings: Settings, port: int) -> None:
                 "PROMETHEUS_MULTIPROC_DIR": measurements,
                 "RINGSIDE_PROCESSES": str(settings.processes),
             }
-            children += [Kept(partial(_begin, number, environment)) for number in descriptors]
+            children += [
+                Kept(partial(_begin, number, environment), _LONGEST_WAIT_SECONDS)
+                for number in descriptors
+            ]
             _keep(children, measurements)
         stop([child.process for child in children], _PATIENCE_SECONDS)
 
@@ -59,12 +65,14 @@ def _listen(settings: Settings, port: int) -> list[socket.socket]:
     all that come at once, and its siblings have nothing to do.
     """
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    return [
-        socket.create_server(
-            (settings.host, port), family=family, backlog=_BACKLOG, reuse_port=True
-        )
-        for _ in range(settings.processes)
-    ]
+    place = (settings.host, port)
+    try:
+        return [
+            socket.create_server(place, family=family, backlog=_BACKLOG, reuse_port=True)
+            for _ in range(settings.processes)
+        ]
+    except (OSError, ValueError) as error:
+        fail(f"several processes cannot listen on {settings.host}:{port} ({error})")
 
 
 def _begin(descriptor: int, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:

@@ -10,11 +10,12 @@ import numpy as np
 from service.engine.models import LoadedModel
 from service.engine.orders import Operation, Order, Rows
 
-# Orders of so many rows at most go before larger ones, which still get a quarter of every batch.
+# Orders of so many rows at most go before larger ones, which still get a part of every batch.
 SMALL_ROWS = 8
 _SHARE_OF_LARGE = 4
-# Of a batch, from which on nothing is left for the next one.
-_WELL_FILLED = 0.75
+# A call costs as much as so many rows, beside its own.
+_CALL_ROWS = 1.2
+_MOST_COST = 4 / 3
 
 
 class Slice(NamedTuple):
@@ -26,13 +27,16 @@ class Slice(NamedTuple):
 
 
 def fitting(rows: int, sizes: Sequence[int]) -> int:
-    """How many of the rows that wait are best computed at once, in batches of ``sizes``, ascending.
+    """How many of the rows that wait are best computed at once, in a batch of one of ``sizes``.
 
-    A batch is filled up to its size, and costs as much as if it were full.
+    ``sizes`` are ascending. A batch of fewer rows is filled up to its size and costs as much as if
+    it were full: more than a third more a row than the next smaller one is too much.
     """
     larger = next((size for size in sizes if size >= rows), sizes[-1])
     smaller = max((size for size in sizes if size <= rows), default=larger)
-    return larger if rows >= _WELL_FILLED * larger else smaller
+    filled = (larger + _CALL_ROWS) / max(rows, 1)
+    full = (smaller + _CALL_ROWS) / smaller
+    return larger if filled <= _MOST_COST * full else smaller
 
 
 class Batcher:
@@ -41,6 +45,7 @@ class Batcher:
     def __init__(self) -> None:
         self._small: deque[Order[Any]] = deque()
         self._large: deque[Order[Any]] = deque()
+        self._large_turn = False
 
     def __bool__(self) -> bool:
         """Whether anything waits."""
@@ -53,18 +58,26 @@ class Batcher:
     def take(self, sizes: Sequence[int]) -> list[Slice]:
         """What is to be computed next, in a batch of one of ``sizes``, ascending.
 
-        All that waits, or as many rows as fit; fewer where much of the next larger batch would be
-        filled up for nothing: the rest is taken next. Small orders come first and whole. Large ones
-        take turns, a slice each.
+        As many of the rows that wait as ``fitting`` says. Small orders come first and whole, and
+        leave a quarter of the batch to large ones where that is possible, else as much as there is.
+        Large ones take turns, a slice each.
         """
         self._move_too_large(sizes[-1])
-        room = fitting(self._rows(), sizes)
-        left_to_large = room // _SHARE_OF_LARGE if self._large else 0
-        least = self._small[0].count if self._small else 0
-        slices = list(self._take_small(max(least, room - left_to_large)))
-        room -= sum(piece.stop - piece.start for piece in slices)
-        slices += self._take_large(room)
+        first = self._small[0].count if self._small else 0
+        if self._large and first == sizes[-1] and self._is_turn_of_large():
+            return list(self._take_large(sizes[-1]))
+        needed = first + bool(self._large)
+        least = next((size for size in sizes if size >= needed), sizes[-1])
+        room = max(least, fitting(self._rows(), sizes))
+        left_to_large = max(1, room // _SHARE_OF_LARGE) if self._large else 0
+        slices = list(self._take_small(max(first, room - left_to_large)))
+        slices += self._take_large(room - sum(piece.stop - piece.start for piece in slices))
         return slices
+
+    def _is_turn_of_large(self) -> bool:
+        """Every other time: where a small order fills the largest batch, one lane waits."""
+        self._large_turn = not self._large_turn
+        return self._large_turn
 
     def _rows(self) -> int:
         waiting = itertools.chain(self._small, self._large)

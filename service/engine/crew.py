@@ -50,13 +50,14 @@ class Crew:
         """Queue an order for the model of a checkpoint."""
         key = (checkpoint.digest, order.operation)
         with self._changed:
-            if not self._open:
-                order.ending.drop()
+            if self._open:
+                if key not in self._stations:
+                    self._stations[key] = Station(checkpoint, order.operation, Batcher())
+                self._stations[key].batcher.add(order)
+                self._changed.notify()
                 return
-            if key not in self._stations:
-                self._stations[key] = Station(checkpoint, order.operation, Batcher())
-            self._stations[key].batcher.add(order)
-            self._changed.notify()
+        order.ending.drop()
+        self._told()
 
     def close(self) -> None:
         """Let running batches end; drop what waits."""

@@ -103,8 +103,8 @@ class Engine:
     ) -> Answer:
         ended = self._outbox.expect(order.ending)
         self._watch.begin(ended, request, order.deadline)
-        self._crew.submit(checkpoint, order)
         try:
+            self._crew.submit(checkpoint, order)
             await ended
             return order.ending.result()
         except DeadlinePassed:

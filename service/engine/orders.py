@@ -118,11 +118,11 @@ class Order(Generic[Answer]):
         finish: Callable[[LoadedModel, Any], Answer],
         deadline: float,
     ) -> None:
-        self.operation, self.count, self.rows = operation, count, rows
+        self.operation, self.count, self.rows, self.deadline = operation, count, rows, deadline
         self.ending: Ending[Answer] = Ending()
         # Rows that were handed out; guarded by the crew's lock.
         self.taken = 0
-        self._finish, self.deadline = finish, deadline
+        self._finish = finish
         self._parts: dict[int, Any] = {}
         self._delivered = 0
         self._lock = threading.Lock()

@@ -2,15 +2,16 @@
 
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 
 import numpy as np
 import pytest
 
-from service.engine.batcher import SMALL_ROWS, Batcher, Slice, compute
+from service.engine.batcher import SMALL_ROWS, Batcher, Slice, compute, fitting
 from service.engine.models import LoadedModel
-from service.engine.orders import DeadlinePassed, Order, Rows
+from service.engine.orders import DeadlinePassed, Ending, Order, Rows
 
 MODEL = cast(LoadedModel, None)
 LARGE = 3 * SMALL_ROWS
@@ -85,7 +86,7 @@ def test_a_lone_order_is_taken_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("waiting", "taken"), [(1, 1), (2, 2), (3, 3), (5, 4), (7, 7), (9, 8), (13, 13), (40, 16)]
+    ("waiting", "taken"), [(1, 1), (2, 2), (3, 3), (5, 4), (7, 7), (9, 8), (14, 14), (40, 16)]
 )
 def test_a_batch_is_not_filled_up_for_much_more_than_waits(waiting: int, taken: int) -> None:
     orders = [order(1) for _ in range(waiting)]
@@ -109,6 +110,42 @@ def test_a_small_order_for_a_network_of_smaller_batches_is_split(count: int) -> 
     small = order(count)
     assert serve(batcher(small), most_rows=1) == count
     assert small.ending.result().tolist() == [2 * row for row in range(count)]
+
+
+@pytest.mark.parametrize(("waiting", "rows"), [(2, 1), (40, 64), (64, 64), (99, 64)])
+def test_of_sizes_far_apart_the_cheaper_one_is_taken(waiting: int, rows: int) -> None:
+    assert fitting(waiting, [1, 64]) == rows
+
+
+@pytest.mark.parametrize("most", [[1], [1, 2], [1, 2, 4, 8], [1, 2, 4, 8, 16], [1, 64]])
+@pytest.mark.parametrize("small_rows", [1, 4, SMALL_ROWS])
+@pytest.mark.parametrize("large_rows", [9, 10, 11, 17, 35])
+def test_small_orders_that_keep_coming_do_not_hold_up_a_large_one(
+    most: list[int], small_rows: int, large_rows: int
+) -> None:
+    large, small = order(large_rows), [order(small_rows)]
+    waiting = batcher(large, *small)
+    for _ in range(4 * large_rows):
+        batch = waiting.take(most)
+        assert sum(sizes(batch)) <= most[-1]
+        compute(Doubling(), MODEL, batch)
+        if small[-1].ending.done:
+            small.append(order(small_rows))
+            waiting.add(small[-1])
+    assert large.ending.done
+    assert len(small) > 2
+
+
+def test_an_order_ends_once_whoever_is_first() -> None:
+    ending: Ending[int] = Ending()
+    told: list[Any] = []
+    ending.told = told.append
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(ending.answer, range(200)))
+    ending.drop()
+    assert told == [ending]
+    assert ending.result() in range(200)
+    assert ending.error is None
 
 
 def test_a_large_order_is_split_and_put_together_in_its_order() -> None:

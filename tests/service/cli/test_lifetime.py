@@ -82,6 +82,13 @@ def test_a_head_too_long_is_refused_and_the_connection_closed(ringside, pieces):
     assert b'"code": "head-too-large"' in answer
 
 
+def test_a_head_too_long_behind_another_request_ends_the_connection_without_a_word(ringside):
+    """Its refusal would be taken for the answer to the request before it."""
+    first = _HEAD.replace(b"/healthz", b"/sample/plane?a=1&b=2&c=3&model=none") + b"\r\n"
+    assert b" 431 " not in _say(ringside, first + _HEAD + b"X-Long: " + b"x" * 66_000 + b"\r\n\r\n")
+    assert "Traceback" not in (ringside.home / "api.log").read_text()
+
+
 def test_a_connection_carries_many_heads_that_are_not_too_long_each(ringside):
     request = _HEAD + b"X-Long: " + b"x" * 30_000 + b"\r\n\r\n"
     last = request.replace(b"Host", b"Connection: close\r\nHost")
