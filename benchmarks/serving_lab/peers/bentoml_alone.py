@@ -4,7 +4,7 @@ import bentoml
 import torch
 
 from benchmarks.serving_lab.network import drawing
-from benchmarks.serving_lab.peers.bentoml_peer import Png
+from benchmarks.serving_lab.peers.bentoml_png import Png
 from benchmarks.serving_lab.peers.setting import own_task
 
 _TASK = own_task()

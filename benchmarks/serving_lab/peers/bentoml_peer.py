@@ -5,19 +5,16 @@ one before it that answers.
 """
 
 import base64
-from typing import Annotated
 
 import bentoml
 import torch
-from bentoml.validators import ContentType
 
 from benchmarks.serving_lab.network import drawing
+from benchmarks.serving_lab.peers.bentoml_png import Png
 from benchmarks.serving_lab.peers.setting import own_task
 
 _TASK = own_task()
 _SETTING = _TASK.setting
-
-Png = Annotated[bytes, ContentType("image/png")]
 
 
 @bentoml.service(workers=_SETTING.workers, traffic={"timeout": 60})
