@@ -69,10 +69,7 @@ def model_headers(resolved: Resolved, stages: Sequence[Stages] = ()) -> dict[str
 
 def server_timing(stages: Sequence[Stages]) -> str:
     """The sums of the stages in milliseconds, as browsers show them."""
-    seconds = (
-        stages[0] if len(stages) == 1 else [sum(column) for column in zip(*stages, strict=True)]
-    )
-    return _TIMING % tuple(1000 * part for part in seconds)
+    return _TIMING % tuple(1000 * sum(column) for column in zip(*stages, strict=True))
 
 
 def drawing_headers(drawing: Drawing, etag: str | None) -> dict[str, str]:

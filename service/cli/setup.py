@@ -48,13 +48,17 @@ def address(settings: Settings) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
 
 
+def family(host: str) -> socket.AddressFamily:
+    """Of the addresses of a host: version 6 or 4 of the protocol."""
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
 def free_port(settings: Settings) -> int:
     """The port to listen on: the one that is set, or any free one where that is 0.
 
     Ends the command with one line when the address cannot be had.
     """
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    with socket.socket(family) as probe:
+    with socket.socket(family(settings.host)) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((settings.host, settings.port))

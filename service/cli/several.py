@@ -14,6 +14,7 @@ from types import FrameType
 from prometheus_client import multiprocess
 
 from service.cli.exits import fail
+from service.cli.setup import family
 from worker.processes import Kept, start, stop
 from worker.settings import Settings
 
@@ -64,15 +65,16 @@ def _listen(settings: Settings, port: int) -> list[socket.socket]:
     The kernel spreads connections over them. From a shared one, the first process that wakes takes
     all that come at once, and its siblings have nothing to do.
     """
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    place = (settings.host, port)
+    host = settings.host
     try:
         return [
-            socket.create_server(place, family=family, backlog=_BACKLOG, reuse_port=True)
+            socket.create_server(
+                (host, port), family=family(host), backlog=_BACKLOG, reuse_port=True
+            )
             for _ in range(settings.processes)
         ]
     except (OSError, ValueError) as error:
-        fail(f"several processes cannot listen on {settings.host}:{port} ({error})")
+        fail(f"several processes cannot listen on {host}:{port} ({error})")
 
 
 def _begin(descriptor: int, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:

@@ -33,8 +33,9 @@ class Ending(Generic[Answer]):
         # Called in the thread that ends it; to be set before it can end.
         self.told: Callable[[Ending[Answer]], object] | None = None
         self.done = False
+        # What it ended with, if not with an answer.
+        self.error: BaseException | None = None
         self._answer: Answer | None = None
-        self._error: BaseException | None = None
         # Who takes it may end the order; taking it is one operation.
         self._token = [None]
 
@@ -50,16 +51,11 @@ class Ending(Generic[Answer]):
         """End because nobody wants it any more."""
         self._end(None, Dropped())
 
-    @property
-    def error(self) -> BaseException | None:
-        """What it ended with, if not with an answer."""
-        return self._error
-
     def result(self) -> Answer:
         """The answer of what has ended; else the error is raised."""
         assert self.done, "asked too early"
-        if self._error is not None:
-            raise self._error
+        if self.error is not None:
+            raise self.error
         return cast(Answer, self._answer)
 
     def _end(self, answer: Answer | None, error: BaseException | None) -> None:
@@ -67,7 +63,7 @@ class Ending(Generic[Answer]):
             self._token.pop()
         except IndexError:
             return
-        self._answer, self._error = answer, error
+        self._answer, self.error = answer, error
         self.done = True
         if self.told:
             self.told(self)
