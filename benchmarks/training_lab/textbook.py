@@ -2,7 +2,7 @@
 
 A DataLoader with two workers, float32, networks laid out as they come, Adam as it comes, reals and
 fakes in passes of their own, gradients of the discriminator computed in the generator's turn too,
-and a handful of ``.item()`` calls a step. The steps are those of the DCGAN example of PyTorch, whose
+and a handful of ``.item()`` calls a step. The steps are those of PyTorch's DCGAN example, whose
 generator learns from the fakes that the discriminator has just seen; with penalties those that the
 papers' pseudo-code shows.
 """
@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits, softplus
+from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.utils.data import DataLoader, Dataset
 
 from ganmodels.config import TrainConfig
 
-Procedure = Literal["logistic", "r1_r2", "relativistic_r1_r2", "wgan_gp"]
+Procedure = Literal["logistic", "r1_r2", "wgan_gp"]
 _WORKERS = 2
 
 
@@ -117,21 +117,13 @@ class Textbook:
         fake.requires_grad_(True)
         of_real, of_fake = self._logits(real), self._logits(fake)
         penalty = _squared_slope(of_real, real).mean() + _squared_slope(of_fake, fake).mean()
-        if self._procedure == "relativistic_r1_r2":
-            return softplus(of_fake - of_real).mean() + penalty / 2
         return _labelled(of_real, 1.0) + _labelled(of_fake, 0.0) + penalty / 2
 
     def _generator_turn(self, fake: Tensor) -> None:
         optimiser = self._optimisers[1]
         optimiser.zero_grad()
         logits = self._logits(fake)
-        if self._procedure == "wgan_gp":
-            loss = -logits.mean()
-        elif self._procedure == "relativistic_r1_r2":
-            real = next(self._batches).to(self._device)
-            loss = softplus(self._logits(real) - logits).mean()
-        else:
-            loss = _labelled(logits, 1.0)
+        loss = -logits.mean() if self._procedure == "wgan_gp" else _labelled(logits, 1.0)
         loss.backward()
         optimiser.step()
         self.told += [loss.item(), logits.mean().item()]
@@ -151,4 +143,3 @@ def _labelled(logits: Tensor, label: float) -> Tensor:
 def _squared_slope(logits: Tensor, items: Tensor) -> Tensor:
     (gradient,) = torch.autograd.grad(logits.sum(), items, create_graph=True)
     return gradient.flatten(1).square().sum(1)
-
