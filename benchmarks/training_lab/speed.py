@@ -64,7 +64,7 @@ def _compare(
     precision = setup.match(device)[0].autocast or torch.float32
     notes = [
         f"{lab.options.threads} threads; ringside in {precision}, by the name of its exchange",
-        f"{SAME} is the textbook's own step; {FRESH} makes fakes for each player and is the default",
+        f"{SAME} is the textbook's own step; {FRESH}, the default, makes fakes for each",
     ]
     return Outcome(setup.name, "real images a second", rounds, verdicts, notes)
 
