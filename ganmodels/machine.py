@@ -10,7 +10,7 @@ from typing import Literal, TypeVar
 import torch
 
 # What most of the arithmetic of a network is: each has a speed of its own in bfloat16.
-Kernel = Literal["convolution", "grouped_convolution", "product"]
+Kernel = Literal["convolution", "narrow_convolution", "grouped_convolution", "product"]
 Answer = TypeVar("Answer")
 
 _CPU_INFO = Path("/proc/cpuinfo")
@@ -66,10 +66,12 @@ def timed(work: Callable[[], Answer], device: torch.device) -> tuple[Answer, flo
     return answer, clock() - start
 
 
-def _convolution(device: torch.device, dtype: torch.dtype, groups: int = 1) -> Callable[[], float]:
+def _convolution(
+    device: torch.device, dtype: torch.dtype, channels: int = 64, groups: int = 1
+) -> Callable[[], float]:
     layout = torch.channels_last
-    items = torch.ones(32, 64, 14, 14, device=device, dtype=dtype).to(memory_format=layout)
-    weight = torch.ones(64, 64 // groups, 3, 3, device=device, dtype=dtype)
+    items = torch.ones(32, channels, 14, 14, device=device, dtype=dtype).to(memory_format=layout)
+    weight = torch.ones(channels, channels // groups, 3, 3, device=device, dtype=dtype)
     weight = weight.to(memory_format=layout)
     # Reading one value waits for the device.
     return lambda: float(torch.conv2d(items, weight, padding=1, groups=groups)[0, 0, 0, 0])
@@ -83,6 +85,7 @@ def _product(device: torch.device, dtype: torch.dtype) -> Callable[[], float]:
 
 _KERNELS: Mapping[Kernel, Callable[[torch.device, torch.dtype], Callable[[], float]]] = {
     "convolution": _convolution,
+    "narrow_convolution": partial(_convolution, channels=4),
     "grouped_convolution": partial(_convolution, groups=16),
     "product": _product,
 }

@@ -44,7 +44,7 @@ class NoisyMlp(Spec):
     input_noise: float = Field(default=0.6, ge=0, le=10)
     noise: float = Field(default=0.5, ge=0, le=10)
     image_only: ClassVar[bool] = False
-    kernel: ClassVar[Kernel] = "convolution"
+    kernel: ClassVar[Kernel] = "product"
     has_plain_layers: ClassVar[bool] = False
 
     @property

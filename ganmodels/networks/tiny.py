@@ -44,7 +44,7 @@ class Tiny(Spec):
     generator_norm: GeneratorNorm = "batch"
     discriminator_norm: DiscriminatorNorm = "batch"
     image_only: ClassVar[bool] = True
-    kernel: ClassVar[Kernel] = "convolution"
+    kernel: ClassVar[Kernel] = "narrow_convolution"
     has_plain_layers: ClassVar[bool] = True
 
     @property
