@@ -130,7 +130,7 @@ RECIPES: Mapping[str, Recipe] = {
             batch_size=128,
             generator=_BRISK,
             discriminator=_SLOW,
-            # Perceptrons wander more than convolutions do, and their mean is better than any of them.
+            # Perceptrons wander far, and their mean is better than each of them.
             average=Average(half_life_images=800_000),
         ),
     ),

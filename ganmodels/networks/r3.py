@@ -5,6 +5,7 @@ Zhang et al. 2019 (arXiv:1901.09321) for the initialisation.
 """
 
 import math
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Annotated, ClassVar, Literal
 
@@ -171,8 +172,9 @@ class R3Trunk(Trunk):
         self.grids = nn.ModuleList(Grid(*pair) for pair in pairs)
         self.width = widths[0]
         grid = (pyramid.height, pyramid.width)
-        gather = nn.Conv2d(self.width, self.width, grid, groups=self.width, bias=False)
-        self.gather = initialise(gather)
+        self.gather = initialise(
+            Gather(self.width, self.width, grid, groups=self.width, bias=False)
+        )
 
     def forward(self, items: Items, labels: Labels | None) -> Tensor:
         """One value for each channel of the smallest grid."""
@@ -187,6 +189,17 @@ class R3Trunk(Trunk):
         rows, columns = self.missing
         top, left = rows // 2, columns // 2
         return pad(items, (left, columns - left, top, rows - top))
+
+
+class Gather(nn.Conv2d):
+    """A convolution of each channel alone that covers its whole map: a weighted sum.
+
+    The second derivative of such a convolution is computed item by item, that of a sum is not.
+    """
+
+    def forward(self, items: Tensor) -> Tensor:
+        """[batch, width, height, width] to [batch, width, 1, 1]."""
+        return (items * self.weight[:, 0]).sum((2, 3), keepdim=True)
 
 
 def _grids(widths: list[int], blocks_per_grid: int) -> nn.ModuleList:
@@ -206,12 +219,20 @@ def _pointwise(widths: list[int]) -> nn.ModuleList:
 
 def doubled(items: Tensor) -> Tensor:
     """[batch, width, height, width] at twice the resolution, interpolated linearly."""
-    return conv_transpose2d(items, 4 * _smoothing(items), stride=2, padding=1, groups=_of(items))
+    return _smoothed(conv_transpose2d, items, 4)
 
 
 def halved(items: Tensor) -> Tensor:
     """[batch, width, height, width] at half of the resolution, smoothed first."""
-    return conv2d(items, _smoothing(items), stride=2, padding=1, groups=_of(items))
+    return _smoothed(conv2d, items, 1)
+
+
+def _smoothed(resample: Callable[..., Tensor], items: Tensor, gain: int) -> Tensor:
+    """By a convolution of each channel alone, which processors have no kernels for in bfloat16."""
+    with torch.autocast(items.device.type, enabled=False):
+        wide = items.float()
+        kernel = gain * _smoothing(wide)
+        return resample(wide, kernel, stride=2, padding=1, groups=_of(wide)).to(items.dtype)
 
 
 def _smoothing(items: Tensor) -> Tensor:

@@ -143,7 +143,7 @@ def test_the_auxiliary_classifier_learns_from_reals_and_if_asked_from_fakes(fake
     match, real = match_for(config), batches_for(config).at(0)
     loss, told = match.game.discriminator_loss(match, real, stream())
     random = stream()
-    fake = match.game._make(match, real, random)
+    fake = match.game.make(match, real, random)
     verdicts = [match.game.judge(match, b.items, b.labels, random) for b in (real, fake)]
     expected = cross_entropy(verdicts[0].classes, real.labels)
     expected = expected + fakes_too * cross_entropy(verdicts[1].classes, real.labels)
@@ -156,7 +156,7 @@ def test_feature_matching_replaces_the_generator_s_loss():
     config = config_for("lsgan", game=changes)
     match, real = match_for(config), batches_for(config).at(0)
     loss, _ = match.game.generator_loss(match, real, stream())
-    fake = match.game._make(match, real, stream())
+    fake = match.game.make(match, real, stream())
     seen = [match.discriminator(b.items, b.labels).features for b in (real, fake)]
     assert loss.item() == pytest.approx(2 * distance(*seen).item(), rel=1e-4)
 
@@ -315,7 +315,7 @@ def test_reals_that_fakes_are_compared_with_are_judged_from_ahead_too():
     match, real = match_for(config), batches_for(config).at(0)
     loss, _ = match.game.generator_loss(match, real, stream())
     random = stream()
-    fake = match.game._make(match, real, random)
+    fake = match.game.make(match, real, random)
     ahead = match.game._look_ahead(match, real, fake, random)
     assert ahead is not None
     seen = [match.game.judge(match, b.items, b.labels, random, ahead) for b in (real, fake)]
@@ -329,7 +329,7 @@ def test_old_fakes_are_named_by_the_labels_they_were_made_under():
     match = match_for(config)
     first, second = (batches_for(config).at(number) for number in (0, 1))
     match.game.discriminator_loss(match, first, stream())
-    swapped = match.game._replayed(match, match.game._make(match, second, stream()), stream())
+    swapped = match.game._replayed(match, match.game.make(match, second, stream()), stream())
     assert sorted(swapped.labels.tolist()) == sorted(first.labels.tolist())
     assert not torch.equal(swapped.labels, second.labels)
 
