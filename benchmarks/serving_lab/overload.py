@@ -14,6 +14,7 @@ from benchmarks.serving_lab.load import Answers, run
 from benchmarks.serving_lab.throughput import PICTURES
 
 _CLIENTS, _FLAT_MIB, _MIB = 1_000, 32, 2**20
+_TRIALS, _TRIAL_SECONDS = 4, 4.0
 _CAPACITY, _OVERLOAD = "capacity, 64 clients", f"twice that, {_CLIENTS} clients"
 # Times one and a half, still less than the five seconds after which idle connections are closed.
 _LONGEST_PAUSE_MS = 3_000.0
@@ -66,15 +67,26 @@ def _flood(lab: Lab, service: Ringside) -> Flood:
     ask(service, PICTURES.path.replace("{seed}", "7"))
     warm_up(url, PICTURES)
     capacity = run(url, PICTURES, lab.options.seconds)
-    # A client's turn is its pause and its answer. Half of the answers are refusals, which come at
-    # once; the other half wait behind as many as there are places, which are as many as clients
-    # in the load that was capacity.
-    turn_ms = 1000 * _CLIENTS / (2 * capacity.per_second)
-    pause_ms = min(max(1.0, turn_ms - capacity.p50_ms / 2), _LONGEST_PAUSE_MS)
+    pause_ms = _pause_ms(url, capacity)
     load = PICTURES._replace(clients=_CLIENTS, count_statuses=True, pause_ms=pause_ms)
     with Memory(service) as memory:
         answers = run(url, load, lab.options.overload_seconds)
     return Flood(capacity, answers, _growth_mib(memory.resident))
+
+
+def _pause_ms(url: str, capacity: Answers) -> float:
+    """How long clients must wait between two requests to ask twice as often as is answered.
+
+    A client's turn is its pause and its answer, and how long that takes depends on how many are
+    refused, which is at once: it is found by trying.
+    """
+    turn_ms = 1000 * _CLIENTS / (2 * capacity.per_second)
+    pause_ms = turn_ms / 2
+    for _ in range(_TRIALS):
+        tried = run(url, PICTURES._replace(clients=_CLIENTS, pause_ms=pause_ms), _TRIAL_SECONDS)
+        answer_ms = 1000 * _CLIENTS * tried.seconds / tried.requests - pause_ms
+        pause_ms = min(max(1.0, turn_ms - answer_ms), _LONGEST_PAUSE_MS)
+    return pause_ms
 
 
 def _growth_mib(resident: Sequence[int]) -> float:
