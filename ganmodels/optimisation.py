@@ -83,10 +83,17 @@ class Adam(Spec):
     epsilon: float = Field(default=1e-8, gt=0, le=1)
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        """An optimiser whose inner loop is one kernel."""
-        betas = (self.beta1, self.beta2)
+        """An optimiser whose inner loop is one kernel, which may be recorded on a GPU."""
+        weights, betas = list(parameters), (self.beta1, self.beta2)
+        on_gpu = any(weight.is_cuda for weight in weights)
+        # A number would be part of the recording.
+        rate = (
+            torch.tensor(self.learning_rate, device=weights[0].device)
+            if on_gpu
+            else self.learning_rate
+        )
         return torch.optim.Adam(
-            parameters, lr=self.learning_rate, betas=betas, eps=self.epsilon, fused=True
+            weights, lr=rate, betas=betas, eps=self.epsilon, fused=True, capturable=on_gpu
         )
 
     def adjust(
@@ -96,7 +103,11 @@ class Adam(Spec):
         final = self.beta2 if self.final_beta2 is None else self.final_beta2
         beta2 = self.beta2 + (final - self.beta2) * settled
         for group in optimiser.param_groups:
-            group.update(lr=self.learning_rate * factor, betas=(self.beta1, beta2))
+            group.update(betas=(self.beta1, beta2))
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(self.learning_rate * factor)
+            else:
+                group["lr"] = self.learning_rate * factor
 
     def create_state(self, optimiser: torch.optim.Optimizer) -> None:
         """Make the moments, which otherwise begin with the first update, so that they can be

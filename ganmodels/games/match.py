@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from ganmodels.data.batches import Deck, stream
-from ganmodels.games.player import Player
+from ganmodels.games.player import Player, Told
 from ganmodels.networks.blocks import untraced
 from ganmodels.networks.discriminator import Discriminator
 from ganmodels.networks.noise import listen
@@ -76,6 +77,8 @@ class Match:
             name: self._player(name, network) for name, network in self._networks().items()
         }
         self.memories: Mapping[str, Memory] = config.game.memories(self)
+        # Whoever makes them otherwise, such as from a recording, makes the same ones.
+        self.moves: Callable[[Deck, torch.Generator], Told] = partial(config.game.step, self)
         self._names = config.game.metrics
         self._sums = torch.zeros(len(self._names), device=device)
         self._summed = torch.zeros((), device=device)
@@ -123,7 +126,7 @@ class Match:
         for player in self.players.values():
             player.adjust(self.step, factor, settled)
         random = stream(self.seed, "step", self.step, self._random)
-        measured = self.game.step(self, deck, random)
+        measured = self.moves(deck, random)
         self.step += 1
         for player in self.players.values():
             player.follow(self.step, self.images_per_step)

@@ -1,0 +1,120 @@
+"""Steps of a match that are recorded once as a CUDA graph and replayed: one launch in place of
+hundreds.
+
+What changes from step to step lies outside the recording: batches are copied into memory that it
+reads, learning rates are tensors, and a generator of random numbers is set to its stream, from
+which a replay draws what kernels would have drawn.
+"""
+
+import logging
+from collections.abc import Callable
+
+import torch
+
+from ganmodels.data.batches import Batch, Deck
+from ganmodels.games.gan import Gan
+from ganmodels.games.match import Match
+from ganmodels.games.player import Told
+from ganmodels.optimisation import Adam
+
+log = logging.getLogger("ringside.recorded")
+
+Work = Callable[[], Told]
+Recorder = Callable[[Work, torch.Generator], Work]
+_WARM_UPS = 3
+
+
+def why_not(match: Match) -> str | None:
+    """Why steps of a match cannot be recorded, if they cannot."""
+    game = match.game
+    if match.device.type != "cuda":
+        return "graphs are for GPUs"
+    if not isinstance(game, Gan):
+        return f"the game {game.kind} looks at its step"
+    reasons = {
+        "the strength of the augmentation varies": game.augmentation.varies,
+        "old fakes are chosen step by step": bool(game.replay),
+        "updates are looked through": bool(game.unrolling),
+        "historical averaging counts steps": bool(game.historical_averaging),
+        "a momentum varies": not all(
+            isinstance(rule, Adam)
+            for rule in (match.optimisation.generator, match.optimisation.discriminator)
+        ),
+    }
+    return next((reason for reason, holds in reasons.items() if holds), None)
+
+
+def on_gpu(work: Work, random: torch.Generator) -> Work:
+    """Record what ``work`` launches. Its figures lie in the same memory after every replay."""
+    graph = torch.cuda.CUDAGraph()
+    graph.register_generator_state(random)
+    with torch.cuda.graph(graph):
+        told = work()
+
+    def replay() -> Told:
+        graph.replay()
+        return told
+
+    return replay
+
+
+class Recorded:
+    """The moves of a match's step: recorded, or played as they are where that is not possible.
+
+    Not yet run on a GPU: the machines that this was written on had none.
+    """
+
+    def __init__(self, match: Match, record: Recorder = on_gpu) -> None:
+        self._match, self._record, self._first = match, record, match.step
+        self._slots: list[Batch] = []
+        # By which penalties are due, which is decided while recording.
+        self._recordings: dict[tuple[bool, ...], Work] = {}
+        self.failure: str | None = None
+
+    def __call__(self, deck: Deck, random: torch.Generator) -> Told:
+        """One step's moves, as the game makes them."""
+        match, game = self._match, self._match.game
+        assert isinstance(game, Gan)
+        is_cold = match.step - self._first < _WARM_UPS
+        if self.failure or match.settled < 1 or is_cold:
+            return game.step(match, deck, random)
+        self._fill(game, deck)
+        due = tuple(match.step % penalty.every == 0 for penalty in game.penalties)
+        if due not in self._recordings and not self._add(game, due, random):
+            return game.step(match, deck, random)
+        return self._recordings[due]()
+
+    def _fill(self, game: Gan, deck: Deck) -> None:
+        """Put the step's batches where the recording reads them."""
+        first, count = self._match.step * game.draws_per_step, game.draws_per_step
+        batches = [deck.real(first + place) for place in range(count)]
+        if not self._slots:
+            self._slots = [_copied(batch) for batch in batches]
+        for slot, batch in zip(self._slots, batches, strict=True):
+            slot.items.copy_(batch.items)
+            if slot.labels is not None and batch.labels is not None:
+                slot.labels.copy_(batch.labels)
+
+    def _add(self, game: Gan, due: tuple[bool, ...], random: torch.Generator) -> bool:
+        """Record a step; whether that worked."""
+        match = self._match
+
+        def slot(draw: int) -> Batch:
+            items, labels = self._slots[draw % game.draws_per_step]
+            # Penalties ask for gradients at items: not at the memory that is written again.
+            return Batch(items.detach(), labels)
+
+        try:
+            self._recordings[due] = self._record(
+                lambda: game.step(match, Deck(slot), random), random
+            )
+        except RuntimeError as error:
+            log.warning("steps are played one by one, not recorded: %s", error)
+            self.failure = str(error).splitlines()[0]
+            return False
+        return True
+
+
+def _copied(batch: Batch) -> Batch:
+    labels = batch.labels
+    return Batch(batch.items.clone(), None if labels is None else labels.clone())
