@@ -39,7 +39,7 @@ def _preload(module_of_jobs: str) -> None:
     the fork and the child waits for them for ever.
     """
     with lasting():
-        for module in ("torch._dynamo", module_of_jobs):
+        for module in ("torch._dynamo", "sklearn.cluster", "PIL.Image", module_of_jobs):
             importlib.import_module(module)
 
 
