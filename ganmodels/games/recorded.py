@@ -48,7 +48,8 @@ def on_gpu(work: Work, random: torch.Generator) -> Work:
     """Record what ``work`` launches. Its figures lie in the same memory after every replay."""
     graph = torch.cuda.CUDAGraph()
     graph.register_generator_state(random)
-    with torch.cuda.graph(graph):
+    # Other threads, such as the one that saves, go on using the GPU meanwhile.
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
         told = work()
 
     def replay() -> Told:

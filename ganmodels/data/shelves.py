@@ -1,0 +1,83 @@
+"""Where the items of a training lie: on its device, or in the machine's memory, from which each
+batch is brought while the one before is played.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Indices = Callable[[int], Tensor]
+# Of a GPU's free memory: the rest is for the training itself.
+_LARGEST_SHARE = 0.4
+
+
+class Shelf(Protocol):
+    """Stored items, by the number of a draw."""
+
+    def __len__(self) -> int:
+        """How many items there are."""
+
+    def take(self, draw: int, indices: Indices) -> Tensor:
+        """The items of draw number ``draw`` on the device; ``indices`` says which they are."""
+
+
+def shelve(items: NDArray[np.generic], device: torch.device) -> Shelf:
+    """On the device where they fit beside a training, else in memory."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        if items.nbytes > _LARGEST_SHARE * free:
+            return Streamed(items, device)
+    return Resident(items, device)
+
+
+class Resident:
+    """All items lie on the device as they are stored."""
+
+    def __init__(self, items: NDArray[np.generic], device: torch.device) -> None:
+        self._items = torch.from_numpy(np.require(items, requirements="W")).to(device)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def take(self, draw: int, indices: Indices) -> Tensor:
+        """Chosen on the device."""
+        return self._items[indices(draw)]
+
+
+class Streamed:
+    """Items stay in the machine's memory; a thread gathers the next draw's while one is played."""
+
+    def __init__(self, items: NDArray[np.generic], device: torch.device) -> None:
+        self._items, self._device = items, device
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="streaming")
+        self._next: tuple[int, Future[Tensor]] | None = None
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def take(self, draw: int, indices: Indices) -> Tensor:
+        """The items of a draw; those of the next one are gathered meanwhile."""
+        found = self._gathered(draw, indices)
+        # Which they are is found here: it is drawn from a generator that this thread sets.
+        self._next = draw + 1, self._thread.submit(self._gather, draw + 1, indices(draw + 1))
+        return found
+
+    def _gathered(self, draw: int, indices: Indices) -> Tensor:
+        if self._next and self._next[0] == draw:
+            return self._next[1].result()
+        if self._next:
+            self._next[1].result()
+        return self._gather(draw, indices(draw))
+
+    def _gather(self, draw: int, indices: Tensor) -> Tensor:
+        """A batch on the device; its copy may still be under way there, in the device's order."""
+        chosen = self._items[indices.cpu().numpy()]
+        if self._device.type != "cuda":
+            return torch.from_numpy(chosen)
+        # A GPU reads such memory by itself, and nobody waits for it.
+        return torch.from_numpy(chosen).pin_memory().to(self._device, non_blocking=True)
