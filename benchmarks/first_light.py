@@ -14,7 +14,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from datetime import datetime
 from typing import NamedTuple
 
 import numpy as np
@@ -158,28 +157,6 @@ def scores(service: Service, recipe: str, job: str, reals: NDArray[np.uint8]) ->
         )
 
 
-def throughput(service: Service) -> Iterator[Row]:
-    """The worker against the same step in a bare loop, three times each, in turn."""
-    ratios = []
-    for _ in range(3):
-        bare = float(_output("benchmarks.bare_loop"))
-        job, _ = service.train(dataset="digits", recipe="cgan", steps=1500, seed=0)
-        images = service.metrics(job, "images_seen")
-        began, ended = (_seconds(service, job, place) for place in (0, -1))
-        ratios.append((images[-1] - images[0]) / (ended - began) / bare)
-    yield Row(
-        "worker / bare loop, images per second",
-        f"{np.median(ratios):.3f}",
-        ">= 0.95",
-        "of three pairs: " + ", ".join(f"{ratio:.3f}" for ratio in ratios),
-    )
-
-
-def _seconds(service: Service, job: str, place: int) -> float:
-    """The time of a row of metrics, in seconds since 1970."""
-    return datetime.fromisoformat(service.times(job)[place]).timestamp()
-
-
 def start(service: Service) -> Iterator[Row]:
     """What starting costs."""
     yield Row(
@@ -201,7 +178,6 @@ SECTIONS: dict[str, Callable[[Service], Iterator[Row]]] = {
     "start": start,
     "digits": digits,
     "ring": ring,
-    "throughput": throughput,
     "mnist-dcgan": mnist_dcgan,
     "mnist-cgan": mnist_cgan,
 }

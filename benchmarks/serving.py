@@ -24,6 +24,7 @@ import torch
 from rich.console import Console
 
 from benchmarks.fault_lab.waiting import Stuck
+from benchmarks.lab.verdicts import Outcome, show_verdicts, write
 from benchmarks.serving_lab.lab import Lab, new_lab
 from benchmarks.serving_lab.latency import cached, lone, started
 from benchmarks.serving_lab.load import NoLoad, require_wrk
@@ -32,7 +33,7 @@ from benchmarks.serving_lab.options import Options, read_options
 from benchmarks.serving_lab.overload import overload
 from benchmarks.serving_lab.peers.environments import NotInstalled, install, versions
 from benchmarks.serving_lab.peers.known import PEERS
-from benchmarks.serving_lab.table import Outcome, conditions, show, show_verdicts, write
+from benchmarks.serving_lab.table import conditions, show
 from benchmarks.serving_lab.throughput import arrays, engine, pictures, small
 
 SECTIONS: Mapping[str, Callable[[Lab], Outcome]] = {
@@ -74,7 +75,7 @@ def _measure(options: Options, console: Console) -> list[Outcome]:
             outcomes.append(SECTIONS[name](lab))
             show(outcomes[-1], console)
             if options.json:
-                write(options.json, told, outcomes)
+                write(options.json, "serving", told, outcomes)
     show_verdicts(outcomes, console)
     return outcomes
 

@@ -2,13 +2,15 @@
 
 import platform
 import time
-from collections.abc import Callable
-from functools import lru_cache
+from collections.abc import Callable, Mapping
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import torch
 
+# What most of the arithmetic of a network is: each has a speed of its own in bfloat16.
+Kernel = Literal["convolution", "narrow_convolution", "grouped_convolution", "product"]
 Answer = TypeVar("Answer")
 
 _CPU_INFO = Path("/proc/cpuinfo")
@@ -38,17 +40,18 @@ def _cpu_info() -> dict[str, str]:
 
 
 @lru_cache
-def bfloat16_pays(device: torch.device) -> bool:
-    """Whether a typical convolution is clearly faster in bfloat16; a flag would not tell.
+def bfloat16_pays(device: torch.device, kernel: Kernel = "convolution") -> bool:
+    """Whether a typical kernel is clearly faster in bfloat16; a flag would not tell.
 
     Measured once a process: the best of ten runs each, taken in turn, so that what else the
-    machine does at the moment falls on both.
+    machine does at the moment falls on both. A job's own networks would be a closer measure, and
+    one so close to the limit for some that two jobs of one seed could decide differently.
     """
-    convolutions = [_convolution(device, kind) for kind in (torch.float32, torch.bfloat16)]
+    work = [_KERNELS[kernel](device, kind) for kind in (torch.float32, torch.bfloat16)]
     wide = narrow = float("inf")
     for _ in range(_ROUNDS):
-        wide = min(wide, timed(convolutions[0], device)[1])
-        narrow = min(narrow, timed(convolutions[1], device)[1])
+        wide = min(wide, timed(work[0], device)[1])
+        narrow = min(narrow, timed(work[1], device)[1])
     return wide > _SPEEDUP_THAT_PAYS * narrow
 
 
@@ -63,9 +66,26 @@ def timed(work: Callable[[], Answer], device: torch.device) -> tuple[Answer, flo
     return answer, clock() - start
 
 
-def _convolution(device: torch.device, dtype: torch.dtype) -> Callable[[], float]:
+def _convolution(
+    device: torch.device, dtype: torch.dtype, channels: int = 64, groups: int = 1
+) -> Callable[[], float]:
     layout = torch.channels_last
-    items = torch.ones(32, 64, 14, 14, device=device, dtype=dtype).to(memory_format=layout)
-    weight = torch.ones(64, 64, 3, 3, device=device, dtype=dtype).to(memory_format=layout)
+    items = torch.ones(32, channels, 14, 14, device=device, dtype=dtype).to(memory_format=layout)
+    weight = torch.ones(channels, channels // groups, 3, 3, device=device, dtype=dtype)
+    weight = weight.to(memory_format=layout)
     # Reading one value waits for the device.
-    return lambda: float(torch.conv2d(items, weight, padding=1)[0, 0, 0, 0])
+    return lambda: float(torch.conv2d(items, weight, padding=1, groups=groups)[0, 0, 0, 0])
+
+
+def _product(device: torch.device, dtype: torch.dtype) -> Callable[[], float]:
+    items = torch.ones(128, 512, device=device, dtype=dtype)
+    weight = torch.ones(512, 512, device=device, dtype=dtype)
+    return lambda: float((items @ weight)[0, 0])
+
+
+_KERNELS: Mapping[Kernel, Callable[[torch.device, torch.dtype], Callable[[], float]]] = {
+    "convolution": _convolution,
+    "narrow_convolution": partial(_convolution, channels=4),
+    "grouped_convolution": partial(_convolution, groups=16),
+    "product": _product,
+}

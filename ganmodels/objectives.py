@@ -6,6 +6,7 @@ An objective has no weights, so its specification carries the mathematics. To ad
 class here and add its name to ``Objective``; schema, validation, construction and tests follow.
 
 ``boundary`` is the logit above which D takes an item for real; None where only differences count.
+``slope_never_ends`` says that D gains from every fake, wherever its logit is.
 """
 
 import math
@@ -33,6 +34,7 @@ class _Classifier(Spec):
 
     paired: ClassVar[bool] = False
     needs_lipschitz: ClassVar[bool] = False
+    slope_never_ends: ClassVar[bool] = True
     real_target: float = Field(default=1.0, gt=0.5, le=1)
 
     @property
@@ -90,6 +92,7 @@ class LeastSquares(Spec):
     kind: Literal["least_squares"] = "least_squares"
     paired: ClassVar[bool] = False
     needs_lipschitz: ClassVar[bool] = False
+    slope_never_ends: ClassVar[bool] = False
     boundary: ClassVar[float | None] = 0.5
 
     def discriminator_loss(self, real: Verdicts, fake: Verdicts) -> Scalar:
@@ -114,6 +117,7 @@ class Hinge(Spec):
     kind: Literal["hinge"] = "hinge"
     paired: ClassVar[bool] = False
     needs_lipschitz: ClassVar[bool] = False
+    slope_never_ends: ClassVar[bool] = False
     boundary: ClassVar[float | None] = 0.0
     margin: float = Field(default=1.0, gt=0, le=100)
 
@@ -139,6 +143,7 @@ class Wasserstein(Spec):
     kind: Literal["wasserstein"] = "wasserstein"
     paired: ClassVar[bool] = False
     needs_lipschitz: ClassVar[bool] = True
+    slope_never_ends: ClassVar[bool] = True
     boundary: ClassVar[float | None] = None
 
     def discriminator_loss(self, real: Verdicts, fake: Verdicts) -> Scalar:
@@ -164,6 +169,7 @@ class RelativisticPairing(Spec):
     kind: Literal["relativistic_pairing"] = "relativistic_pairing"
     paired: ClassVar[bool] = True
     needs_lipschitz: ClassVar[bool] = False
+    slope_never_ends: ClassVar[bool] = True
     boundary: ClassVar[float | None] = None
 
     def discriminator_loss(self, real: Logits, fake: Logits) -> Scalar:

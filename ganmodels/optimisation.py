@@ -186,8 +186,9 @@ class Optimisation(Spec):
     """How the two networks learn.
 
     Each batch is followed back in ``accumulate`` equal parts, so that a large one fits in memory.
-    ``precision`` of the forward passes; weights, losses and penalties are float32. Automatic
-    means bfloat16 where this processor is faster with it and no penalty asks for more.
+    ``precision`` of the passes through networks; weights and losses are float32. Automatic means
+    bfloat16 for images where this processor is faster with it; what looks through updates of the
+    discriminator is always float32.
     ``burn_in_images`` is how many real images the schedules that settle take for it; 0 means that
     they start at their final values.
     """

@@ -1,4 +1,4 @@
-"""Gradient penalties: what keeps the discriminator smooth. All are second order and run in fp32.
+"""Gradient penalties: what keeps the discriminator smooth. All are second order.
 
 To add one: write the class here and add its name to ``Penalty``.
 """

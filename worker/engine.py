@@ -61,6 +61,6 @@ def _choose_precision(config: TrainConfig, device: torch.device) -> str:
     wanted = config.optimisation.precision
     if wanted != "automatic":
         return wanted
-    if config.game.needs_float32 or not config.game.network.gains_from_bfloat16:
+    if config.game.needs_float32 or not config.space.bounded:
         return "float32"
-    return "bfloat16" if bfloat16_pays(device) else "float32"
+    return "bfloat16" if bfloat16_pays(device, config.game.network.kernel) else "float32"

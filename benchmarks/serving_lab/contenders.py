@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from benchmarks.fault_lab.service import Ringside, serving
 from benchmarks.fault_lab.waiting import Stuck
+from benchmarks.lab.processor import spent
+from benchmarks.lab.rounds import Contender, Measured
 from benchmarks.serving_lab.api import address, ask
 from benchmarks.serving_lab.bare import bare
 from benchmarks.serving_lab.lab import Lab
@@ -14,8 +16,6 @@ from benchmarks.serving_lab.load import Load, run
 from benchmarks.serving_lab.peers.known import Peer
 from benchmarks.serving_lab.peers.running import running
 from benchmarks.serving_lab.peers.setting import Setting
-from benchmarks.serving_lab.processor import spent
-from benchmarks.serving_lab.rounds import Contender, Measured
 from benchmarks.serving_lab.table import BARE
 from worker.settings import available_cores
 
@@ -54,7 +54,7 @@ def ours(
             changed = before(service, load)
             with spent(service.everything) as cost:
                 found = run(address(service), changed, seconds)
-        return Measured.of(found, load.images, cost)
+        return found.measured(load.images, cost)
 
     return Contender(name, measure)
 
@@ -91,7 +91,7 @@ def _tuned(lab: Lab, peer: Peer, checkpoint: Path, is_prepared: bool) -> Entry |
             warm_up(server.url, load)
             with spent(server.pids) as cost:
                 found = run(server.url, load, seconds)
-        return Measured.of(found, spent=cost)
+        return found.measured(cost=cost)
 
     rates: dict[Setting, float] = {}
     for setting in peer.settings[: lab.options.tried]:

@@ -5,13 +5,13 @@ import time
 from typing import NamedTuple
 
 from benchmarks.fault_lab.service import Ringside, serving
+from benchmarks.lab.rounds import Contender, Measured, Rounds, play
+from benchmarks.lab.verdicts import Outcome, at_least, at_most
 from benchmarks.serving_lab.api import ask
 from benchmarks.serving_lab.bare import bare
 from benchmarks.serving_lab.contenders import OURS, ours
 from benchmarks.serving_lab.lab import Lab
 from benchmarks.serving_lab.load import Load, NoLoad
-from benchmarks.serving_lab.rounds import Contender, Measured, Rounds, play
-from benchmarks.serving_lab.table import Outcome, at_least, at_most
 from benchmarks.serving_lab.throughput import PICTURES
 
 _ALONE = PICTURES._replace(clients=1)

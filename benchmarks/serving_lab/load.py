@@ -9,6 +9,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from benchmarks.lab.processor import Spent
+from benchmarks.lab.rounds import Measured
+
 _SCRIPT = Path(__file__).with_name("load.lua")
 _MARK = "RESULT "
 _LOST = ("connect", "read", "write", "timeout")
@@ -60,6 +63,12 @@ class Answers(NamedTuple):
     def per_second(self) -> float:
         """Requests a second that were answered with what was asked for."""
         return self.good / self.seconds
+
+    def measured(self, images: int = 1, cost: Spent | None = None) -> Measured:
+        """As rounds know it, with so many images an answer."""
+        failed = self.requests - self.good + self.lost
+        cpu_ms = cost.ms_each(self.good * images) if cost else None
+        return Measured(self.per_second * images, self.p50_ms, self.p99_ms, failed, cpu_ms)
 
 
 def require_wrk() -> str:

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from benchmarks.fault_lab.service import serving
+from benchmarks.lab.rounds import Rounds
+from benchmarks.lab.verdicts import Outcome, at_most
 from benchmarks.serving_lab.api import address, ask
 from benchmarks.serving_lab.home import LARGE, add_model, loaded_bytes
 from benchmarks.serving_lab.lab import Lab
 from benchmarks.serving_lab.load import Answers, Load, run
-from benchmarks.serving_lab.rounds import Measured, Rounds
-from benchmarks.serving_lab.table import Outcome, at_most
 
 _MODELS, _FITTING, _CLIENTS = 10, 3, 64
 _NAME = "many-"
@@ -52,7 +52,7 @@ def _crowd(lab: Lab, settings: Mapping[str, str]) -> Crowd:
 
 
 def _outcome(crowds: Mapping[str, list[Crowd]], budget: int) -> Outcome:
-    measured = {name: [Measured.of(one.answers) for one in found] for name, found in crowds.items()}
+    measured = {name: [one.answers.measured() for one in found] for name, found in crowds.items()}
     rounds = Rounds(measured)
     # Where all fit, a model that is read twice was read while it was being read.
     again = max(one.loads for one in crowds[_WIDE])

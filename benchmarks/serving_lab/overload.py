@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from benchmarks.fault_lab.service import Ringside, serving
+from benchmarks.lab.rounds import Measured, Rounds
+from benchmarks.lab.verdicts import Outcome, Verdict, at_least, at_most
 from benchmarks.serving_lab.api import Memory, address, ask
 from benchmarks.serving_lab.contenders import warm_up
 from benchmarks.serving_lab.lab import Lab
 from benchmarks.serving_lab.load import Answers, run
-from benchmarks.serving_lab.rounds import Measured, Rounds
-from benchmarks.serving_lab.table import Outcome, Verdict, at_least, at_most
 from benchmarks.serving_lab.throughput import PICTURES
 
 _CLIENTS, _FLAT_MIB, _MIB = 1_000, 32, 2**20
@@ -53,7 +53,7 @@ def overload(lab: Lab) -> Outcome:
         lab.console.print(f"[dim]round {number + 1}: {floods[-1].answers}", highlight=False)
     rounds = Rounds(
         {
-            _CAPACITY: [Measured.of(flood.capacity) for flood in floods],
+            _CAPACITY: [flood.capacity.measured() for flood in floods],
             _OVERLOAD: [Measured(flood.goodput, failed=flood.wrong) for flood in floods],
         }
     )

@@ -1,61 +1,25 @@
 """What came out: a table a section, and for each figure that is wanted whether it is held."""
 
-import json
 import math
 import os
 import platform
 import subprocess
-from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.lab.report import machine
+from benchmarks.lab.rounds import Rounds
+from benchmarks.lab.verdicts import Outcome
 from benchmarks.serving_lab.load import require_wrk
 from benchmarks.serving_lab.options import Options
-from benchmarks.serving_lab.rounds import Measured, Rounds
 
 _PACKAGES = ("torch", "numpy", "isal", "pillow", "fastapi", "starlette", "uvicorn")
 BARE = "bare generator"
 _COLUMNS = ("who", "median /s", "worst", "best", "p50 ms", "p99 ms", "CPU ms", "failed")
-
-
-class Verdict(NamedTuple):
-    """A figure that is wanted, and what was found; ``holds`` is None where it was not measured."""
-
-    measure: str
-    wanted: str
-    found: str
-    holds: bool | None
-
-
-class Outcome(NamedTuple):
-    """What a section gave. ``notes`` say how it was measured, such as what was tuned."""
-
-    name: str
-    what: str
-    rounds: Rounds
-    verdicts: Sequence[Verdict]
-    notes: Sequence[str] = ()
-
-
-def at_least(measure: str, wanted: float, found: float) -> Verdict:
-    """A verdict on a ratio."""
-    return Verdict(measure, f">= {wanted:g}", f"{found:.3f}", found >= wanted)
-
-
-def at_most(measure: str, wanted: float, found: float, unit: str = "") -> Verdict:
-    """A verdict on a ratio or a duration."""
-    return Verdict(measure, f"<= {wanted:g}{unit}", f"{found:.3f}{unit}", found <= wanted)
-
-
-def unmeasured(measure: str, why: str) -> Verdict:
-    """A figure that this run says nothing of."""
-    return Verdict(measure, "", why, None)
 
 
 def show(outcome: Outcome, console: Console) -> None:
@@ -89,16 +53,6 @@ def _beside_bare(rounds: Rounds, name: str) -> tuple[str, str]:
     return f"{rounds.ratio(name, BARE):.3f}", "" if math.isnan(efficiency) else f"{efficiency:.3f}"
 
 
-def show_verdicts(outcomes: Sequence[Outcome], console: Console) -> None:
-    """Print the figures to hold."""
-    table = Table("section", "measure", "wanted", "found", "holds?")
-    for outcome in outcomes:
-        for one in outcome.verdicts:
-            holds = {True: "yes", False: "no", None: "not measured"}[one.holds]
-            table.add_row(outcome.name, one.measure, one.wanted, one.found, holds)
-    console.print(table)
-
-
 def conditions(options: Options) -> dict[str, Any]:
     """What it was measured with and on."""
     wrk = subprocess.run([require_wrk(), "--version"], capture_output=True, text=True, check=False)
@@ -116,22 +70,4 @@ def conditions(options: Options) -> dict[str, Any]:
         "rounds": options.rounds,
         "seconds": options.seconds,
         "settings": dict(options.settings),
-    }
-
-
-def write(path: Path, told: Mapping[str, Any], outcomes: Sequence[Outcome]) -> None:
-    """Keep the record: every round of every contender."""
-    document = {"benchmark": "serving", **told, "sections": [_document(one) for one in outcomes]}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(document, indent=1) + "\n")
-
-
-def _document(outcome: Outcome) -> dict[str, Any]:
-    rounds: Mapping[str, Sequence[Measured]] = outcome.rounds.measured
-    return {
-        "name": outcome.name,
-        "what": outcome.what,
-        "notes": list(outcome.notes),
-        "rounds": {name: [one._asdict() for one in found] for name, found in rounds.items()},
-        "verdicts": [one._asdict() for one in outcome.verdicts],
     }

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 
+from benchmarks.lab.rounds import Rounds, play
+from benchmarks.lab.verdicts import Outcome, Verdict, at_least, at_most, unmeasured
 from benchmarks.serving_lab.contenders import OURS, Entry, bare_generator, ours, tuned_peers
 from benchmarks.serving_lab.lab import Lab
 from benchmarks.serving_lab.load import Load
 from benchmarks.serving_lab.peers.known import PEERS
-from benchmarks.serving_lab.rounds import Rounds, play
-from benchmarks.serving_lab.table import BARE, Outcome, Verdict, at_least, at_most, unmeasured
+from benchmarks.serving_lab.table import BARE
 
 ARRAYS = Load("/sample?model=large&n=64&format=npy&seed={seed}", clients=8, images=64)
 PICTURES = Load("/sample?model=large&seed={seed}", clients=64)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import torch
@@ -18,6 +19,7 @@ from ganmodels.augmentation import Augmentation, NoAugmentation
 from ganmodels.conditioning import Auxiliary, Conditioning, Unconditional
 from ganmodels.data.batches import Batch, Deck, parts
 from ganmodels.games.drawn import Drawn
+from ganmodels.games.exchange import Alternating, Exchange
 from ganmodels.games.historical import WeightHistory
 from ganmodels.games.match import Match, Memory
 from ganmodels.games.player import Told
@@ -58,6 +60,15 @@ class Made(NamedTuple):
     labels: Labels | None
 
 
+class Seen(NamedTuple):
+    """Reals and fakes, and what the discriminator says of them."""
+
+    real: Batch
+    fake: Made
+    of_real: Verdict
+    of_fake: Verdict
+
+
 class Gan(Drawn):
     """One generator against one discriminator, on one dataset.
 
@@ -82,6 +93,7 @@ class Gan(Drawn):
     historical_averaging: float = Field(default=0.0, ge=0, le=1e3)
     discriminator_steps: int = Field(default=1, ge=1, le=20)
     generator_steps: int = Field(default=1, ge=1, le=20)
+    exchange: Exchange = Alternating()
 
     @property
     def objective_name(self) -> str:
@@ -96,7 +108,8 @@ class Gan(Drawn):
     @property
     def draws_per_step(self) -> int:
         """Batches of real items that one step takes; a paired objective shows G fresh ones."""
-        return self.discriminator_steps + self.objective.paired * self.generator_steps
+        fresh = self.objective.paired and not self.exchange.joint
+        return self.discriminator_steps + fresh * self.generator_steps
 
     @property
     def conditional(self) -> bool:
@@ -110,8 +123,10 @@ class Gan(Drawn):
 
     @property
     def needs_float32(self) -> bool:
-        """Whether gradients of gradients are taken."""
-        return bool(self.penalties or self.unrolling)
+        """Whether updates are looked through; a penalty's error in bfloat16 is far below the
+        difference between two batches.
+        """
+        return self.unrolling is not None
 
     @property
     def boundary(self) -> float | None:
@@ -213,14 +228,16 @@ class Gan(Drawn):
         return self.replay.memory_bytes(space.shape) if self.replay else 0
 
     def step(self, match: Match, deck: Deck, random: torch.Generator) -> Told:
-        """The discriminator's turns, then the generator's."""
+        """The discriminator's turns, then the generator's; the exchange plays what is joint."""
         told: Told = {}
         first = match.step * self.draws_per_step
         for turn in range(self.discriminator_steps):
             real = deck.real(first + turn)
-            told |= self.discriminator_step(match, real, random)
+            last = turn == self.discriminator_steps - 1
+            play = partial(self.exchange.play, self) if last else self.discriminator_step
+            told |= play(match, real, random)
             told |= self._adjusted(match, told["real_sign"], turn)
-        for turn in range(self.generator_steps):
+        for turn in range(0 if self.exchange.joint else self.generator_steps):
             if self.objective.paired:
                 real = deck.real(first + self.discriminator_steps + turn)
             told |= self.generator_step(match, real, random)
@@ -229,36 +246,47 @@ class Gan(Drawn):
                 memory.add(match.step + 1)
         return told
 
-    def discriminator_step(self, match: Match, real: Batch, random: torch.Generator) -> Told:
-        """One update of the discriminator. Returns figures of it."""
+    def discriminator_step(
+        self, match: Match, real: Batch, random: torch.Generator, fake: Made | None = None
+    ) -> Told:
+        """One update of the discriminator, by new fakes unless some are given."""
         count = match.optimisation.accumulate
-        losses = (self.discriminator_loss(match, part, random) for part in parts(real, count))
+        losses = (self.discriminator_loss(match, part, random, fake) for part in parts(real, count))
         told, norm = match.players["discriminator"].learn(losses, count)
-        if self.weight_clip:
-            _clip([*match.players["discriminator"].weights], self.weight_clip)
+        self.clip(match)
         return {**told, "discriminator_gradient_norm": norm}
 
     def discriminator_loss(
-        self, match: Match, real: Batch, random: torch.Generator
+        self, match: Match, real: Batch, random: torch.Generator, fake: Made | None = None
     ) -> tuple[Scalar, Told]:
         """What the discriminator minimises on a batch, and figures of it."""
-        due = [p for p in self.penalties if match.step % p.every == 0]
-        with torch.no_grad():
-            fake = self._replayed(match, self._make(match, real, random), random)
-        real_items = real.items.requires_grad_(bool(due))
-        fake_items = fake.items.requires_grad_(bool(due))
-        of_real = self.judge(match, real_items, real.labels, random)
-        of_fake = self.judge(match, fake_items, fake.labels, random)
+        if fake is None:
+            with torch.no_grad():
+                fake = self._replayed(match, self.make(match, real, random), random)
+        return self.judging(match, self.look(match, real, fake, random), random)
+
+    def look(self, match: Match, real: Batch, fake: Made, random: torch.Generator) -> Seen:
+        """What the discriminator says of both, differentiable by items that penalties look at."""
+        if self._due(match):
+            real.items.requires_grad_(True)
+            fake.items.requires_grad_(True)
+        of_real = self.judge(match, real.items, real.labels, random)
+        of_fake = self.judge(match, fake.items, fake.labels, random)
+        return Seen(real, fake, of_real, of_fake)
+
+    def judging(self, match: Match, seen: Seen, random: torch.Generator) -> tuple[Scalar, Told]:
+        """The discriminator's loss on what it has seen, and figures of it."""
+        real, fake, of_real, of_fake = seen
         loss = self.objective.discriminator_loss(of_real.logits, of_fake.logits)
 
         def critic(items: Items) -> Logits:
             return self.judge(match, items, real.labels, random).logits
 
         judged = Judged(
-            real_items, fake_items, of_real.logits, of_fake.logits, critic, random, match.settled
+            real.items, fake.items, of_real.logits, of_fake.logits, critic, random, match.settled
         )
         penalty = torch.zeros_like(loss)
-        for term in due:
+        for term in self._due(match):
             penalty = penalty + term(judged)
         told = {
             "discriminator_loss": loss,
@@ -272,19 +300,21 @@ class Gan(Drawn):
         )
         return loss + penalty + heads + self._inertia(match, "discriminator"), told
 
-    def generator_step(self, match: Match, real: Batch, random: torch.Generator) -> Told:
-        """One update of the generator. Returns figures of it."""
+    def generator_step(
+        self, match: Match, real: Batch, random: torch.Generator, fake: Made | None = None
+    ) -> Told:
+        """One update of the generator, by new fakes unless some are given."""
         count = match.optimisation.accumulate
-        losses = (self.generator_loss(match, part, random) for part in parts(real, count))
+        losses = (self.generator_loss(match, part, random, fake) for part in parts(real, count))
         with match.players["discriminator"].frozen():
             told, norm = match.players["generator"].learn(losses, count)
         return {**told, "generator_gradient_norm": norm}
 
     def generator_loss(
-        self, match: Match, real: Batch, random: torch.Generator
+        self, match: Match, real: Batch, random: torch.Generator, fake: Made | None = None
     ) -> tuple[Scalar, Told]:
         """What the generator minimises beside a batch of reals, and figures of it."""
-        fake = self._make(match, real, random)
+        fake = fake or self.make(match, real, random)
         ahead = self._look_ahead(match, real, fake, random)
         of_fake = self.judge(match, fake.items, fake.labels, random, ahead)
         of_real = None
@@ -292,6 +322,12 @@ class Gan(Drawn):
             # Looked at from ahead, reals too lead back to the generator.
             with torch.set_grad_enabled(ahead is not None):
                 of_real = self.judge(match, real.items, real.labels, random, ahead)
+        return self.making(match, fake, of_real, of_fake)
+
+    def making(
+        self, match: Match, fake: Made, of_real: Verdict | None, of_fake: Verdict
+    ) -> tuple[Scalar, Told]:
+        """The generator's loss by what is said of its fakes and, where it matters, of reals."""
         loss = self.objective.generator_loss(of_real and of_real.logits, of_fake.logits)
         if self.feature_matching and of_real:
             loss = self.feature_matching.loss(of_real.features, of_fake.features, loss)
@@ -303,6 +339,21 @@ class Gan(Drawn):
             told["information_loss"] = self._informing(of_fake, fake)
             loss = loss + told["information_loss"]
         return loss + self._inertia(match, "generator"), told
+
+    @torch.no_grad()
+    def clip(self, match: Match) -> None:
+        """Hold the discriminator's weights. Source: Arjovsky et al. 2017 (arXiv:1701.07875)."""
+        if self.weight_clip:
+            weights = list[Tensor](match.players["discriminator"].weights)
+            torch._foreach_clamp_min_(weights, -self.weight_clip)
+            torch._foreach_clamp_max_(weights, self.weight_clip)
+
+    def make(self, match: Match, real: Batch, random: torch.Generator) -> Made:
+        """As many fakes as there are reals, with the same labels."""
+        latents = self.latent.draw(len(real.items), random)
+        with match.precision():
+            items: Tensor = match.generator(latents, real.labels)
+        return Made(items.float(), latents, real.labels)
 
     def judge(
         self,
@@ -333,12 +384,8 @@ class Gan(Drawn):
             return items.new_empty(0)
         return self.judge(match, items[:whole], labels, random).logits
 
-    def _make(self, match: Match, real: Batch, random: torch.Generator) -> Made:
-        """As many fakes as there are reals, with the same labels."""
-        latents = self.latent.draw(len(real.items), random)
-        with match.precision():
-            items: Tensor = match.generator(latents, real.labels)
-        return Made(items.float(), latents, real.labels)
+    def _due(self, match: Match) -> list[Penalty]:
+        return [penalty for penalty in self.penalties if match.step % penalty.every == 0]
 
     def _look_ahead(
         self, match: Match, real: Batch, fake: Made, random: torch.Generator
@@ -404,10 +451,3 @@ def named_right(classes: Tensor, labels: Labels | None) -> Scalar:
     """Cross-entropy of logits [batch, classes], mean over the batch."""
     assert labels is not None, "a classifier needs labels"
     return cross_entropy(classes, labels)
-
-
-@torch.no_grad()
-def _clip(weights: list[Tensor], limit: float) -> None:
-    """Hold every weight in [-limit, limit]. Source: Arjovsky et al. 2017 (arXiv:1701.07875)."""
-    torch._foreach_clamp_min_(weights, -limit)
-    torch._foreach_clamp_max_(weights, limit)

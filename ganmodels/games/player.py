@@ -49,6 +49,10 @@ class Player:
         """One update by the mean of ``count`` losses. Returns the norm of its gradient."""
         return descend_together([self], losses, count)
 
+    def move(self) -> Scalar:
+        """One update by the gradients that the weights hold. Returns their norm."""
+        return _move([self])
+
     @contextmanager
     def frozen(self) -> Iterator[None]:
         """Gradients pass through the network and none is computed for it: a tenth is saved."""
@@ -86,6 +90,10 @@ def descend_together(players: Sequence[Player], losses: Iterable[Scalar], count:
         player.optimiser.zero_grad(set_to_none=True)
     for loss in losses:
         (loss / count).backward()
+    return _move(players)
+
+
+def _move(players: Sequence[Player]) -> Scalar:
     weights = [weight for player in players for weight in player.weights]
     gradients = [weight.grad for weight in weights if weight.grad is not None]
     players[0].group.average(gradients)

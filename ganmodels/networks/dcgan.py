@@ -6,6 +6,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ganmodels.conditioning import Conditioning, ItemInput
+from ganmodels.machine import Kernel
 from ganmodels.networks.blocks import (
     DiscriminatorNorm,
     GeneratorNorm,
@@ -40,7 +41,7 @@ class Dcgan(Spec):
     discriminator_norm: DiscriminatorNorm = "batch"
     extra_convolutions: bool = True
     image_only: ClassVar[bool] = True
-    gains_from_bfloat16: ClassVar[bool] = True
+    kernel: ClassVar[Kernel] = "convolution"
     has_plain_layers: ClassVar[bool] = True
 
     @property

@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ganmodels.conditioning import Conditioning, ItemInput
+from ganmodels.machine import Kernel
 from ganmodels.networks.discriminator import Trunk
 from ganmodels.networks.mlp import Widths
 from ganmodels.networks.noise import Dropout
@@ -42,7 +43,7 @@ class Maxout(Spec):
     generator_range: Range = 0.05
     discriminator_range: Range = 0.005
     image_only: ClassVar[bool] = False
-    gains_from_bfloat16: ClassVar[bool] = False
+    kernel: ClassVar[Kernel] = "product"
     has_plain_layers: ClassVar[bool] = False
 
     @property

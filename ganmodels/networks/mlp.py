@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, relu
 
 from ganmodels.conditioning import Conditioning, ItemInput
+from ganmodels.machine import Kernel
 from ganmodels.networks.blocks import GeneratorNorm, generator_norm
 from ganmodels.networks.discriminator import Trunk
 from ganmodels.spaces import Space
@@ -57,7 +58,7 @@ class Mlp(Spec):
     discriminator_bias: float = Field(default=0.0, ge=0, le=100)
     item_gain: float = Field(default=1.0, gt=0, le=10)
     image_only: ClassVar[bool] = False
-    gains_from_bfloat16: ClassVar[bool] = False
+    kernel: ClassVar[Kernel] = "product"
     has_plain_layers: ClassVar[bool] = False
 
     def noise_width(self, space: Space) -> int:

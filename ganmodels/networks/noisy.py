@@ -14,6 +14,7 @@ from torch.nn.functional import relu
 from torch.nn.utils.parametrizations import weight_norm
 
 from ganmodels.conditioning import Conditioning
+from ganmodels.machine import Kernel
 from ganmodels.networks.discriminator import Trunk
 from ganmodels.networks.mlp import Widths
 from ganmodels.networks.noise import GaussianNoise
@@ -43,7 +44,7 @@ class NoisyMlp(Spec):
     input_noise: float = Field(default=0.6, ge=0, le=10)
     noise: float = Field(default=0.5, ge=0, le=10)
     image_only: ClassVar[bool] = False
-    gains_from_bfloat16: ClassVar[bool] = True
+    kernel: ClassVar[Kernel] = "product"
     has_plain_layers: ClassVar[bool] = False
 
     @property

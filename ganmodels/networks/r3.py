@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d, leaky_relu, pad
 
 from ganmodels.conditioning import Conditioning
+from ganmodels.machine import Kernel
 from ganmodels.networks.blocks import Pyramid, crop
 from ganmodels.networks.discriminator import Trunk
 from ganmodels.spaces import ImageSpace, Space
@@ -40,7 +41,7 @@ class R3(Spec):
     widths: tuple[Width, ...] = Field(default=(128, 128, 64), min_length=1, max_length=6)
     blocks_per_grid: int = Field(default=2, ge=1, le=4)
     image_only: ClassVar[bool] = True
-    gains_from_bfloat16: ClassVar[bool] = True
+    kernel: ClassVar[Kernel] = "grouped_convolution"
     has_plain_layers: ClassVar[bool] = False
 
     @property

@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
+from ganmodels.machine import Kernel
 from ganmodels.networks.blocks import he_initialise
 from ganmodels.networks.discriminator import Discriminator, Trunk
 from ganmodels.networks.patches import PatchHead, PatchNorm, outer_layer, patch_layer
@@ -38,7 +39,7 @@ class ResidualRefiner(Spec):
     discriminator_halvings: int = Field(default=2, ge=1, le=2)
     discriminator_norm: PatchNorm = "none"
     image_only: ClassVar[bool] = True
-    gains_from_bfloat16: ClassVar[bool] = True
+    kernel: ClassVar[Kernel] = "convolution"
     generator_has_batch_norm: ClassVar[bool] = False
     discriminator_has_batch_norm: ClassVar[bool] = False
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, leaky_relu
 
 from ganmodels.conditioning import Conditioning
+from ganmodels.machine import Kernel
 from ganmodels.networks.blocks import (
     DiscriminatorNorm,
     GeneratorNorm,
@@ -43,7 +44,7 @@ class Resnet(Spec):
     discriminator_norm: Literal["spectral", "none"] = "spectral"
     blocks_per_grid: int = Field(default=1, ge=1, le=4)
     image_only: ClassVar[bool] = True
-    gains_from_bfloat16: ClassVar[bool] = True
+    kernel: ClassVar[Kernel] = "convolution"
     has_plain_layers: ClassVar[bool] = False
 
     @property

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, relu
 
 from ganmodels.conditioning import Conditioning, ItemInput
+from ganmodels.machine import Kernel
 from ganmodels.networks.blocks import (
     DiscriminatorNorm,
     GeneratorNorm,
@@ -43,7 +44,7 @@ class Tiny(Spec):
     generator_norm: GeneratorNorm = "batch"
     discriminator_norm: DiscriminatorNorm = "batch"
     image_only: ClassVar[bool] = True
-    gains_from_bfloat16: ClassVar[bool] = True
+    kernel: ClassVar[Kernel] = "narrow_convolution"
     has_plain_layers: ClassVar[bool] = True
 
     @property

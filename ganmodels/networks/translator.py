@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
+from ganmodels.machine import Kernel
 from ganmodels.networks.blocks import Pyramid, crop, raw_weight
 from ganmodels.networks.discriminator import Discriminator, Trunk
 from ganmodels.networks.patches import PatchHead, PatchNorm, outer_layer, patch_layer
@@ -36,7 +37,7 @@ class ResidualTranslator(Spec):
     discriminator_layers: int = Field(default=2, ge=1, le=4)
     discriminator_norm: PatchNorm = "instance"
     image_only: ClassVar[bool] = True
-    gains_from_bfloat16: ClassVar[bool] = True
+    kernel: ClassVar[Kernel] = "convolution"
     generator_has_batch_norm: ClassVar[bool] = False
     discriminator_has_batch_norm: ClassVar[bool] = False
 

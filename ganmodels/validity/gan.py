@@ -11,6 +11,7 @@ from ganmodels.networks.blocks import LARGEST_EDGE, SMALLEST_EDGE
 from ganmodels.optimisation import Adam
 from ganmodels.penalties import OneCentred
 from ganmodels.spaces import ImageSpace
+from ganmodels.validity.exchange import slopes_can_be_rescaled, turns_can_be_joined
 from ganmodels.validity.finding import Finding, error, warning
 from ganmodels.validity.shared import batches_divide, statistics_have_items
 
@@ -198,17 +199,6 @@ def mates_are_judged_one_by_one(config: TrainConfig, game: Gan) -> Iterator[Find
         )
 
 
-def precision_fits_penalties(config: TrainConfig, game: Gan) -> Iterator[Finding]:
-    """Second-order penalties run in float32."""
-    if config.optimisation.precision == "bfloat16" and game.penalties:
-        yield error(
-            "penalty-needs-float32",
-            "/optimisation/precision",
-            'second-order penalties are computed in float32; set precision to "automatic" or '
-            '"float32"',
-        )
-
-
 def labels_fit_networks(config: TrainConfig, game: Gan) -> Iterator[Finding]:
     """Labels beside every layer need layers that lie in one line."""
     if game.conditioning.needs_plain_layers and not game.network.has_plain_layers:
@@ -345,13 +335,14 @@ RULES = (
     augmentation_fits_space,
     augmentation_has_a_measure,
     mates_are_judged_one_by_one,
-    precision_fits_penalties,
     labels_fit_networks,
     packs_are_whole,
     parts_do_not_change_statistics,
     unrolling_is_differentiable,
     codes_are_recovered,
     pairs_share_a_class,
+    turns_can_be_joined,
+    slopes_can_be_rescaled,
 )
 
 

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from benchmarks.lab.rounds import Contender, Measured, Rounds, play
+from benchmarks.lab.verdicts import at_least, at_most, unmeasured
 from benchmarks.serving_lab import load
 from benchmarks.serving_lab.home import Size, add_model
 from benchmarks.serving_lab.load import NoLoad, answers, require_wrk
 from benchmarks.serving_lab.network import PlainDrawing, PreparedDrawing, prepared
 from benchmarks.serving_lab.peers.setting import Setting, Task, own_task
-from benchmarks.serving_lab.rounds import Contender, Measured, Rounds, play
-from benchmarks.serving_lab.table import at_least, at_most, unmeasured
 from service.engine.models import load as load_model
 from worker.store import Store
 from worker.store.references import resolve

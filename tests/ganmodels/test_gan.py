@@ -8,7 +8,15 @@ import torch
 from ganmodels.games.gan import METRICS, Gan
 from ganmodels.games.match import Match, State
 from ganmodels.recipes import RECIPES
-from tests.ganmodels.builders import GANS, SMALL, batches_for, config_for, match_for, play
+from tests.ganmodels.builders import (
+    GANS,
+    SMALL,
+    batches_for,
+    config_for,
+    image_space,
+    match_for,
+    play,
+)
 
 every_recipe = pytest.mark.parametrize("recipe", RECIPES)
 every_gan = pytest.mark.parametrize("recipe", GANS)
@@ -204,6 +212,26 @@ def test_images_seen_counts_reals_shown_to_the_discriminator():
     match = match_for(config)
     play(match, config, 2)
     assert match.images_seen == 2 * 5 * 8
+
+
+@pytest.mark.parametrize("recipe", ["wgan-gp", "r3gan-small", "dragan"])
+def test_penalties_in_bfloat16_turn_the_gradient_less_than_another_batch_does(recipe):
+    config = config_for(recipe, image_space(16, 16, 1, 0), optimisation={"batch_size": 32})
+    wide, narrow, other = (
+        judging_gradient(config, precision, batch)
+        for precision, batch in ((None, 0), (torch.bfloat16, 0), (None, 1))
+    )
+    assert torch.cosine_similarity(wide, narrow, 0) > 0.998
+    assert torch.dist(wide, narrow) < torch.dist(wide, other) / 3
+
+
+def judging_gradient(config, precision: torch.dtype | None, batch: int) -> torch.Tensor:
+    """The gradient of the discriminator's whole loss at the first weights, on a batch."""
+    match = Match(config, torch.device("cpu"), precision)
+    random = torch.Generator().manual_seed(0)
+    match.game.discriminator_loss(match, batches_for(config).at(batch), random)[0].backward()
+    held = [weight.grad for weight in match.players["discriminator"].weights]
+    return torch.cat([gradient.flatten() for gradient in held if gradient is not None])
 
 
 def test_bfloat16_forward_passes_leave_float32_weights():

@@ -14,6 +14,7 @@ R1_EVERY_4 = {"kind": "r1", "gamma": 1.0, "every": 4}
 RELATIVISTIC = {"kind": "relativistic_pairing"}
 SGD = {"kind": "sgd", "learning_rate": 0.1}
 BFLOAT16 = {"precision": "bfloat16"}
+SIMULTANEOUS, RESCALED = ({"exchange": {"kind": kind}} for kind in ("simultaneous", "rescaled"))
 LABELLED = {"conditioning": {"kind": "concatenation"}}
 EVERY_LAYER = {"kind": "every_layer"}
 PLAIN = {"conditioning": {"kind": "none"}, "labels": {"kind": "given"}}
@@ -114,6 +115,11 @@ def test_every_recipe_passes_without_a_warning(recipe):
             {"game": {"conditioning": {"kind": "auxiliary"}}},
         ),
         ("labels-in-every-layer", "vanilla", None, {"game": {"conditioning": EVERY_LAYER}}),
+        ("exchange-needs-one-turn", "pacgan", None, {"game": SIMULTANEOUS}),
+        ("exchange-needs-one-turn", "unrolled", None, {"game": SIMULTANEOUS}),
+        ("exchange-cannot-rescale", "dcgan", None, {"game": RESCALED}),
+        ("exchange-cannot-rescale", "r3gan-small", None, {"game": RESCALED}),
+        ("exchange-cannot-rescale", "sngan", None, {"game": RESCALED}),
         ("pack-with-codes", "infogan", None, {"game": {"pack": 2}}),
         ("pack-with-labels", "cgan", None, {"game": {"pack": 2}}),
         ("batch-not-divisible", "pacgan", None, {"game": {"pack": 3}}),
@@ -145,7 +151,6 @@ def test_every_recipe_passes_without_a_warning(recipe):
             None,
             {"game": {"augmentation": {"kind": "shift"}}},
         ),
-        ("penalty-needs-float32", "wgan-gp", None, {"optimisation": {"precision": "bfloat16"}}),
     ],
 )
 def test_a_bad_combination_is_refused_with_its_reason(code, recipe, space, changes):

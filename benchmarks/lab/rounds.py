@@ -7,9 +7,6 @@ from typing import NamedTuple
 
 from rich.console import Console
 
-from benchmarks.serving_lab.load import Answers
-from benchmarks.serving_lab.processor import Spent
-
 
 class Measured(NamedTuple):
     """What one contender did in one round.
@@ -22,13 +19,6 @@ class Measured(NamedTuple):
     p99_ms: float | None = None
     failed: int = 0
     cpu_ms: float | None = None
-
-    @classmethod
-    def of(cls, answers: Answers, images: int = 1, spent: Spent | None = None) -> "Measured":
-        """Of a load with so many images an answer."""
-        failed = answers.requests - answers.good + answers.lost
-        cpu_ms = spent.ms_each(answers.good * images) if spent else None
-        return cls(answers.per_second * images, answers.p50_ms, answers.p99_ms, failed, cpu_ms)
 
 
 class Contender(NamedTuple):
