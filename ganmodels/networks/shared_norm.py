@@ -4,10 +4,15 @@ PyTorch's own for that (``nn.SyncBatchNorm``) takes no tensors on a CPU, and wou
 others also where one process only looks on.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from ganmodels.several import Group
+
+_BACKWARD = torch.ops.aten.native_batch_norm_backward
 
 
 class SharedNorm(nn.BatchNorm2d):
@@ -27,20 +32,24 @@ class SharedNorm(nn.BatchNorm2d):
         """The same shape and type."""
         if not (self.training and self.track_running_stats):
             return super().forward(items)
-        values = items.to(torch.promote_types(items.dtype, torch.float32))
-        over = [dimension for dimension in range(items.ndim) if dimension != 1]
-        own = torch.stack(torch.var_mean(values, over, correction=0))
-        spreads, centres = self._group.rows(own).unbind(1)
+        centre, spread = self._statistics(items.detach())
+        self._remember(centre, spread, self._group.size * items.numel() // items.shape[1])
+        gain = self.weight if self.affine else torch.ones_like(centre)
+        shift = self.bias if self.affine else torch.zeros_like(centre)
+        normalised: Tensor = _Normalise.apply(  # type: ignore[no-untyped-call]
+            items, gain, shift, centre, spread, self.eps, self._group
+        )
+        return normalised
+
+    def _statistics(self, items: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and variance [channels] of everybody's items, in float32."""
+        # These stay as they are; they ask for statistics of their type, not of the items'.
+        kept = torch.zeros(2, items.shape[1], device=items.device)
+        own = torch.batch_norm_update_stats(items, kept[0], kept[1], 0.0)
+        centres, spreads = self._group.rows(torch.stack(own)).unbind(1)
         centre = centres.mean(0)
         # Shares are of one size, so this is the variance over all items.
-        spread = spreads.mean(0) + (centres - centre).square().mean(0)
-        self._remember(centre, spread, self._group.size * items.numel() // items.shape[1])
-        factor = (spread + self.eps).rsqrt()
-        shift = -centre * factor
-        if self.affine:
-            factor, shift = factor * self.weight, shift * self.weight + self.bias
-        shape = (1, -1, *[1] * (items.ndim - 2))
-        return torch.addcmul(shift.view(shape), values, factor.view(shape)).to(items.dtype)
+        return centre, spreads.mean(0) + (centres - centre).square().mean(0)
 
     @torch.no_grad()
     def _remember(self, centre: Tensor, spread: Tensor, count: int) -> None:
@@ -52,6 +61,50 @@ class SharedNorm(nn.BatchNorm2d):
 
     def _check_input_dim(self, input: Tensor) -> None:
         """Any number of dimensions."""
+
+
+class _Normalise(torch.autograd.Function):
+    """Normalisation by statistics of all items; they too depend on each item.
+
+    Built of PyTorch's own kernels, which read the items once: composed of sums and products the
+    same made a step of DCGAN a third slower.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        items: Tensor,
+        gain: Tensor,
+        shift: Tensor,
+        centre: Tensor,
+        spread: Tensor,
+        eps: float,
+        group: Group,
+    ) -> Tensor:
+        ctx.save_for_backward(items, gain, centre, spread)
+        ctx.eps, ctx.group = eps, group
+        return _given(items, gain, shift, centre, spread, eps)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        items, gain, centre, spread = ctx.saved_tensors
+        scale, wanted = (spread + ctx.eps).rsqrt(), [True, True, True]
+        at_items, at_gain, at_shift = _BACKWARD(
+            gradients[0], items, gain, None, None, centre, scale, True, ctx.eps, wanted
+        )
+        # The kernel takes the statistics for those of these items: what they do to all is added.
+        own = torch.stack([at_gain, at_shift]) * (items.shape[1] / items.numel())
+        beyond = (own - ctx.group.rows(own).mean(0)) * gain * scale
+        at_items += _given(items, beyond[0], beyond[1], centre, spread, ctx.eps)
+        return at_items, at_gain, at_shift, None, None, None, None
+
+
+def _given(
+    items: Tensor, gain: Tensor, shift: Tensor, centre: Tensor, spread: Tensor, eps: float
+) -> Tensor:
+    """(items - centre) / sqrt(spread + eps) * gain + shift."""
+    return torch.native_batch_norm(items, gain, shift, centre, spread, False, 0.0, eps)[0]
 
 
 def share_norms(network: nn.Module, group: Group) -> None:
