@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from ganmodels.engine import Engine
 from ganmodels.games import Game
 from ganmodels.latents import MAX_SEED
 from ganmodels.optimisation import Optimisation
@@ -38,7 +39,7 @@ class Source(Spec):
 
 
 class TrainConfig(Spec):
-    """A dataset, a game on it, how the networks learn, for how long, who watches, and the seed.
+    """A dataset, a game on it, how the networks learn, for how long, who watches, on what, seed.
 
     ``space`` repeats what the dataset holds, so that a checkpoint can be sampled on its own.
     """
@@ -52,6 +53,7 @@ class TrainConfig(Spec):
     schedule: Schedule
     referee: Referee = Referee()
     stop: StopRules = StopRules()
+    engine: Engine = Engine()
     seed: Seed = 0
 
     @property

@@ -1,5 +1,7 @@
 """Dealing: from a dataset and a configuration to the batches that a game is played with."""
 
+from functools import partial
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -10,6 +12,7 @@ from ganmodels.data.packed import PackedDataset
 from ganmodels.data.subset import labelled_subset
 from ganmodels.games import SemiSupervised
 from ganmodels.labels import Clusters, labels_of
+from ganmodels.several import WHOLE, Share
 
 
 def deal(
@@ -18,21 +21,23 @@ def deal(
     source: PackedDataset | None,
     clusters: Clusters | None,
     device: torch.device,
+    share: Share = WHOLE,
 ) -> Deck:
-    """Batches of the training splits; what is held out is never dealt."""
+    """Batches of the training splits, or a share of each; what is held out is never dealt."""
     training = dataset.training_indices
+    batches = partial(_batches, config, device=device, share=share)
     if not isinstance(config.game, SemiSupervised):
         labels = labels_of(dataset, training, clusters)
-        real = _batches(config, dataset, training, labels, device)
+        real = batches(dataset, training, labels)
         if source is None:
             return Deck(real.at)
         # What the generator is given has no labels: there is one kind of them, the dataset's.
-        given = _batches(config, source, source.training_indices, None, device, "source order")
+        given = batches(source, source.training_indices, None, purpose="source order")
         return Deck(real.at, given.at)
     chosen, labels = labelled_of(config, dataset)
-    known = _batches(config, dataset, chosen, labels, device, "labelled")
+    known = batches(dataset, chosen, labels, purpose="labelled")
     # Without any labels: nobody can look at one by mistake.
-    return Deck(_batches(config, dataset, training, None, device).at, labelled=known.at)
+    return Deck(batches(dataset, training, None).at, labelled=known.at)
 
 
 def labelled_of(
@@ -60,7 +65,8 @@ def _batches(
     labels: NDArray[np.int64] | None,
     device: torch.device,
     purpose: str = "order",
+    share: Share = WHOLE,
 ) -> Batches:
     size, seed = config.optimisation.batch_size, config.seed
     items = dataset.items[indices]
-    return Batches(items, labels, config.space, size, seed, device, purpose)
+    return Batches(items, labels, config.space, size, seed, device, purpose, share)

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from ganmodels.draws import even, normal, whole
 from ganmodels.spec import Spec
 from ganmodels.types import Latents
 
@@ -72,14 +73,14 @@ class Latent(Spec):
     def draw(self, count: int, random: torch.Generator) -> Latents:
         """``count`` latents from a stream, on the stream's device."""
         device = random.device
-        parts = [torch.randn(count, self.gaussian, generator=random, device=device)]
+        parts = [normal((count, self.gaussian), random, device)]
         if self.uniform:
             parts.append(_drawn_evenly(count, self.uniform, random))
         if self.signs:
-            bits = torch.randint(2, (count, self.signs), generator=random, device=device)
+            bits = whole(2, (count, self.signs), random, device)
             parts.append(bits.float() * 2 - 1)
         for choices in self.categorical:
-            chosen = torch.randint(choices, (count,), generator=random, device=device)
+            chosen = whole(choices, (count,), random, device)
             parts.append(one_hot(chosen, choices).float())
         if self.continuous:
             parts.append(_drawn_evenly(count, self.continuous, random))
@@ -168,7 +169,7 @@ def _hot(chosen: int, choices: int) -> NDArray[np.float32]:
 
 def _drawn_evenly(count: int, width: int, random: torch.Generator) -> Tensor:
     """U(-1, 1) of shape [count, width]."""
-    return torch.rand(count, width, generator=random, device=random.device) * 2 - 1
+    return even((count, width), random, random.device) * 2 - 1
 
 
 def philox(seed: int, index: int, stream: int = 0) -> np.random.Generator:

@@ -17,7 +17,7 @@ def settings(recipe: str, changes: Json, items: int) -> Json:
     ``recipe`` is a key of ``RECIPES``; what it sets too high for ``items`` training items is
     lowered first. ``changes`` is a JSON merge patch (RFC 7396) with two additions: an object
     whose ``kind`` differs from the recipe's replaces it whole, and the shortcuts ``steps``,
-    ``batch_size`` and ``learning_rate`` stand for what everyone sets.
+    ``batch_size``, ``learning_rate`` and ``gpus`` stand for what everyone sets.
     """
     base = fit_to_items(RECIPES[recipe], items)
     json = base.model_dump(mode="json", exclude={"summary", "source"})
@@ -48,6 +48,8 @@ def expand_shortcuts(changes: Json) -> Json:
     if "learning_rate" in rest:
         rate = {"learning_rate": rest.pop("learning_rate")}
         shortcuts.setdefault("optimisation", {}).update(generator=rate, discriminator=dict(rate))
+    if "gpus" in rest:
+        shortcuts["engine"] = {"gpus": rest.pop("gpus")}
     expanded: Json = merge_patch(shortcuts, rest, keep_nulls=True)
     return expanded
 

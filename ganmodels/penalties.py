@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal, NamedTuple, Protocol
 import torch
 from pydantic import Field
 
+from ganmodels.draws import even
 from ganmodels.spec import Spec
 from ganmodels.types import Items, Logits, Scalar
 
@@ -132,7 +133,7 @@ class Dragan(_UnitSlope):
     def __call__(self, judged: Judged) -> Scalar:
         """The penalty, mean over the batch."""
         real = judged.real.detach()
-        random = torch.rand(real.shape, generator=judged.random, device=real.device)
+        random = even(real.shape, judged.random, real.device)
         noise = self.spread * real.std() * (2 * random - 1)
         return self._value(judged.critic, (real + noise).requires_grad_(True))
 
@@ -141,7 +142,7 @@ def _between(judged: Judged) -> Items:
     """Points between reals and fakes; the items of one pack are mixed with one ratio."""
     real, fake, logits = judged.real.detach(), judged.fake.detach(), judged.real_logits
     shape = (len(logits), *[1] * (real.ndim - 1))
-    ratio = torch.rand(shape, generator=judged.random, device=real.device)
+    ratio = even(shape, judged.random, real.device)
     ratio = ratio.repeat_interleave(_items_per_logit(logits, real), dim=0)
     return torch.lerp(real, fake, ratio).requires_grad_(True)
 

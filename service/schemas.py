@@ -66,12 +66,19 @@ class TrainRequest(Body):
     steps: int | None = Field(default=None, ge=1, le=10**8)
     batch_size: int | None = Field(default=None, ge=2, le=4096)
     learning_rate: float | None = Field(default=None, gt=0, le=1)
+    gpus: int | None = Field(
+        default=None,
+        ge=1,
+        le=64,
+        description="processes that play each batch together, with a GPU each where there are any",
+    )
     seed: Seed | None = None
     game: Patch | None = None
     optimisation: Patch | None = None
     schedule: Patch | None = None
     referee: Patch | None = None
     stop: Patch | None = None
+    engine: Patch | None = None
 
     def changes(self) -> dict[str, Any]:
         """What is to be changed in the recipe."""
@@ -86,7 +93,7 @@ class TrainRequest(Body):
                 "model",
             },
         )
-        shortcuts = ("steps", "batch_size", "learning_rate", "seed")
+        shortcuts = ("steps", "batch_size", "learning_rate", "gpus", "seed")
         return {k: v for k, v in given.items() if not (k in shortcuts and v is None)}
 
 

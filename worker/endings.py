@@ -3,6 +3,7 @@
 from typing import Literal, NamedTuple
 
 from ganmodels.referee.health import Diagnosis
+from worker.store.epochs import Loss
 from worker.store.records import StoppedBy
 
 Outcome = Literal["finished", "pause", "cancel", "interrupt", "rollback", "fail"]
@@ -17,6 +18,14 @@ class TrainingDiverged(Exception):  # noqa: N818 - named for what it says
             "with a penalty"
         )
         self.step = step
+
+
+class FollowerLost(Exception):  # noqa: N818 - named for what it says
+    """A process that played the job together with this one has died."""
+
+    def __init__(self, loss: Loss) -> None:
+        super().__init__(loss.detail)
+        self.loss = loss
 
 
 class Ending(NamedTuple):

@@ -6,7 +6,7 @@ from contextlib import suppress
 import torch
 
 from ganmodels.data.errors import DataError
-from worker.endings import TrainingDiverged
+from worker.endings import FollowerLost, TrainingDiverged
 from worker.engine import DeviceUnavailable
 from worker.errors import NotFound
 from worker.storage import is_storage_trouble, loss_of_storage
@@ -34,6 +34,9 @@ def conclude(error: Exception, job: Job, claim: Claim, max_attempts: int) -> Con
         # This process can use it no more; the next one may.
         loss = Loss(code="device-failed", detail="the GPU failed; the log says how")
         return _after(loss, job, claim, max_attempts, "queued")
+    if isinstance(error, FollowerLost):
+        log.warning("%s: a process of it was lost: %s", job.id, error)
+        return _after(error.loss, job, claim, max_attempts, "queued")
     return "failed", _reason(error, job)
 
 

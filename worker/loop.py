@@ -61,6 +61,7 @@ def run(match: Match, deck: Deck, attempt: Attempt, stop_wanted: StopWanted) -> 
         if match.step % schedule.previews_every == 0:
             attempt.write_preview(match)
         if match.step % schedule.checkpoints_every == 0 and not _is_rollback(ending):
+            match.agree()
             check_finite(match)
             attempt.save(match)
         ending = ending or stop()
@@ -68,6 +69,7 @@ def run(match: Match, deck: Deck, attempt: Attempt, stop_wanted: StopWanted) -> 
     if ending is None or (match.step >= match.total_steps and ending.diagnosis is None):
         ending = Ending("finished")
     if match.step > start and not _is_rollback(ending):
+        match.agree()
         check_finite(match)
         attempt.save_last(match)
     return ending

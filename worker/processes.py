@@ -43,6 +43,11 @@ def give_way(niceness: int) -> None:
     processes by session (sched_autogroup(7)), and ``start`` gives each child a session of its own.
     """
     os.nice(niceness)
+    weigh_session(niceness)
+
+
+def weigh_session(niceness: int) -> None:
+    """Give the session of this process a niceness, where there is such a thing."""
     for _ in range(_AUTOGROUP_TRIES):
         try:
             Path("/proc/self/autogroup").write_text(str(niceness))

@@ -60,6 +60,7 @@ class Settings(BaseSettings):
     )
     max_queued_jobs: int = Field(default=2000, ge=1)
     slots: int = Field(default=1, ge=1, le=64)
+    gpus_per_slot: int = Field(default=1, ge=1, le=64)
     max_attempts: int = Field(default=3, ge=1, le=1000)
     lease_seconds: float = Field(default=20, ge=3, le=3600)
     max_step_flops: int = Field(default=10**14, ge=1)

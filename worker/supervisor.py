@@ -47,10 +47,14 @@ def supervise(settings: Settings, url: str) -> None:
 
 
 def plan_slots(settings: Settings) -> list[dict[str, str]]:
-    """The variables of each slot: one slot for each GPU, or as many as wanted on the CPU."""
-    gpus = _gpus(settings.device)
+    """The variables of each slot: one for so many GPUs, or as many as wanted on the CPU.
+
+    Where GPUs do not divide evenly the last slot has fewer.
+    """
+    gpus, each = _gpus(settings.device), settings.gpus_per_slot
     if gpus:
-        return [{"CUDA_VISIBLE_DEVICES": gpu, "RINGSIDE_DEVICE": "cuda"} for gpu in gpus]
+        shares = [",".join(gpus[first : first + each]) for first in range(0, len(gpus), each)]
+        return [{"CUDA_VISIBLE_DEVICES": share, "RINGSIDE_DEVICE": "cuda"} for share in shares]
     threads = settings.train_threads
     if "train_threads" not in settings.model_fields_set:
         threads = max(1, threads // settings.slots)

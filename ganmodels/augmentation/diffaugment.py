@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ganmodels.augmentation.fixed import Fixed, color_channels, moved
+from ganmodels.draws import even, whole
 from ganmodels.types import Items
 
 _FURTHEST = 0.125
@@ -51,7 +52,7 @@ class DiffAugment(Fixed):
 def _recolored(items: Items, random: torch.Generator) -> Items:
     """Brightness, saturation and contrast, one draw of each per image."""
     count = color_channels(items.shape[1])
-    draws = torch.rand((3, len(items), 1, 1, 1), generator=random, device=items.device)
+    draws = even((3, len(items), 1, 1, 1), random, items.device, items=1)
     brightness, saturation, contrast = draws.to(items.dtype)
     color = items[:, :count] + brightness - 0.5
     grey = color.mean(1, keepdim=True)
@@ -67,9 +68,7 @@ def _kept(items: Items, random: torch.Generator) -> Tensor:
     for size in items.shape[2:]:
         cut = int(size * _CUT + 0.5)
         # Of an even rectangle there is one more place, as its middle lies between pixels.
-        centre = torch.randint(
-            size + 1 - cut % 2, (len(items), 1), generator=random, device=items.device
-        )
+        centre = whole(size + 1 - cut % 2, (len(items), 1), random, items.device)
         start = centre - cut // 2
         place = torch.arange(size, device=items.device)
         within.append((place >= start) & (place < start + cut))

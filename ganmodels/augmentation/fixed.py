@@ -7,6 +7,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import pad
 
+from ganmodels.draws import whole
 from ganmodels.spec import Spec
 from ganmodels.types import Items, Scalar
 
@@ -83,7 +84,7 @@ def moved(
     places = []
     for size, furthest in zip(sizes, most, strict=True):
         span = 2 * furthest + 1
-        offset = torch.randint(span, (batch, 1), generator=random, device=items.device)
+        offset = whole(span, (batch, 1), random, items.device)
         places.append(offset + torch.arange(size, device=items.device))
     rows, columns = places
     samples = torch.arange(batch, device=items.device)[:, None, None]

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ganmodels.augmentation.fixed import color_channels
+from ganmodels.draws import even, normal, whole
 from ganmodels.types import Items
 
 
@@ -23,16 +24,16 @@ class Chance:
 
     def even(self, low: float, high: float) -> Tensor:
         """One number for each image, U(low, high)."""
-        drawn = torch.rand(self.count, generator=self.random, device=self.device)
+        drawn = even((self.count,), self.random, self.device)
         return drawn.to(self.dtype) * (high - low) + low
 
     def whole(self, count: int) -> Tensor:
         """One whole number below ``count`` for each image."""
-        return torch.randint(count, (self.count,), generator=self.random, device=self.device)
+        return whole(count, (self.count,), self.random, self.device)
 
     def normal(self, deviation: float) -> Tensor:
         """One number for each image, N(0, deviation^2)."""
-        drawn = torch.randn(self.count, generator=self.random, device=self.device)
+        drawn = normal((self.count,), self.random, self.device)
         return drawn.to(self.dtype) * deviation
 
     def nothing(self, size: int) -> Tensor:
@@ -42,7 +43,7 @@ class Chance:
     def maybe(self, matrix: Tensor, probability: Tensor | None = None) -> Tensor:
         """The matrix of an image with the probability, else the identity."""
         likely = self.strength if probability is None else probability
-        applied = torch.rand(self.count, generator=self.random, device=self.device) < likely
+        applied = even((self.count,), self.random, self.device) < likely
         return torch.where(applied[:, None, None], matrix, self.nothing(matrix.shape[-1]))
 
     def matrix(self, *rows: tuple[Tensor | float, ...]) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ganmodels.several import WHOLE, Share
 from ganmodels.spaces import ImageSpace, Space
 from ganmodels.types import Items, Labels
 
@@ -61,7 +62,8 @@ class Batches:
     """Endless shuffled passes over resident items; draw ``d`` is always the same batch.
 
     Items lie decoded on the device (uint8 for images). Each pass shows every item once;
-    a batch may span two passes, or many. Orders of another ``purpose`` are others.
+    a batch may span two passes, or many. Orders of another ``purpose`` are others. Of each
+    batch a ``share`` is given.
     """
 
     def __init__(
@@ -73,9 +75,10 @@ class Batches:
         seed: int,
         device: torch.device,
         purpose: str = "order",
+        share: Share = WHOLE,
     ) -> None:
         self.space, self.batch_size, self.seed, self.device = space, batch_size, seed, device
-        self._purpose = purpose
+        self._purpose, self._share = purpose, share
         self._items = torch.from_numpy(np.require(items, requirements="W")).to(device)
         self._labels = None if labels is None else torch.from_numpy(labels).to(device)
         self._random = torch.Generator()
@@ -86,7 +89,8 @@ class Batches:
 
     def at(self, draw: int) -> Batch:
         """Batch number ``draw`` (from 0)."""
-        indices = self._indices(draw * self.batch_size, (draw + 1) * self.batch_size)
+        batch = self._indices(draw * self.batch_size, (draw + 1) * self.batch_size)
+        indices = self._share.of(batch)
         items = to_network(self._items[indices], self.space, self.device)
         return Batch(items, None if self._labels is None else self._labels[indices])
 

@@ -413,6 +413,7 @@ class Gan(Drawn):
         strength = match.memories.get("augmentation")
         if not isinstance(strength, Strength):
             return {}
+        match.group.average([real_sign])
         number = match.step * self.discriminator_steps + turn + 1
         images = match.optimisation.batch_size
         return {"augmentation_strength": strength.note(real_sign, number, images, match.settled)}

@@ -14,6 +14,8 @@ from ganmodels.games.player import Player, Told
 from ganmodels.networks.blocks import untraced
 from ganmodels.networks.discriminator import Discriminator
 from ganmodels.networks.noise import listen
+from ganmodels.networks.shared_norm import share_norms
+from ganmodels.several import ALONE, Group, Order
 from ganmodels.shapes import shapes_only
 from ganmodels.spaces import ImageSpace
 from ganmodels.starting import Weights, adopt, freeze
@@ -62,17 +64,22 @@ class Match:
     """A game being played: its players, what it remembers, and the step counter.
 
     Every draw is a function of (seed, step), so the state holds no random-number generator.
-    Each game has a player called generator and one called discriminator.
+    Each game has a player called generator and one called discriminator. Each process of a
+    ``group`` has the match whole and plays its share of the batches.
     """
 
     def __init__(
-        self, config: TrainConfig, device: torch.device, autocast: torch.dtype | None = None
+        self,
+        config: TrainConfig,
+        device: torch.device,
+        autocast: torch.dtype | None = None,
+        group: Group = ALONE,
     ) -> None:
-        self.config, self.device, self.autocast = config, device, autocast
+        self.config, self.device, self.autocast, self.group = config, device, autocast, group
         self.game, self.space, self.optimisation = config.game, config.space, config.optimisation
         self.total_steps, self.seed = config.schedule.steps, config.seed
         self.step = 0
-        self._random = torch.Generator(device)
+        self._random = group.generator(device)
         self.players = {
             name: self._player(name, network) for name, network in self._networks().items()
         }
@@ -121,6 +128,7 @@ class Match:
 
     def play(self, deck: Deck) -> None:
         """One step: the game's moves, then every average follows."""
+        self.group.tell(Order.PLAY)
         settled = self.settled
         factor = self.optimisation.decay.factor(self.step / self.total_steps, settled)
         for player in self.players.values():
@@ -153,11 +161,18 @@ class Match:
 
     def read_metrics(self) -> Measured:
         """Means since the last reading. This is the only place that waits for the device."""
+        self.group.tell(Order.READ)
+        self._agree()
         bad = self.first_bad()
         means = (self._sums / self._summed).tolist()
         self._sums.zero_()
         self._summed.zero_()
         return Measured(dict(zip(self._names, means, strict=True)), bad)
+
+    def agree(self) -> None:
+        """Make what was measured that of all processes, so that one state speaks for all."""
+        self.group.tell(Order.AGREE)
+        self._agree()
 
     def first_bad(self) -> Bad | None:
         """The first value that was not finite; it stays known for the rest of the match."""
@@ -226,10 +241,20 @@ class Match:
             network,
             optimisation.discriminator if judges else optimisation.generator,
             optimisation.discriminator_average if judges else optimisation.average,
+            self.group,
         )
-        # After the copy: generators of random numbers cannot be copied.
+        # After the copy: neither generators of random numbers nor groups can be copied.
         listen(network, self._random)
+        share_norms(network, self.group)
         return player
+
+    def _agree(self) -> None:
+        if self.group.size == 1:
+            return
+        self.group.average([self._sums])
+        bad = self.group.rows(self._bad)
+        steps = torch.where(bad[:, 0] < 0, torch.iinfo(bad.dtype).max, bad[:, 0])
+        self._bad.copy_(bad[steps.argmin()])
 
     def _record(self, values: Tensor) -> None:
         self._sums += values

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
 from ganmodels.optimisation import Average, Optimiser, WeightAverage
+from ganmodels.several import ALONE, Group
 from ganmodels.types import Scalar
 
 Told = dict[str, Scalar]
@@ -17,11 +18,15 @@ Told = dict[str, Scalar]
 class Player:
     """A network that learns. ``average`` is what users sample and score by.
 
-    Weights that require no gradient stay as they are: nobody thaws what was frozen for good.
+    Weights that require no gradient stay as they are: nobody thaws what was frozen for good. The
+    processes of a ``group`` learn together, by the mean of their gradients.
     """
 
-    def __init__(self, network: nn.Module, rule: Optimiser, average: Average) -> None:
+    def __init__(
+        self, network: nn.Module, rule: Optimiser, average: Average, group: Group = ALONE
+    ) -> None:
         self.network, self.rule, self._average = network, rule, average
+        self.group = group
         self.average = copy.deepcopy(network).requires_grad_(False).eval()
         self._averaging = WeightAverage(self.average, network)
         self.weights = [p for p in network.parameters() if p.requires_grad]
@@ -90,7 +95,9 @@ def descend_together(players: Sequence[Player], losses: Iterable[Scalar], count:
 
 def _move(players: Sequence[Player]) -> Scalar:
     weights = [weight for player in players for weight in player.weights]
-    norm = get_total_norm([weight.grad for weight in weights if weight.grad is not None])
+    gradients = [weight.grad for weight in weights if weight.grad is not None]
+    players[0].group.average(gradients)
+    norm = get_total_norm(gradients)
     for player in players:
         player.optimiser.step()
     return norm

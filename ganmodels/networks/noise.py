@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from ganmodels.draws import even, normal
+
 
 class Noise(nn.Module):
     """A layer that is the identity in evaluation. The match sets ``random`` before it trains."""
@@ -27,7 +29,7 @@ class GaussianNoise(Noise):
 
     def disturbed(self, values: Tensor) -> Tensor:
         """Values with noise."""
-        noise = torch.randn(values.shape, generator=self.random, device=values.device)
+        noise = normal(values.shape, self.random, values.device)
         return values + self.deviation * noise.to(values.dtype)
 
 
@@ -40,7 +42,7 @@ class Dropout(Noise):
 
     def disturbed(self, values: Tensor) -> Tensor:
         """Values, some of them 0."""
-        draws = torch.rand(values.shape, generator=self.random, device=values.device)
+        draws = even(values.shape, self.random, values.device)
         return values * (draws < self.kept).to(values.dtype) / self.kept
 
 

@@ -7,7 +7,7 @@ it to that file's ``RULES``.
 from collections.abc import Callable, Iterator
 
 from ganmodels.config import TrainConfig
-from ganmodels.validity import referee
+from ganmodels.validity import referee, several
 from ganmodels.validity.finding import Finding, InvalidConfig
 from ganmodels.validity.gan import check_gan
 from ganmodels.validity.semi_supervised import check_semi_supervised
@@ -22,6 +22,7 @@ RULES: tuple[Rule, ...] = (
     check_sourced,
     schedules_settle,
     *referee.RULES,
+    *several.RULES,
 )
 
 

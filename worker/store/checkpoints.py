@@ -60,6 +60,7 @@ class Environment(Frozen):
     threads: int
     precision: str
     processor: str = ""
+    processes: int = 1
 
 
 class Manifest(Frozen):

@@ -1,0 +1,100 @@
+"""One training played by several processes, each on a core of its own and with one thread.
+
+    python -m benchmarks.training_lab.several          two processes beside one
+
+All start before anything is measured; the leader's clock counts, from step to step of them all.
+"""
+
+import json
+import os
+import sys
+import time
+from subprocess import PIPE, Popen
+from typing import NamedTuple
+
+import torch
+from torch.distributed import TCPStore
+
+from benchmarks.training_lab.setup import dcgan
+from ganmodels.data.batches import Batches, Deck
+from ganmodels.games.match import Match
+from ganmodels.several import ALONE, Group, Order, Several
+from worker.engine import autocast_dtype, describe
+from worker.following import follow
+
+EDGE, BATCH_SIZE, WARM_UP_STEPS = 32, 128, 5
+CPU = torch.device("cpu")
+_MODULE = "benchmarks.training_lab.several"
+
+
+class Place(NamedTuple):
+    """Which of how many processes this is, where they meet, and what it computes in."""
+
+    place: int
+    size: int
+    port: int
+    steps: int
+    is_bfloat16: bool
+
+
+def images_per_second(processes: int, steps: int) -> float:
+    """Real images a second of DCGAN on images of 32x32 with a batch of 128 in all.
+
+    Process ``n`` has core ``n`` of those that this process may use; there must be as many.
+    """
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < processes:
+        raise ValueError(f"{processes} processes need a core each, and there are {len(cores)}")
+    dtype = autocast_dtype(describe(dcgan(EDGE, BATCH_SIZE).config(), CPU, None))
+    store = TCPStore("127.0.0.1", 0, processes, is_master=True, wait_for_workers=False)
+    started = []
+    for place in range(processes):
+        told = Place(place, processes, store.port, steps, dtype is not None)
+        command = ["taskset", "--cpu-list", str(cores[place]), sys.executable, "-m", _MODULE]
+        environment = {**os.environ, "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
+        started.append(Popen([*command, json.dumps(told)], env=environment, stdout=PIPE))
+    answers = [process.communicate()[0] for process in started]
+    if any(process.returncode for process in started):
+        raise RuntimeError("a process of the benchmark failed; see above")
+    return float(json.loads(answers[0].splitlines()[-1]))
+
+
+def _play(told: Place) -> None:
+    torch.set_num_threads(1)
+    group: Group = ALONE
+    if told.size > 1:
+        store = TCPStore("127.0.0.1", told.port, told.size, is_master=False)
+        group = Several.join(store, told.place, told.size, CPU)
+    setup = dcgan(EDGE, BATCH_SIZE)
+    config = setup.config()
+    match = Match(config, CPU, torch.bfloat16 if told.is_bfloat16 else None, group)
+    real = Batches(
+        setup.items(), None, setup.space, BATCH_SIZE, config.seed, CPU, share=group.share(1)
+    )
+    if told.place:
+        follow(match, Deck(real.at))
+    else:
+        print(json.dumps(_measure(match, Deck(real.at), told.steps)))
+        group.tell(Order.STOP)
+
+
+def _measure(match: Match, deck: Deck, steps: int) -> float:
+    for _ in range(WARM_UP_STEPS):
+        match.play(deck)
+    began = time.perf_counter()
+    for _ in range(steps):
+        match.play(deck)
+    return steps * BATCH_SIZE / (time.perf_counter() - began)
+
+
+def _compare() -> None:
+    for _ in range(3):
+        one, two = images_per_second(1, 20), images_per_second(2, 20)
+        print(f"one process {one:.0f} images/s, two {two:.0f}, ratio {two / one:.2f}", flush=True)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        _play(Place(*json.loads(sys.argv[1])))
+    else:
+        _compare()

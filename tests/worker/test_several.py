@@ -1,0 +1,212 @@
+"""Several processes that train one job do what one would, and end together."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from subprocess import Popen
+from typing import NamedTuple
+
+import pytest
+import torch
+from torch.distributed import TCPStore
+
+from ganmodels.several import ALONE, Order, Several
+from tests.ganmodels.builders import CPU
+from tests.worker.builders import make_job, settings_for, train
+from tests.worker.shared_matches import CASES, deck_of, match_of, states_are_equal
+from tests.worker.test_jobs import StopAt, resume
+from worker.group import count_processes
+from worker.jobs import train_job
+from worker.settings import available_cores
+from worker.store import Store
+
+STEPS, READ_EVERY = 10, 2
+
+
+class Played(NamedTuple):
+    """What a match came to: rows of metrics, the state, and whether all processes have it."""
+
+    rows: list[dict[str, float]]
+    state: dict[str, torch.Tensor]
+    items: torch.Tensor
+    is_one_state: bool
+
+
+def play(group, changes) -> Played:
+    match = match_of(group, changes)
+    deck, rows = deck_of(match), []
+    for step in range(STEPS):
+        match.play(deck)
+        if (step + 1) % READ_EVERY == 0:
+            rows.append(match.read_metrics().means)
+    group.tell(Order.STOP)
+    state = {name: tensor.clone() for name, tensor in match.state().tensors.items()}
+    game = match.game
+    latents = game.latent.draw(16, torch.Generator().manual_seed(0))
+    labels = torch.arange(16) % max(1, game.labels.classes(match.space))
+    return Played(rows, state, match.show(latents, labels), states_are_equal(match))
+
+
+@pytest.fixture(scope="module")
+def played():
+    """All cases, alone and by two processes: two processes are started once, which takes long."""
+    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+    store = TCPStore("127.0.0.1", 0, 2, is_master=True, wait_for_workers=False)
+    command = [sys.executable, "-m", "tests.worker.follower", str(store.port)]
+    with Popen(command) as follower:
+        group = Several.join(store, 0, 2, CPU)
+        together = {name: play(group, changes) for name, changes in CASES.items()}
+        group.leave()
+        assert follower.wait(30) == 0
+    alone = {name: play(ALONE, changes) for name, changes in CASES.items()}
+    return {name: (together[name], alone[name]) for name in CASES}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_two_processes_have_the_losses_of_one_with_the_same_batch(played, case):
+    together, alone = played[case]
+    for shared, whole in zip(together.rows, alone.rows, strict=True):
+        assert shared == pytest.approx(whole, rel=1e-3, abs=1e-4)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_two_processes_learn_the_generator_that_one_learns(played, case):
+    together, alone = played[case]
+    assert together.state.keys() == alone.state.keys()
+    assert torch.allclose(together.items, alone.items, atol=1e-3)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_all_processes_have_the_same_bits(played, case):
+    together, _ = played[case]
+    assert together.is_one_state
+
+
+def test_batch_statistics_are_those_of_the_whole_batch(played):
+    together, alone = played["cgan"]
+    # Means are moved by biases that come before, which a norm makes without effect.
+    names = [name for name in alone.state if "running_var" in name]
+    assert names
+    for name in names:
+        assert torch.allclose(together.state[name], alone.state[name], rtol=1e-3, atol=1e-4)
+
+
+def rows_of(job):
+    kept = ("step", "discriminator_loss", "generator_loss", "real_logit")
+    return [{name: row[name] for name in kept} for row in job.metrics()]
+
+
+def cores(monkeypatch, count: int) -> None:
+    monkeypatch.setattr("worker.group.available_cores", lambda: count)
+
+
+def test_a_job_goes_on_with_another_number_of_processes_as_if_nothing_was(store, home, monkeypatch):
+    changes = {"schedule": {"steps": 12, "metrics_every": 2, "checkpoints_every": 3}}
+    alone = make_job(store, "cgan", **changes)
+    train(alone, home)
+    job = make_job(store, "cgan", gpus=2, **changes)
+    cores(monkeypatch, 1)
+    train(job, home, StopAt(job, 2, "pause"))
+    paused = job.record()
+    assert (paused.status, paused.exact) == ("paused", False)
+    assert 2 <= job.checkpoint().step < 12
+    cores(monkeypatch, 2)
+    job.want_stop(None)
+    resume(job)
+    train(job, home)
+    assert job.record().status == "succeeded", job.record().error
+    assert job.checkpoint().manifest.environment.processes == 2
+    changed = [
+        event.data["changes"] for event in job.events.after(0) if event.type == "job.inexact"
+    ]
+    assert changed == [{"gpus": "2 -> 1"}, {"processes": "1 -> 2"}]
+    for mine, theirs in zip(rows_of(job), rows_of(alone), strict=True):
+        assert mine == pytest.approx(theirs, rel=1e-3, abs=1e-3)
+
+
+class KillFollower:
+    """Kills the other process of a job once it has played; looks like an event that is set."""
+
+    def __init__(self, job, processes_of, number=signal.SIGKILL) -> None:
+        self._job, self._processes_of, self._number = job, processes_of, number
+        self.killed_at: float | None = None
+
+    def is_set(self) -> bool:
+        if self.killed_at is None and self._job.metrics():
+            found = self._processes_of(self._job.path.parents[1])
+            (follower,) = [pid for pid, text in found.items() if "worker.follower" in text]
+            os.kill(follower, self._number)
+            self.killed_at = time.monotonic()
+        return False
+
+
+def test_a_job_whose_follower_is_killed_goes_back_into_the_queue_at_once(
+    store, home, monkeypatch, processes_of
+):
+    cores(monkeypatch, 2)
+    job = make_job(store, "points", gpus=2, schedule={"steps": 10**6, "metrics_every": 5})
+    killing = KillFollower(job, processes_of)
+    train(job, home, killing)
+    assert time.monotonic() - killing.killed_at < 10
+    assert job.record().status == "queued"
+    assert job.epochs()[-1].loss.signal == signal.SIGKILL
+    assert not [text for text in processes_of(home).values() if "worker.follower" in text]
+
+
+@pytest.fixture
+def broken_follower(monkeypatch, tmp_path):
+    """In place of every follower a process that ends at once."""
+
+    def end_with(status: int) -> None:
+        script = tmp_path / "python"
+        script.write_text(f"#!/bin/sh\nexit {status}\n")
+        script.chmod(0o700)
+        monkeypatch.setattr("worker.group.sys.executable", str(script))
+        cores(monkeypatch, 2)
+
+    return end_with
+
+
+def test_a_follower_that_cannot_start_loses_the_attempt_and_at_last_the_job(
+    store, home, broken_follower
+):
+    broken_follower(1)
+    job = make_job(store, "points", gpus=2)
+    settings = settings_for(home).model_copy(update={"max_attempts": 2})
+    train_job(settings, job, threading.Event())
+    assert job.record().status == "queued"
+    train_job(settings, job, threading.Event())
+    assert job.record().status == "failed"
+    assert job.record().error.code == "process-lost"
+
+
+def test_a_follower_that_runs_out_of_memory_ends_the_job_as_its_leader_would(
+    store, home, broken_follower
+):
+    broken_follower(12)
+    job = make_job(store, "points", gpus=2)
+    train(job, home)
+    assert job.record().error.code == "out-of-memory"
+
+
+@pytest.mark.parametrize(
+    ("gpus", "cores_there", "batch_size", "expected"),
+    [(1, 8, 8, 1), (2, 8, 8, 2), (4, 3, 8, 2), (4, 8, 8, 4), (8, 3, 12, 3)],
+)
+def test_as_many_processes_play_as_are_there_and_divide_the_batch(
+    monkeypatch, gpus, cores_there, batch_size, expected
+):
+    cores(monkeypatch, cores_there)
+    match = match_of(ALONE, {"recipe": "points", "gpus": gpus, "batch_size": batch_size})
+    assert count_processes(match.config, CPU) == expected
+
+
+def test_a_job_of_two_processes_trains_through_the_worker(ringside, processes_of):
+    job = ringside.train(gpus=2)
+    environment = Store(ringside.home).jobs.get(job["id"]).checkpoint().manifest.environment
+    assert environment.processes == min(2, available_cores())
+    assert not [text for text in processes_of(ringside.home).values() if "follower" in text]
+    refused = ringside.client.post("/train", json={"dataset": "ring", "gpus": 65})
+    assert refused.status_code == 422
