@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from ganmodels.config import TrainConfig
 from ganmodels.data.batches import Batches, Deck
 from ganmodels.data.packed import PackedDataset
+from ganmodels.data.shelves import place
 from ganmodels.data.subset import labelled_subset
 from ganmodels.games import SemiSupervised
 from ganmodels.labels import Clusters, labels_of
@@ -69,4 +70,5 @@ def _batches(
 ) -> Batches:
     size, seed = config.optimisation.batch_size, config.seed
     items = dataset.items[indices]
-    return Batches(items, labels, config.space, size, seed, device, purpose, share)
+    where = place(items.nbytes, device, config.engine.data)
+    return Batches(items, labels, config.space, size, seed, device, purpose, share, where)

@@ -13,6 +13,7 @@ from ganmodels.referee.health import Health
 from ganmodels.spaces import Space
 from worker.names import NAME_PATTERN, RESERVED_PREFIXES
 from worker.store.checkpoints import Checkpoint, Environment
+from worker.store.epochs import EngineInUse
 from worker.store.evaluations import EvaluationRecord
 from worker.store.job import Job
 from worker.store.models import Model, Version
@@ -232,6 +233,7 @@ class JobView(BaseModel):
     seed: int
     attempt: int
     exact: bool
+    engine: EngineInUse | None
     rollbacks: int
     created_at: str
     started_at: str | None
@@ -259,6 +261,7 @@ class JobView(BaseModel):
             error=record.error,
             stopped_by=record.stopped_by,
             health=_health(progress),
+            engine=job.engine(),
             stopping=job.stop_wanted() if running else None,
             dataset=config.dataset,
             source=config.source and config.source.dataset,

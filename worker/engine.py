@@ -1,10 +1,17 @@
 """What a training runs on: device, threads and precision, chosen once and recorded."""
 
+import os
+
 import torch
 
 from ganmodels.config import TrainConfig
+from ganmodels.data.shelves import place
+from ganmodels.games.match import Match
+from ganmodels.games.recorded import why_not
 from ganmodels.machine import bfloat16_pays, processor
+from ganmodels.spaces import ImageSpace
 from worker.store.checkpoints import Environment
+from worker.store.epochs import EngineInUse
 
 
 class DeviceUnavailable(Exception):  # noqa: N818 - named for what it says
@@ -42,14 +49,42 @@ def describe(
     )
 
 
-def changes(now: Environment, before: Environment) -> dict[str, str]:
+def changes(now: Environment, before: Environment, deterministic: bool = False) -> dict[str, str]:
     """What may change the bits of a training that goes on in another environment, and from what.
 
-    Kernels of a GPU add in whatever order its threads come, so there nothing is ever exact.
+    Kernels of a GPU add in whatever order its threads come, so nothing is exact there unless the
+    job asks for others.
     """
     old, new = before.model_dump(), now.model_dump()
     found = {name: f"{old[name]} -> {new[name]}" for name in new if old[name] != new[name]}
-    return found if now.device == "cpu" else {**found, "kernels": "a GPU's are not deterministic"}
+    if now.device == "cpu" or deterministic:
+        return found
+    return {**found, "kernels": "a GPU's are not deterministic"}
+
+
+def in_use(config: TrainConfig, environment: Environment, match: Match, items: int) -> EngineInUse:
+    """What an attempt runs on, with ``items`` bytes of data, for those who look at its job."""
+    engine, device = config.engine, match.device
+    reason = "switched off" if engine.graphs == "never" else why_not(match)
+    return EngineInUse(
+        device=environment.device,
+        processes=environment.processes,
+        threads=environment.threads,
+        precision=environment.precision,
+        layout="channels last" if isinstance(config.space, ImageSpace) else "contiguous",
+        data=place(items, device, engine.data),
+        graphs="recorded" if reason is None else f"none: {reason}",
+        deterministic=engine.deterministic or device.type == "cpu",
+    )
+
+
+def be_deterministic(config: TrainConfig) -> None:
+    """Ask for kernels that add in the same order in every run, where the job wants them."""
+    if config.engine.deterministic:
+        # Read by cuBLAS at its first call in this process.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True)
+        torch.backends.cudnn.benchmark = False
 
 
 def autocast_dtype(environment: Environment) -> torch.dtype | None:

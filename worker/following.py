@@ -11,7 +11,7 @@ from torch.distributed import TCPStore  # type: ignore[attr-defined]
 from ganmodels.data.batches import Deck
 from ganmodels.games.match import Match
 from ganmodels.several import Order, Several
-from worker.engine import autocast_dtype
+from worker.engine import autocast_dtype, be_deterministic
 from worker.failures import is_out_of_memory
 from worker.group import OUT_OF_MEMORY_STATUS, START_SECONDS, Task, ready
 from worker.material import Material
@@ -30,6 +30,9 @@ def play_share(task: Task) -> None:
     gpu = int(os.environ["LOCAL_RANK"])
     device = torch.device("cuda", gpu) if task.cuda else torch.device("cpu")
     meeting.set(ready(place), "")
+    job = Store(task.home).jobs.get(task.job)
+    # Before this process has used a GPU.
+    be_deterministic(job.config())
     group = Several.join(meeting, place, size, device)
     try:
         follow(*_set_up(task, group, device))

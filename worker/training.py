@@ -11,7 +11,14 @@ from ganmodels.referee.diagnoses import broken_down
 from worker.attempt import Attempt
 from worker.checkpointing import CheckpointWriter
 from worker.endings import Ending, Outcome, TrainingDiverged
-from worker.engine import autocast_dtype, changes, choose_device, describe
+from worker.engine import (
+    autocast_dtype,
+    be_deterministic,
+    changes,
+    choose_device,
+    describe,
+    in_use,
+)
 from worker.group import Crew, Task, count_processes
 from worker.loop import run
 from worker.material import Material, MaterialGuard
@@ -42,6 +49,7 @@ def play(
         # Whoever accepted the job may have died before this.
         store.models.add_job(record.model, job.id)
     device = choose_device(settings.device)
+    be_deterministic(config)
     size = count_processes(config, device)
     torch.set_num_threads(max(1, settings.train_threads // size))
     material = Material.of(store, config)
@@ -54,7 +62,7 @@ def play(
         clusters = find_clusters(config, material.dataset, checkpoint, group)
         autocast = autocast_dtype(environment)
         match = make_match(config, device, autocast, checkpoint, job.start(), group)
-        claim.begin(match.step)
+        claim.begin(match.step, in_use(config, environment, match, material.dataset.items.nbytes))
         job.note_return()
         _note_environment(job, config, environment, checkpoint)
         writer = CheckpointWriter(store, job, claim, guard, environment, clusters, device)
@@ -119,7 +127,9 @@ def _note_environment(
 
     Nor is it where fewer devices play than were asked for.
     """
-    found = changes(now, checkpoint.manifest.environment) if checkpoint else {}
+    found: dict[str, str] = {}
+    if checkpoint:
+        found = changes(now, checkpoint.manifest.environment, config.engine.deterministic)
     if now.processes < config.engine.gpus:
         found["gpus"] = f"{config.engine.gpus} -> {now.processes}"
     if not found:

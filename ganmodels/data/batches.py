@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ganmodels.data.shelves import Where, shelve
 from ganmodels.several import WHOLE, Share
 from ganmodels.spaces import ImageSpace, Space
 from ganmodels.types import Items, Labels
@@ -59,11 +60,11 @@ def to_network(items: NDArray[np.generic] | Tensor, space: Space, device: torch.
 
 
 class Batches:
-    """Endless shuffled passes over resident items; draw ``d`` is always the same batch.
+    """Endless shuffled passes over items; draw ``d`` is always the same batch.
 
-    Items lie decoded on the device (uint8 for images). Each pass shows every item once;
-    a batch may span two passes, or many. Orders of another ``purpose`` are others. Of each
-    batch a ``share`` is given.
+    Items lie decoded on the device (uint8 for images) unless they are to be streamed to it. Each
+    pass shows every item once; a batch may span two passes, or many. Orders of another ``purpose``
+    are others. Of each batch a ``share`` is given.
     """
 
     def __init__(
@@ -76,30 +77,30 @@ class Batches:
         device: torch.device,
         purpose: str = "order",
         share: Share = WHOLE,
+        where: Where = "resident",
     ) -> None:
         self.space, self.batch_size, self.seed, self.device = space, batch_size, seed, device
         self._purpose, self._share = purpose, share
-        self._items = torch.from_numpy(np.require(items, requirements="W")).to(device)
+        self._shelf = shelve(items, device, where)
         self._labels = None if labels is None else torch.from_numpy(labels).to(device)
         self._random = torch.Generator()
         self._passes: dict[int, Tensor] = {}
 
     def __len__(self) -> int:
-        return len(self._items)
+        return len(self._shelf)
 
     def at(self, draw: int) -> Batch:
         """Batch number ``draw`` (from 0)."""
-        batch = self._indices(draw * self.batch_size, (draw + 1) * self.batch_size)
-        indices = self._share.of(batch)
-        items = to_network(self._items[indices], self.space, self.device)
-        return Batch(items, None if self._labels is None else self._labels[indices])
+        items = to_network(self._shelf.take(draw, self._indices), self.space, self.device)
+        return Batch(items, None if self._labels is None else self._labels[self._indices(draw)])
 
-    def _indices(self, start: int, stop: int) -> Tensor:
+    def _indices(self, draw: int) -> Tensor:
+        start, stop = draw * self.batch_size, (draw + 1) * self.batch_size
         count = len(self)
         first, last = start // count, (stop - 1) // count
         self._passes = {number: self._order(number) for number in range(first, last + 1)}
         order = torch.cat(list(self._passes.values()))
-        return order[start - first * count : stop - first * count]
+        return self._share.of(order[start - first * count : stop - first * count])
 
     def _order(self, number: int) -> Tensor:
         """The order of items in one pass."""

@@ -4,7 +4,7 @@ batch is brought while the one before is played.
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 Indices = Callable[[int], Tensor]
+Where = Literal["resident", "streamed"]
 # Of a GPU's free memory: the rest is for the training itself.
 _LARGEST_SHARE = 0.4
 
@@ -26,13 +27,19 @@ class Shelf(Protocol):
         """The items of draw number ``draw`` on the device; ``indices`` says which they are."""
 
 
-def shelve(items: NDArray[np.generic], device: torch.device) -> Shelf:
-    """On the device where they fit beside a training, else in memory."""
-    if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        if items.nbytes > _LARGEST_SHARE * free:
-            return Streamed(items, device)
-    return Resident(items, device)
+def place(size_bytes: int, device: torch.device, wanted: Where | Literal["automatic"]) -> Where:
+    """Where items of so many bytes are to lie: on the device if they fit beside a training."""
+    if wanted != "automatic":
+        return wanted
+    if device.type != "cuda":
+        return "resident"
+    free, _ = torch.cuda.mem_get_info(device)
+    return "resident" if size_bytes <= _LARGEST_SHARE * free else "streamed"
+
+
+def shelve(items: NDArray[np.generic], device: torch.device, where: Where) -> Shelf:
+    """The items, where they are to lie."""
+    return Resident(items, device) if where == "resident" else Streamed(items, device)
 
 
 class Resident:

@@ -32,6 +32,7 @@ def why_not(match: Match) -> str | None:
     if not isinstance(game, Gan):
         return f"the game {game.kind} looks at its step"
     reasons = {
+        "several processes play": match.group.size > 1,
         "the strength of the augmentation varies": game.augmentation.varies,
         "old fakes are chosen step by step": bool(game.replay),
         "updates are looked through": bool(game.unrolling),

@@ -226,6 +226,27 @@ def test_a_job_that_another_process_trains_is_left_to_it(store, home, held_elsew
     assert not job.is_training()
 
 
+def test_a_job_says_what_it_runs_on(store, home):
+    job = make_job(store, engine={"data": "streamed"})
+    assert job.engine() is None
+    train(job, home)
+    engine = job.engine()
+    assert engine is not None
+    assert (engine.device, engine.processes, engine.threads) == ("cpu", 1, 1)
+    assert (engine.precision, engine.layout, engine.data) == (
+        "float32", "channels last", "streamed",
+    )  # fmt: skip
+    assert (engine.graphs, engine.deterministic) == ("none: graphs are for GPUs", True)
+
+
+def test_streamed_items_train_the_same_network(store, home):
+    jobs = [make_job(store, engine={"data": where}) for where in ("resident", "streamed")]
+    for job in jobs:
+        train(job, home)
+    first, second = (job.checkpoint().tensors("generator") for job in jobs)
+    assert all(torch.equal(first[key], second[key]) for key in first)
+
+
 def test_a_job_stays_exact_while_nothing_changes_and_says_what_did(store, home, monkeypatch):
     job = make_job(store)
     job.want_stop("pause")

@@ -14,7 +14,7 @@ from pathlib import Path
 from worker.errors import Conflict
 from worker.identity import ProcessIdentity
 from worker.store import disk
-from worker.store.epochs import Epoch, name
+from worker.store.epochs import EngineInUse, Epoch, name
 from worker.store.files import new_directory, replace_json
 
 _BEAT_SECONDS = 1.0
@@ -61,10 +61,14 @@ class Claim:
             raise
         return cls(epoch, lock)
 
-    def begin(self, start_step: int) -> None:
-        """Say from which step the attempt goes on; what earlier ones wrote beyond it is void."""
+    def begin(self, start_step: int, engine: EngineInUse | None = None) -> None:
+        """Say from which step the attempt goes on, and on what it runs.
+
+        What earlier ones wrote beyond that step is void.
+        """
         self.check()
-        replace_json(self.epoch.path / "epoch.json", {"start_step": start_step})
+        told = engine.model_dump(mode="json") if engine else None
+        replace_json(self.epoch.path / "epoch.json", {"start_step": start_step, "engine": told})
 
     def check(self) -> None:
         """Make sure that this attempt may still write.

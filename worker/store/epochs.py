@@ -5,7 +5,8 @@
                 beat          touched by that process every second
                 reserve       room for what must be written when the disk is full
                 given-up      present once that process was taken for frozen
-                epoch.json    the step it goes on from; absent until the attempt has begun
+                epoch.json    the step it goes on from and what it runs on; absent until the
+                              attempt has begun
                 loss.json     how the attempt ended, if it did not end well
                 progress.json  metrics.jsonl  previews/  checkpoints/
 
@@ -19,12 +20,31 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from worker.errors import JobCorrupt
 from worker.identity import ProcessIdentity
 from worker.store.checkpoints import Checkpoint, directory_name
 from worker.store.files import parse_line, read_json, read_model, replace_file, replace_json
+
+
+class EngineInUse(BaseModel):
+    """What an attempt runs on, as it was chosen.
+
+    ``layout`` of images in memory, ``data`` on the device or streamed to it; ``graphs`` says that
+    steps are recorded, or why not.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    device: str
+    processes: int
+    threads: int
+    precision: str
+    layout: str
+    data: str
+    graphs: str
+    deterministic: bool
 
 
 class Loss(BaseModel):
@@ -59,6 +79,12 @@ class Epoch:
             return None
         except (ValueError, LookupError, TypeError) as error:
             raise JobCorrupt from error
+
+    def engine(self) -> EngineInUse | None:
+        """What it runs on; None before it has begun, and of attempts that did not say so."""
+        with suppress(FileNotFoundError, ValidationError, LookupError):
+            return EngineInUse.model_validate(read_json(self.path / "epoch.json")["engine"])
+        return None
 
     def holds(self, step: int) -> bool:
         """Whether what this attempt wrote at ``step`` counts."""

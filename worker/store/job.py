@@ -21,7 +21,7 @@ from worker.errors import Conflict, Unavailable
 from worker.store import disk
 from worker.store.checkpoints import Checkpoint, CheckpointCorrupt, directory_name
 from worker.store.claims import Claim
-from worker.store.epochs import Epoch, Loss, all_epochs
+from worker.store.epochs import EngineInUse, Epoch, Loss, all_epochs
 from worker.store.events import EventLog
 from worker.store.files import (
     new_id,
@@ -173,6 +173,10 @@ class Job:
     def progress(self) -> dict[str, Any]:
         """Step, rate and the latest metrics; empty before the first reading."""
         return next(filter(None, (epoch.progress() for epoch in reversed(self.epochs()))), {})
+
+    def engine(self) -> EngineInUse | None:
+        """What the newest attempt that has begun runs on, or ran on."""
+        return next(filter(None, (epoch.engine() for epoch in reversed(self.epochs()))), None)
 
     def stop_wanted(self) -> Stop | None:
         """Whether the trainer is asked to save and leave."""
