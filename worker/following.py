@@ -11,7 +11,7 @@ from torch.distributed import TCPStore  # type: ignore[attr-defined]
 from ganmodels.data.batches import Deck
 from ganmodels.games.match import Match
 from ganmodels.several import Order, Several
-from worker.engine import autocast_dtype, be_deterministic
+from worker.engine import be_deterministic
 from worker.failures import is_out_of_memory
 from worker.group import OUT_OF_MEMORY_STATUS, START_SECONDS, Task, ready
 from worker.material import Material
@@ -62,7 +62,5 @@ def _set_up(task: Task, group: Several, device: torch.device) -> tuple[Match, De
     material = Material.of(store, config)
     checkpoint = Checkpoint(task.checkpoint) if task.checkpoint else None
     clusters = find_clusters(config, material.dataset, checkpoint, group)
-    match = make_match(
-        config, device, autocast_dtype(task.environment), checkpoint, job.start(), group
-    )
+    match = make_match(config, device, task.environment, checkpoint, job.start(), group)
     return match, make_deck(config, material, clusters, device, group)

@@ -12,8 +12,9 @@ from ganmodels.labels import Clusters
 from ganmodels.referee.remedies import with_rates
 from ganmodels.several import Group
 from worker.checkpointing import join_state
+from worker.engine import autocast_dtype
 from worker.material import Material
-from worker.store.checkpoints import Checkpoint
+from worker.store.checkpoints import Checkpoint, Environment
 
 # A match that is rolled back as it was would fail again in the same way, step by step.
 _ROLLBACK_FACTOR = 0.5
@@ -27,13 +28,13 @@ def after_rollbacks(config: TrainConfig, rollbacks: int) -> TrainConfig:
 def make_match(
     config: TrainConfig,
     device: torch.device,
-    autocast: torch.dtype | None,
+    environment: Environment,
     checkpoint: Checkpoint | None,
     start: Checkpoint | None,
     group: Group,
 ) -> Match:
     """The match as the checkpoint has it, or a new one, from the weights of a start if any."""
-    match = Match(config, device, autocast, group)
+    match = Match(config, device, autocast_dtype(environment), group)
     if checkpoint:
         match.load(join_state(checkpoint))
     elif start:

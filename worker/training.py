@@ -11,14 +11,7 @@ from ganmodels.referee.diagnoses import broken_down
 from worker.attempt import Attempt
 from worker.checkpointing import CheckpointWriter
 from worker.endings import Ending, Outcome, TrainingDiverged
-from worker.engine import (
-    autocast_dtype,
-    be_deterministic,
-    changes,
-    choose_device,
-    describe,
-    in_use,
-)
+from worker.engine import be_deterministic, changes, choose_device, describe, in_use
 from worker.group import Crew, Task, count_processes
 from worker.loop import run
 from worker.material import Material, MaterialGuard
@@ -48,10 +41,8 @@ def play(
     if record.model:
         # Whoever accepted the job may have died before this.
         store.models.add_job(record.model, job.id)
-    device = choose_device(settings.device)
     be_deterministic(config)
-    size = count_processes(config, device)
-    torch.set_num_threads(max(1, settings.train_threads // size))
+    device, size = _choose_devices(settings, config)
     material = Material.of(store, config)
     guard = MaterialGuard(material)
     checkpoint = job.newest_sound_checkpoint(record.return_to)
@@ -60,8 +51,7 @@ def play(
         crew.begin(_task(store, job, record, device, environment, checkpoint))
         group = crew.join(device)
         clusters = find_clusters(config, material.dataset, checkpoint, group)
-        autocast = autocast_dtype(environment)
-        match = make_match(config, device, autocast, checkpoint, job.start(), group)
+        match = make_match(config, device, environment, checkpoint, job.start(), group)
         claim.begin(match.step, in_use(config, environment, match, material.dataset.items.nbytes))
         job.note_return()
         _note_environment(job, config, environment, checkpoint)
@@ -93,6 +83,14 @@ def _run(
     if ending.outcome == "finished":
         attempt.finish(match)
     return ending
+
+
+def _choose_devices(settings: Settings, config: TrainConfig) -> tuple[torch.device, int]:
+    """The device of this process, and how many processes play; they share its threads."""
+    device = choose_device(settings.device)
+    size = count_processes(config, device)
+    torch.set_num_threads(max(1, settings.train_threads // size))
+    return device, size
 
 
 def _environment(

@@ -20,6 +20,8 @@ CASES = {
     "pacgan": {"recipe": "pacgan"},
     "infogan": {"recipe": "infogan"},
     "points": {"recipe": "points"},
+    "simultaneous": {"recipe": "dcgan", "game": {"exchange": {"kind": "simultaneous"}}},
+    "rescaled": {"recipe": "sngan", "game": {"exchange": {"kind": "rescaled"}}},
     "virtual norm": {"recipe": "dcgan", "game": {"network": {"generator_norm": "virtual"}}},
 }
 

@@ -58,8 +58,8 @@ def played():
     with Popen(command) as follower:
         group = Several.join(store, 0, 2, CPU)
         together = {name: play(group, changes) for name, changes in CASES.items()}
+        assert follower.wait(60) == 0
         group.leave()
-        assert follower.wait(30) == 0
     alone = {name: play(ALONE, changes) for name, changes in CASES.items()}
     return {name: (together[name], alone[name]) for name in CASES}
 

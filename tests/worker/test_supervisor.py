@@ -122,6 +122,15 @@ def test_each_gpu_is_a_slot(monkeypatch, tmp_path):
     assert "CUDA_VISIBLE_DEVICES" not in plan
 
 
+def test_a_slot_has_as_many_gpus_as_wanted_and_the_last_what_is_left(monkeypatch, tmp_path):
+    device = tmp_path / "nvidiactl"
+    device.touch()
+    monkeypatch.setattr("worker.supervisor._GPU_FILES", (str(device),))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2")
+    plans = plan_slots(Settings(device="auto", gpus_per_slot=2))
+    assert [plan["CUDA_VISIBLE_DEVICES"] for plan in plans] == ["0,1", "2"]
+
+
 def test_a_worker_that_is_killed_is_replaced_and_its_job_goes_on(ringside, processes_of):
     """Also in the shared service: whoever uses it next finds it whole."""
     job = ringside.submit(
