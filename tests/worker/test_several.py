@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 import time
+from functools import cache
 from subprocess import Popen
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ from torch.distributed import TCPStore
 from ganmodels.several import ALONE, Order, Several
 from tests.ganmodels.builders import CPU
 from tests.worker.builders import make_job, settings_for, train
-from tests.worker.shared_matches import CASES, deck_of, match_of, states_are_equal
+from tests.worker.shared_matches import CASES, MORE_CASES, deck_of, match_of, states_are_equal
 from tests.worker.test_jobs import StopAt, resume
 from worker.group import count_processes
 from worker.jobs import train_job
@@ -49,43 +50,48 @@ def play(group, changes) -> Played:
     return Played(rows, state, match.show(latents, labels), states_are_equal(match))
 
 
-@pytest.fixture(scope="module")
-def played():
-    """All cases, alone and by two processes: two processes are started once, which takes long."""
+@cache
+def played(is_usual: bool) -> dict[str, tuple[Played, Played]]:
+    """Cases, by two processes and alone: two processes are started once, which takes long."""
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+    cases = CASES if is_usual else MORE_CASES
     store = TCPStore("127.0.0.1", 0, 2, is_master=True, wait_for_workers=False)
-    command = [sys.executable, "-m", "tests.worker.follower", str(store.port)]
+    command = [sys.executable, "-m", "tests.worker.follower", str(store.port), *cases]
     with Popen(command) as follower:
         group = Several.join(store, 0, 2, CPU)
-        together = {name: play(group, changes) for name, changes in CASES.items()}
+        together = {name: play(group, changes) for name, changes in cases.items()}
         assert follower.wait(60) == 0
         group.leave()
-    alone = {name: play(ALONE, changes) for name, changes in CASES.items()}
-    return {name: (together[name], alone[name]) for name in CASES}
+    return {name: (together[name], play(ALONE, changes)) for name, changes in cases.items()}
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_two_processes_have_the_losses_of_one_with_the_same_batch(played, case):
-    together, alone = played[case]
+every_case = pytest.mark.parametrize(
+    "case", [*CASES, *(pytest.param(name, marks=pytest.mark.slow) for name in MORE_CASES)]
+)
+
+
+@every_case
+def test_two_processes_have_the_losses_of_one_with_the_same_batch(case):
+    together, alone = played(is_usual=case in CASES)[case]
     for shared, whole in zip(together.rows, alone.rows, strict=True):
         assert shared == pytest.approx(whole, rel=1e-3, abs=1e-4)
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_two_processes_learn_the_generator_that_one_learns(played, case):
-    together, alone = played[case]
+@every_case
+def test_two_processes_learn_the_generator_that_one_learns(case):
+    together, alone = played(is_usual=case in CASES)[case]
     assert together.state.keys() == alone.state.keys()
     assert torch.allclose(together.items, alone.items, atol=1e-3)
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_all_processes_have_the_same_bits(played, case):
-    together, _ = played[case]
+@every_case
+def test_all_processes_have_the_same_bits(case):
+    together, _ = played(is_usual=case in CASES)[case]
     assert together.is_one_state
 
 
-def test_batch_statistics_are_those_of_the_whole_batch(played):
-    together, alone = played["cgan"]
+def test_batch_statistics_are_those_of_the_whole_batch():
+    together, alone = played(is_usual=True)["cgan"]
     # Means are moved by biases that come before, which a norm makes without effect.
     names = [name for name in alone.state if "running_var" in name]
     assert names
@@ -102,6 +108,7 @@ def cores(monkeypatch, count: int) -> None:
     monkeypatch.setattr("worker.group.available_cores", lambda: count)
 
 
+@pytest.mark.slow
 def test_a_job_goes_on_with_another_number_of_processes_as_if_nothing_was(store, home, monkeypatch):
     changes = {"schedule": {"steps": 12, "metrics_every": 2, "checkpoints_every": 3}}
     alone = make_job(store, "cgan", **changes)
@@ -169,6 +176,7 @@ def broken_follower(monkeypatch, tmp_path):
     return end_with
 
 
+@pytest.mark.slow
 def test_a_follower_that_cannot_start_loses_the_attempt_and_at_last_the_job(
     store, home, broken_follower
 ):
@@ -203,6 +211,7 @@ def test_as_many_processes_play_as_are_there_and_divide_the_batch(
     assert count_processes(match.config, CPU) == expected
 
 
+@pytest.mark.slow
 def test_a_job_of_two_processes_trains_through_the_worker(ringside, processes_of):
     job = ringside.train(gpus=2)
     environment = Store(ringside.home).jobs.get(job["id"]).checkpoint().manifest.environment
