@@ -16,7 +16,7 @@ from torch._C import _disabled_torch_function_impl
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-_META = torch.device("meta")
+_CPU, _META = torch.device("cpu"), torch.device("meta")
 # What every number that is read out comes to: counters have gone far, pools are full.
 _FAR = 2**31
 _DRAWN_IN_PLACE = frozenset({"aten::normal_", "aten::uniform_", "aten::bernoulli_"})
@@ -31,18 +31,19 @@ _DRAWN: Mapping[str, torch.dtype] = {
 class Imagined(Tensor):
     """Looks like a tensor on a CPU; computing with it works within an ``Imagination`` only."""
 
-    __torch_function__ = _disabled_torch_function_impl
+    __torch_function__ = _disabled_torch_function_impl  # type: ignore[assignment]
     hidden: Tensor
 
     @staticmethod
     def __new__(cls, hidden: Tensor) -> "Imagined":
-        made: Imagined = Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
+        """A tensor that hides this one of the meta device."""
+        made: Imagined = Tensor._make_wrapper_subclass(
             cls,
             hidden.shape,
             strides=hidden.stride(),
             storage_offset=hidden.storage_offset(),
             dtype=hidden.dtype,
-            device="cpu",
+            device=_CPU,
         )
         made.hidden = hidden
         return made
@@ -51,14 +52,12 @@ class Imagined(Tensor):
         if id(self) not in memo:
             copy = torch.empty_like(self)
             is_parameter = isinstance(self, torch.nn.Parameter)
-            memo[id(self)] = (
-                torch.nn.Parameter(copy, self.requires_grad) if is_parameter else copy
-            )
+            memo[id(self)] = torch.nn.Parameter(copy, self.requires_grad) if is_parameter else copy
         found: Tensor = memo[id(self)]
         return found
 
     @classmethod
-    def __torch_dispatch__(
+    def __torch_dispatch__(  # type: ignore[override]
         cls,
         func: Any,
         types: Sequence[type],
@@ -83,12 +82,14 @@ class Imagination(TorchDispatchMode):
     """While it is entered all tensors are imagined, and what they would take is counted.
 
     ``live_bytes`` is what those that exist would occupy, ``peak_bytes`` the most so far and
-    ``flops`` the floating-point operations of all products and convolutions so far. Random
-    numbers are not drawn; a number that is read out is a large one, as late in a training.
+    ``flops`` the floating-point operations of all products and convolutions so far. ``taken``
+    says what a tensor of so many bytes occupies. Random numbers are not drawn; a number that is
+    read out is a large one, as late in a training.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, taken: Callable[[int], int] = int) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._taken = taken
         self.live_bytes = self.peak_bytes = self.flops = 0
         self._held: dict[int, weakref.ref[torch.UntypedStorage]] = {}
         self._seen: dict[Any, _Outcome] = {}
@@ -136,7 +137,7 @@ class Imagination(TorchDispatchMode):
         return result
 
     def _count(self, storage: torch.UntypedStorage) -> None:
-        key, size = id(storage), storage.nbytes()
+        key, size = id(storage), self._taken(storage.nbytes())
         if key in self._held:
             return
 
@@ -161,9 +162,7 @@ def _hidden(given: Any, known: dict[int, Tensor]) -> Any:
     return given
 
 
-def _convolution_flops(
-    items: Tensor, weight: Tensor, *rest: Any, out_val: Tensor
-) -> int:
+def _convolution_flops(items: Tensor, weight: Tensor, *rest: Any, out_val: Tensor) -> int:
     """Each value of the larger side meets one group's share of the filters.
 
     ``rest``: bias, stride, padding, dilation, whether it is transposed, and more.

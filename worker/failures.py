@@ -9,14 +9,13 @@ from ganmodels.data.errors import DataError
 from worker.endings import TrainingDiverged
 from worker.engine import DeviceUnavailable
 from worker.errors import NotFound
+from worker.memory import shortage
 from worker.storage import is_storage_trouble, loss_of_storage
 from worker.store.checkpoints import CheckpointCorrupt
 from worker.store.claims import Claim
 from worker.store.epochs import Loss
 from worker.store.job import Job
 from worker.store.records import JobError, Status
-
-_TOO_LARGE = "the training did not fit into memory; lower batch_size or the networks' widths"
 
 log = logging.getLogger("ringside.training")
 
@@ -58,7 +57,8 @@ def _reason(error: Exception, job: Job) -> JobError:
     if isinstance(error, CheckpointCorrupt):
         return JobError(code="checkpoint-unrecoverable", detail=str(error))
     if is_out_of_memory(error):
-        return JobError(code="out-of-memory", detail=_TOO_LARGE)
+        lacked, detail = shortage(job.config())
+        return JobError(code="out-of-memory", detail=detail, memory=lacked)
     log.error("%s failed", job.id, exc_info=error)
     return JobError(code="internal", detail=f"{type(error).__name__}; see log")
 

@@ -82,7 +82,8 @@ def main() -> None:
     resident = status_bytes("VmHWM") - start
     with Counted() as counted:
         play(config, dataset)
-    print(json.dumps({"resident": resident, "tensors": counted.peak, "dtype": dtype_name(config)}))
+    precision = describe(config, CPU, None).precision
+    print(json.dumps({"resident": resident, "tensors": counted.peak, "precision": precision}))
 
 
 def play(config: TrainConfig, dataset: PackedDataset) -> None:
@@ -125,11 +126,6 @@ def dataset_of(space: Space) -> PackedDataset:
     labels = np.arange(ITEMS) % len(space.classes) if space.classes else None
     manifest = Manifest.model_construct(space=space, count=ITEMS)
     return PackedDataset(Path(), manifest, items, labels, np.arange(0))
-
-
-def dtype_name(config: TrainConfig) -> str:
-    """The precision of forward passes."""
-    return describe(config, CPU, None).precision
 
 
 if __name__ == "__main__":

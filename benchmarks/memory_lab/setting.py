@@ -1,6 +1,7 @@
 """Recipes on data of their kind, in batches that are large enough to measure."""
 
 import json
+import math
 
 from ganmodels.config import TrainConfig
 from ganmodels.estimate import estimate
@@ -14,7 +15,7 @@ DATASET, SOURCE = "ds_" + "0" * 32, "ds_" + "1" * 32
 ITEMS = 8_192
 _CLASSES = tuple(str(number) for number in range(10))
 _COLOURED = ("sngan", "cgan-pd", "wgan-gp", "diffaugment", "ada", "r3gan", "r3gan-stacked-mnist")
-_ENOUGH_BYTES, _TOO_MANY_BYTES = 512 * MIB, 3 * 1024 * MIB
+_ENOUGH_BYTES, _TOO_MANY_BYTES = 256 * MIB, 3 * 1024 * MIB
 _LARGEST_BATCH = 4_096
 
 
@@ -39,9 +40,7 @@ def config_of(recipe: str, batch_size: int, accumulate: int, precision: str) -> 
 
 
 def large_enough(recipe: str, precision: str) -> TrainConfig:
-    """A recipe whose batch is doubled while a step takes less than half a GiB by the estimate, or
-    halved while it takes more than three.
-    """
+    """A recipe whose batch is doubled while the estimate is below 256 MiB, and halved above 3 GiB."""
     optimisation = RECIPES[recipe].optimisation
     size, parts = optimisation.batch_size, optimisation.accumulate
     while 2 * size <= _LARGEST_BATCH and needed(config_of(recipe, size, parts, precision)) < (
@@ -51,6 +50,12 @@ def large_enough(recipe: str, precision: str) -> TrainConfig:
     while size > parts and needed(config_of(recipe, size, parts, precision)) > _TOO_MANY_BYTES:
         size, parts = size // 2, max(1, min(parts, size // 4))
     return config_of(recipe, size, parts, precision)
+
+
+def resident_bytes(config: TrainConfig) -> int:
+    """What the deck holds: the items of all datasets."""
+    value_bytes = 1 if isinstance(config.space, ImageSpace) else 4
+    return len(config.datasets) * ITEMS * math.prod(config.space.shape) * value_bytes
 
 
 def needed(config: TrainConfig) -> int:
