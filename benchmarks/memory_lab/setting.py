@@ -40,7 +40,7 @@ def config_of(recipe: str, batch_size: int, accumulate: int, precision: str) -> 
 
 
 def large_enough(recipe: str, precision: str) -> TrainConfig:
-    """A recipe whose batch is doubled while the estimate is below 256 MiB, and halved above 3 GiB."""
+    """A recipe whose batch is doubled while the estimate is under 256 MiB, halved over 3 GiB."""
     optimisation = RECIPES[recipe].optimisation
     size, parts = optimisation.batch_size, optimisation.accumulate
     while 2 * size <= _LARGEST_BATCH and needed(config_of(recipe, size, parts, precision)) < (

@@ -111,11 +111,6 @@ class Translator(Sourced):
         shape, device = match.space.shape, match.device
         return {way.pool: self.replay.pool(shape, device) for way in (FORWARD, BACKWARD)}
 
-    @property
-    def _passes(self) -> int:
-        """How often each generator sees a batch: to translate, to return, to leave it as it is."""
-        return 3 if self.identity_weight else 2
-
     def step(self, match: Match, deck: Deck, random: torch.Generator) -> Told:
         """The generators' turn, then the discriminators', on what the generators made in theirs."""
         source, real = source_of(deck)(match.step), deck.real(match.step)
