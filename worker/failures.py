@@ -1,6 +1,7 @@
 """What becomes of a job whose training ended with an exception."""
 
 import logging
+import traceback
 from contextlib import suppress
 
 import torch
@@ -16,6 +17,8 @@ from worker.store.claims import Claim
 from worker.store.epochs import Loss
 from worker.store.job import Job
 from worker.store.records import JobError, Status
+
+_TOO_LARGE = "the training did not fit into memory; lower batch_size or the networks' widths"
 
 log = logging.getLogger("ringside.training")
 
@@ -57,10 +60,18 @@ def _reason(error: Exception, job: Job) -> JobError:
     if isinstance(error, CheckpointCorrupt):
         return JobError(code="checkpoint-unrecoverable", detail=str(error))
     if is_out_of_memory(error):
-        lacked, detail = shortage(job.config())
-        return JobError(code="out-of-memory", detail=detail, memory=lacked)
+        return _out_of_memory(error, job)
     log.error("%s failed", job.id, exc_info=error)
     return JobError(code="internal", detail=f"{type(error).__name__}; see log")
+
+
+def _out_of_memory(error: Exception, job: Job) -> JobError:
+    # What failed still holds its tensors, and the estimate needs some room of its own.
+    traceback.clear_frames(error.__traceback__)
+    lacked, detail = None, _TOO_LARGE
+    with suppress(MemoryError, RuntimeError):
+        lacked, detail = shortage(job.config())
+    return JobError(code="out-of-memory", detail=detail, memory=lacked)
 
 
 def _diverged(error: TrainingDiverged, job: Job) -> JobError:

@@ -20,9 +20,10 @@ from pathlib import Path
 from tests.worker.builders import make_job, train
 from worker.store import Store
 home = Path(sys.argv[1])
+import torch._dynamo
 torch.ones(2, requires_grad=True).sum().backward()
 pages = int(Path("/proc/self/statm").read_text().split()[0])
-limit = pages * resource.getpagesize() + (64 << 20)
+limit = pages * resource.getpagesize() + (256 << 20)
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 train(Store(home).jobs.get(sys.argv[2]), home)
 """
@@ -55,7 +56,7 @@ def test_networks_that_are_too_large_alone_are_called_so(store, monkeypatch):
 @pytest.mark.skipif(not hasattr(resource, "RLIMIT_AS"), reason="needs limits of address space")
 def test_a_process_whose_memory_is_limited_ends_its_job_as_out_of_memory(store, home):
     optimisation = {"batch_size": 1024, "precision": "float32"}
-    game = {"network": {"generator_width": 64, "discriminator_width": 64}}
+    game = {"network": {"generator_width": 32, "discriminator_width": 32}}
     job = make_job(store, "lsgan", game=game, optimisation=optimisation)
     environment = {**os.environ, "MALLOC_ARENA_MAX": "1", "OMP_NUM_THREADS": "1"}
     subprocess.run([sys.executable, "-c", _LIMITED, home, job.id], env=environment, check=True)
