@@ -17,6 +17,7 @@ _CLASSES = tuple(str(number) for number in range(10))
 _COLOURED = ("sngan", "cgan-pd", "wgan-gp", "diffaugment", "ada", "r3gan", "r3gan-stacked-mnist")
 _ENOUGH_BYTES, _TOO_MANY_BYTES = 256 * MIB, 3 * 1024 * MIB
 _LARGEST_BATCH = 4_096
+_TOO_MANY_FLOPS = 2 * 10**12
 
 
 def space_of(recipe: str) -> Space:
@@ -40,16 +41,23 @@ def config_of(recipe: str, batch_size: int, accumulate: int, precision: str) -> 
 
 
 def large_enough(recipe: str, precision: str) -> TrainConfig:
-    """A recipe whose batch is doubled while the estimate is under 256 MiB, halved over 3 GiB."""
+    """A recipe whose batch is doubled while the estimate is under 256 MiB.
+
+    It is halved while that is over 3 GiB or a step takes more than 2 * 10^12 operations.
+    """
     optimisation = RECIPES[recipe].optimisation
     size, parts = optimisation.batch_size, optimisation.accumulate
     while 2 * size <= _LARGEST_BATCH and needed(config_of(recipe, size, parts, precision)) < (
         _ENOUGH_BYTES
     ):
         size *= 2
-    while size > parts and needed(config_of(recipe, size, parts, precision)) > _TOO_MANY_BYTES:
+    while size > parts and _too_large(config_of(recipe, size, parts, precision)):
         size, parts = size // 2, max(1, min(parts, size // 4))
     return config_of(recipe, size, parts, precision)
+
+
+def _too_large(config: TrainConfig) -> bool:
+    return needed(config) > _TOO_MANY_BYTES or estimate(config).step_flops > _TOO_MANY_FLOPS
 
 
 def resident_bytes(config: TrainConfig) -> int:

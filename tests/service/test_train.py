@@ -289,7 +289,7 @@ def test_a_training_too_large_for_memory_is_refused(tmp_path: Path, redis_url: s
 
 def test_a_refusal_for_memory_names_the_batch_that_fits(tmp_path: Path, redis_url: str) -> None:
     body = {"recipe": "wgan-gp", "batch_size": 64, "optimisation": {"precision": "float32"}}
-    settings = Settings(home=tmp_path, max_job_memory_bytes=24 << 20)
+    settings = Settings(home=tmp_path, max_job_memory_bytes=16 << 20)
     with TestClient(create_app(settings, redis_url), base_url=ADDRESS) as client:
         problem = assert_problem(plan(client, **body), 422, "config-too-large")
         assert f"optimisation.accumulate to {problem['accumulate']}" in problem["detail"]
