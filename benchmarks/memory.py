@@ -4,12 +4,12 @@
     python -m benchmarks.memory dcgan r3gan --precision float32 --json memory.json
 
 Each recipe plays three steps on noise of the shape of MNIST, of CIFAR-10 or of points, in a batch
-that is doubled until the estimate is 256 MiB (or the batch 4096), and halved while it is over 3
-GiB or a step takes more than 2 * 10^12 operations. Measured is the peak of resident memory above what the process held before, as
-``benchmarks/memory_lab/child.py`` says. ``tensors`` is the most bytes of tensors at once in the
-same steps, counted by itself: what is above it is the allocator's and the libraries'. The estimate
-is that of ``POST /train?dry_run=true``, with the bytes of the dataset. It is right if it is within
-20 % of what was measured, or within 32 MiB, which is what processes differ by anyway.
+that is doubled until the estimate is 256 MiB (or the batch 4096), and halved while it is over 3 GiB
+or a step takes more than 2 * 10^12 operations. Measured is the peak of resident memory above what
+the process held before, as ``benchmarks/memory_lab/child.py`` says. ``tensors`` is the most bytes
+of tensors at once in the same steps, counted one by one: what is above it is the allocator's and
+the libraries'. The estimate is that of ``POST /train?dry_run=true``, with the bytes of the dataset.
+It is right if it is within 20 % of what was measured, or within 32 MiB, by which processes differ.
 """
 
 import argparse

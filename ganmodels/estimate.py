@@ -23,10 +23,10 @@ _CPU = torch.device("cpu")
 _PARTS = 2
 _REMEMBERED = 64
 # glibc gives blocks of 32 MiB or more pages of their own. Smaller ones share a heap, and what is
-# freed there leaves holes: 100 bytes of tensors take 130 to 175, by ``python -m benchmarks.memory``
+# freed there leaves holes: 100 bytes of tensors take 125 to 175, by ``python -m benchmarks.memory``
 # (with MALLOC_MMAP_THRESHOLD_=131072, at half of the speed, 101 to 103).
 _OWN_PAGES_BYTES = 32 << 20
-_HEAP_SHARE = 1.5
+_HEAP_SHARE = 1.42
 
 
 class Estimate(NamedTuple):
