@@ -1,17 +1,32 @@
-"""What a configuration costs, counted without computing anything: shapes on the meta device."""
+"""What a configuration costs, found by playing its match with tensors that hold nothing.
 
+What trains is what is counted: parameters, gradients, moments, averages, what a pass leaves for
+the way back, graphs of gradients, looks ahead, casts to another precision. Nothing is known here
+of games, so that no game can forget to say what it costs.
+"""
+
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
-from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch import Tensor, nn
 
 from ganmodels.config import TrainConfig
-from ganmodels.shapes import shapes_only
+from ganmodels.data.batches import Batch, Deck, to_network
+from ganmodels.games.match import Match
+from ganmodels.imagined import Imagination
+from ganmodels.spaces import ImageSpace, Space
 
-BYTES_PER_VALUE = 4
-# Of each network: weights, gradients, two moments of Adam, and the average.
-COPIES = 5
+_CPU = torch.device("cpu")
+# The second part of a batch finds the gradients of the first; the third is like the second.
+_PARTS = 2
+_REMEMBERED = 64
+# glibc gives blocks of 32 MiB or more pages of their own. Smaller ones share a heap, and what is
+# freed there leaves holes: 100 bytes of tensors take 125 to 175, by ``python -m benchmarks.memory``
+# (with MALLOC_MMAP_THRESHOLD_=131072, at half of the speed, 101 to 103).
+_OWN_PAGES_BYTES = 32 << 20
+_HEAP_SHARE = 1.42
 
 
 class Estimate(NamedTuple):
@@ -23,56 +38,95 @@ class Estimate(NamedTuple):
     step_flops: int
 
 
-def estimate(config: TrainConfig) -> Estimate:
-    """The cost of training on one device, resident dataset not counted.
+class _Played(NamedTuple):
+    """What a match came to.
 
-    Activations are counted exactly by running networks on the meta device; what the
-    allocator and the libraries add is not.
+    ``parameters`` by player; ``peak_bytes`` of memory in steps, ``copied_bytes`` for a copy of the
+    state, whose values are ``state_bytes``.
     """
-    game = config.game
-    with shapes_only():
-        networks = game.networks(config)
-        forward_g, kept_g = _forward(networks["generator"], *_inputs(config))
-        forward_d, kept_d = _forward(networks["discriminator"], *_items(config))
-    judges = {name for name in networks if name.endswith("discriminator")}
-    g_parameters = sum(_count(networks[name]) for name in networks.keys() - judges)
-    d_parameters = sum(_count(networks[name]) for name in judges)
-    at_once = config.optimisation.batch_size // config.optimisation.accumulate
-    values = COPIES * (g_parameters + d_parameters) + game.peak_values(kept_g, kept_d)
-    values += game.more_values((g_parameters, d_parameters), at_once)
-    # Twice what is remembered: a checkpoint is written from a copy.
-    memory = BYTES_PER_VALUE * values + 2 * game.remembered_bytes(config.space)
-    flops = config.optimisation.accumulate * game.operations(forward_g, forward_d)
-    return Estimate(g_parameters, d_parameters, memory, flops)
+
+    parameters: Mapping[str, int]
+    state_bytes: int
+    copied_bytes: int
+    peak_bytes: int
+    step_flops: int
 
 
-def _inputs(config: TrainConfig) -> tuple[torch.Tensor, torch.Tensor]:
-    """As much of what the generator is given as is computed at once."""
-    latent, (items, labels) = config.game.latent, _items(config)
-    return (items if latent is None else torch.empty(len(items), latent.width)), labels
+def estimate(config: TrainConfig, autocast: torch.dtype | None = None) -> Estimate:
+    """The cost of training on one device with forward passes in ``autocast``; None is float32.
+
+    Memory is the peak of a step beside a copy of the state, from which a checkpoint is written.
+    The resident dataset is not counted. Arithmetic is that of a step in which all penalties are
+    due, or of the last step where that is more.
+    """
+    played = _play(config, autocast)
+    judges = {name for name in played.parameters if name.endswith("discriminator")}
+    judging = sum(played.parameters[name] for name in judges)
+    return Estimate(
+        generator_parameters=sum(played.parameters.values()) - judging,
+        discriminator_parameters=judging,
+        memory_bytes=played.peak_bytes + played.copied_bytes,
+        step_flops=played.step_flops,
+    )
 
 
-def _items(config: TrainConfig) -> tuple[torch.Tensor, torch.Tensor]:
-    """As many items and labels as are computed at once."""
-    count = config.optimisation.batch_size // config.optimisation.accumulate
-    return torch.empty(count, *config.space.shape), torch.zeros(count, dtype=torch.int64)
+def state_bytes(config: TrainConfig) -> int:
+    """Size of all that a match needs to go on: of a checkpoint, without what it is described by."""
+    return _play(config, None).state_bytes
 
 
-def _forward(network: nn.Module, inputs: torch.Tensor, labels: torch.Tensor) -> tuple[int, int]:
-    """Floating-point operations of a forward pass, and how many values it leaves in memory."""
-    kept = 0
+@lru_cache(_REMEMBERED)
+def _play(config: TrainConfig, autocast: torch.dtype | None) -> _Played:
+    optimisation = config.optimisation
+    parts = min(_PARTS, optimisation.accumulate)
+    # A whole number of items in each part, as many as it has in training.
+    fewer = {"accumulate": parts, "batch_size": optimisation.batch_size // optimisation.accumulate}
+    fewer["batch_size"] *= parts
+    short = config.model_copy(update={"optimisation": optimisation.model_copy(update=fewer)})
+    with Imagination(_resident) as imagination:
+        match = Match(short, _CPU, autocast)
+        for player in match.players.values():
+            player.create_moments()
+        deck, flops = _deck(short), 0
+        # The batch itself is held whole, whatever it is computed in.
+        rest = optimisation.batch_size - fewer["batch_size"]
+        whole = [_items(config.space, rest) for _ in config.datasets]
+        # The first step has all penalties, the last is beyond all warm-ups.
+        for step in (0, match.total_steps - 1):
+            match.step, before = step, imagination.flops
+            match.play(deck)
+            flops = max(flops, imagination.flops - before)
+        del whole
+        sizes = [tensor.nbytes for tensor in match.state().tensors.values()]
+    parameters = {name: _count(player.network) for name, player in match.players.items()}
+    flops = flops * optimisation.accumulate // parts
+    copied = sum(map(_resident, sizes))
+    return _Played(parameters, sum(sizes), copied, imagination.peak_bytes, flops)
 
-    def count(module: nn.Module, arguments: object, output: torch.Tensor) -> None:
-        nonlocal kept
-        kept += output.numel()
 
-    leaves = [module for module in network.modules() if not list(module.children())]
-    hooks = [module.register_forward_hook(count) for module in leaves]
-    with FlopCounterMode(display=False) as counter:
-        network(inputs, labels)
-    for hook in hooks:
-        hook.remove()
-    return counter.get_total_flops(), kept
+def _resident(size_bytes: int) -> int:
+    """Memory that a tensor of so many bytes takes of a machine."""
+    share = 1.0 if size_bytes >= _OWN_PAGES_BYTES else _HEAP_SHARE
+    return round(share * size_bytes)
+
+
+def _deck(config: TrainConfig) -> Deck:
+    """Batches of nothing, as the dealer makes them."""
+    space, count = config.space, config.optimisation.batch_size
+    labelled = config.game.labels.classes(space) > 0
+
+    def draw(number: int) -> Batch:
+        labels = torch.zeros(count, dtype=torch.int64) if labelled else None
+        return Batch(_items(space, count), labels)
+
+    return Deck(draw, draw, draw)
+
+
+def _items(space: Space, count: int) -> Tensor:
+    if isinstance(space, ImageSpace):
+        shape = (space.height, space.width, space.channels)
+        return to_network(torch.zeros(count, *shape, dtype=torch.uint8), space, _CPU)
+    return to_network(torch.zeros(count, *space.shape), space, _CPU)
 
 
 def _count(network: nn.Module) -> int:

@@ -33,10 +33,6 @@ class NoMinibatchFeatures(Spec):
     kind: Literal["none"] = "none"
     compares_items: ClassVar[bool] = False
 
-    def compared_values(self, count: int) -> int:
-        """Values in memory for comparing so many items with each other."""
-        return 0
-
     def build(self, width: int) -> MinibatchLayer:
         """A module for features of this width."""
         return MinibatchLayer()
@@ -54,10 +50,6 @@ class MinibatchStddev(Spec):
     kind: Literal["minibatch_stddev"] = "minibatch_stddev"
     compares_items: ClassVar[bool] = True
     group: int = Field(default=4, ge=2, le=256)
-
-    def compared_values(self, count: int) -> int:
-        """Values in memory for comparing so many items with each other: too few to count."""
-        return 0
 
     def build(self, width: int) -> MinibatchLayer:
         """A module for features of this width."""
@@ -78,10 +70,6 @@ class MinibatchDiscrimination(Spec):
     compares_items: ClassVar[bool] = True
     kernels: int = Field(default=100, ge=1, le=512)
     dimensions: int = Field(default=5, ge=1, le=64)
-
-    def compared_values(self, count: int) -> int:
-        """Values in memory for comparing so many items with each other."""
-        return count * count * self.kernels * self.dimensions
 
     def build(self, width: int) -> MinibatchLayer:
         """A module for features of this width."""

@@ -4,8 +4,6 @@ Sources: Shrivastava et al. 2016 (arXiv:1612.07828), section 2.3; Zhu et al. 201
 (arXiv:1703.10593), section 4.
 """
 
-import math
-
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -23,10 +21,6 @@ class Replay(Spec):
     def pool(self, shape: tuple[int, ...], device: torch.device) -> "Pool":
         """An empty pool for items of this shape."""
         return Pool(self, shape, device)
-
-    def memory_bytes(self, shape: tuple[int, ...]) -> int:
-        """What a pool for items of this shape occupies."""
-        return self.size * (4 * math.prod(shape) + 8) if self.share else 0
 
 
 class Pool:

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from ganmodels.config import TrainConfig
 from ganmodels.data.packed import PackedDataset
-from ganmodels.estimate import Estimate, estimate
+from ganmodels.estimate import Estimate
 from ganmodels.games import SemiSupervised
 from ganmodels.merging import settings
 from ganmodels.recipes import RECIPES, choose
@@ -20,6 +20,7 @@ from service.problems import Problem, body_problem
 from service.refusals import settings_problem
 from service.schemas import Plan, TrainRequest
 from worker.errors import NotFound
+from worker.memory import cost_here, fitting_here
 from worker.settings import Settings
 from worker.store import Store
 from worker.store.checkpoints import Checkpoint
@@ -49,8 +50,8 @@ def make_plan(body: TrainRequest, store: Store, configuration: Settings) -> Plan
     _check_data(config, asked, configuration)
     if asked.start:
         _check_start(config, asked.start)
-    cost = estimate(config)
-    _check_cost(cost, asked.dataset, asked.source, configuration)
+    cost = cost_here(config, configuration.device)
+    _check_cost(config, cost, asked, configuration)
     plan = Plan(
         recipe=recipe,
         recipe_chosen=body.recipe is None,
@@ -67,6 +68,11 @@ class _Asked(NamedTuple):
     dataset: PackedDataset
     source: PackedDataset | None
     start: Checkpoint | None
+
+    @property
+    def resident_bytes(self) -> int:
+        """Size of the datasets, which a training holds in memory."""
+        return self.dataset.items.nbytes + (self.source.items.nbytes if self.source else 0)
 
     @property
     def fewest(self) -> int:
@@ -227,20 +233,20 @@ def _check_labelled(config: TrainConfig, dataset: PackedDataset) -> None:
 
 
 def _check_cost(
-    cost: Estimate,
-    dataset: PackedDataset,
-    source: PackedDataset | None,
-    configuration: Settings,
+    config: TrainConfig, cost: Estimate, asked: _Asked, configuration: Settings
 ) -> None:
-    resident = dataset.items.nbytes + (source.items.nbytes if source else 0)
-    limit, needed = configuration.max_job_memory_bytes, cost.memory_bytes + resident
+    limit, needed = configuration.max_job_memory_bytes, cost.memory_bytes + asked.resident_bytes
     if needed > limit:
+        fit = fitting_here(config, limit - asked.resident_bytes, configuration.device)
+        advice = fit.advice if fit else "lower the networks' widths"
         raise Problem(
             "config-too-large",
-            f"the training would take about {needed} bytes of memory and may take {limit}; lower "
-            "batch_size or the networks' widths",
+            f"the training would take about {needed} bytes of memory and may take {limit}; "
+            f"{advice}",
             limit=limit,
             estimate=needed,
+            batch_size=fit and fit.batch_size,
+            accumulate=fit and fit.accumulate,
         )
     if cost.step_flops > configuration.max_step_flops:
         raise Problem(

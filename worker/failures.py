@@ -1,6 +1,7 @@
 """What becomes of a job whose training ended with an exception."""
 
 import logging
+import traceback
 from contextlib import suppress
 
 import torch
@@ -9,6 +10,7 @@ from ganmodels.data.errors import DataError
 from worker.endings import FollowerLost, TrainingDiverged
 from worker.engine import DeviceUnavailable
 from worker.errors import NotFound
+from worker.memory import shortage
 from worker.storage import is_storage_trouble, loss_of_storage
 from worker.store.checkpoints import CheckpointCorrupt
 from worker.store.claims import Claim
@@ -61,9 +63,18 @@ def _reason(error: Exception, job: Job) -> JobError:
     if isinstance(error, CheckpointCorrupt):
         return JobError(code="checkpoint-unrecoverable", detail=str(error))
     if is_out_of_memory(error):
-        return JobError(code="out-of-memory", detail=_TOO_LARGE)
+        return _out_of_memory(error, job)
     log.error("%s failed", job.id, exc_info=error)
     return JobError(code="internal", detail=f"{type(error).__name__}; see log")
+
+
+def _out_of_memory(error: Exception, job: Job) -> JobError:
+    # What failed still holds its tensors, and the estimate needs some room of its own.
+    traceback.clear_frames(error.__traceback__)
+    lacked, detail = None, _TOO_LARGE
+    with suppress(MemoryError, RuntimeError):
+        lacked, detail = shortage(job.config())
+    return JobError(code="out-of-memory", detail=detail, memory=lacked)
 
 
 def _diverged(error: TrainingDiverged, job: Job) -> JobError:

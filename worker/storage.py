@@ -5,7 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ganmodels.diskerrors import FAILING, FULL
-from ganmodels.estimate import estimate
+from ganmodels.estimate import state_bytes
 from worker.store.checkpoints import CheckpointCorrupt
 from worker.store.epochs import Loss
 from worker.store.files import temporary_file
@@ -48,8 +48,4 @@ def _needed_bytes(job: Job) -> int:
     with suppress(OSError, CheckpointCorrupt):
         if newest := job.checkpoint():
             return 2 * newest.size_bytes
-    config = job.config()
-    cost, remembered_bytes = estimate(config), config.game.remembered_bytes(config.space)
-    # Each parameter is kept four times (weights, average, two moments) in four bytes.
-    kept_bytes = 16 * (cost.generator_parameters + cost.discriminator_parameters)
-    return 2 * (kept_bytes + remembered_bytes)
+    return 2 * state_bytes(job.config())

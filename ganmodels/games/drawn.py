@@ -26,10 +26,6 @@ class Drawn(Spec):
     directions: ClassVar[Mapping[str, str]] = MappingProxyType({})
     latent: Latent = Latent()
 
-    def more_values(self, parameters: tuple[int, int], at_once: int) -> int:
-        """Values in memory beside those of passes and players, by the parameters of G and D."""
-        return 0
-
     def inputs(self, source: PackedDataset | None) -> Inputs:
         """Latents; no dataset is needed for them."""
         return LatentInputs(self.latent)

@@ -179,27 +179,6 @@ class Gan(Drawn):
             "discriminator": self.discriminator(config.space),
         }
 
-    def peak_values(self, generator: int, discriminator: int) -> int:
-        """Values in memory at once, by how many a forward pass of each network leaves."""
-        # A second-order penalty keeps the graph of the gradient beside the graph of the logits.
-        second_order = 3 if self.penalties else 1
-        looks = 1 + 2 * 3 * self.unrolling.steps if self.unrolling else 1
-        return max(2 * second_order * discriminator, generator + looks * discriminator)
-
-    def operations(self, generator: int, discriminator: int) -> int:
-        """Floating-point operations of a step, by those of a forward pass of each network.
-
-        One turn of D: reals and fakes, forward and backward. One turn of G: through a frozen D.
-        """
-        turn = generator + 2 * 3 * discriminator
-        for penalty in self.penalties:
-            turn += 3 * discriminator // penalty.every
-        judging = (2 + self.objective.paired) * discriminator
-        if self.unrolling:
-            # Each look ahead, its gradient, and both again for the gradient through them.
-            judging += self.unrolling.steps * 2 * 3 * 3 * discriminator
-        return self.discriminator_steps * turn + self.generator_steps * (3 * generator + judging)
-
     def memories(self, match: Match) -> Mapping[str, Memory]:
         """What is remembered beside the networks."""
         found: dict[str, Memory] = {}
@@ -211,21 +190,6 @@ class Gan(Drawn):
             for name, player in match.players.items():
                 found[f"{name}_history"] = WeightHistory(player.weights)
         return found
-
-    def more_values(self, parameters: tuple[int, int], at_once: int) -> int:
-        """Values in memory beside those of passes and players, by the parameters of G and D.
-
-        ``at_once`` items are computed at once.
-        """
-        values = sum(parameters) if self.historical_averaging else 0
-        if self.unrolling:
-            # Weights and both moments of every look, with what their gradients need.
-            values += 6 * self.unrolling.steps * parameters[1]
-        return values + 3 * self.minibatch_features.compared_values(at_once // self.pack)
-
-    def remembered_bytes(self, space: Space) -> int:
-        """Size of what is remembered beside the networks and their weights."""
-        return self.replay.memory_bytes(space.shape) if self.replay else 0
 
     def step(self, match: Match, deck: Deck, random: torch.Generator) -> Told:
         """The discriminator's turns, then the generator's; the exchange plays what is joint."""

@@ -21,7 +21,6 @@ from ganmodels.games.sourced import Sourced, distance, made_by, source_of, verdi
 from ganmodels.networks import ImageNetwork, ResidualRefiner
 from ganmodels.objectives import NonSaturating, Objective
 from ganmodels.replay import Pool, Replay
-from ganmodels.spaces import Space
 from ganmodels.types import Items, Scalar
 
 if TYPE_CHECKING:
@@ -74,20 +73,6 @@ class Refiner(Sourced):
         if not self.replay.share:
             return {}
         return {"replay": self.replay.pool(match.space.shape, match.device)}
-
-    def remembered_bytes(self, space: Space) -> int:
-        """Size of what is remembered beside the networks."""
-        return self.replay.memory_bytes(space.shape)
-
-    def peak_values(self, generator: int, discriminator: int) -> int:
-        """Values in memory at once, by how many a forward pass of each network leaves."""
-        return max(2 * discriminator, generator + discriminator)
-
-    def operations(self, generator: int, discriminator: int) -> int:
-        """Floating-point operations of a step, by those of a forward pass of each network."""
-        judging = generator + 2 * 3 * discriminator
-        making = 3 * generator + 2 * discriminator
-        return self.discriminator_steps * judging + self.generator_steps * making
 
     def step(self, match: Match, deck: Deck, random: torch.Generator) -> Told:
         """The generator's turns, then the discriminator's; in the warm-up one of them."""

@@ -92,21 +92,6 @@ class SemiSupervised(Drawn):
         network.initialise(discriminator)
         return discriminator
 
-    def peak_values(self, generator: int, discriminator: int) -> int:
-        """Values in memory at once, by how many a forward pass of each network leaves."""
-        return max(3 * discriminator, generator + 2 * discriminator)
-
-    def operations(self, generator: int, discriminator: int) -> int:
-        """Floating-point operations of a step, by those of a forward pass of each network.
-
-        D learns from labelled items, others and fakes; G from fakes, beside features of reals.
-        """
-        return generator + 3 * 3 * discriminator + 3 * generator + 3 * discriminator
-
-    def remembered_bytes(self, space: Space) -> int:
-        """Size of what is remembered beside the networks."""
-        return 0
-
     def memories(self, match: Match) -> Mapping[str, Memory]:
         """Nothing is remembered beside the networks."""
         return {}

@@ -20,7 +20,6 @@ from ganmodels.games.sourced import Sourced, distance, made_by, source_of, verdi
 from ganmodels.networks import ImageNetwork, ResidualTranslator
 from ganmodels.objectives import LeastSquares, Objective
 from ganmodels.replay import Pool, Replay
-from ganmodels.spaces import Space
 from ganmodels.types import Items, Scalar
 
 if TYPE_CHECKING:
@@ -111,24 +110,6 @@ class Translator(Sourced):
             return {}
         shape, device = match.space.shape, match.device
         return {way.pool: self.replay.pool(shape, device) for way in (FORWARD, BACKWARD)}
-
-    def remembered_bytes(self, space: Space) -> int:
-        """Size of what is remembered beside the networks."""
-        return 2 * self.replay.memory_bytes(space.shape)
-
-    def peak_values(self, generator: int, discriminator: int) -> int:
-        """Values in memory at once, by how many a forward pass of each network leaves."""
-        return 2 * (self._passes * generator + discriminator)
-
-    def operations(self, generator: int, discriminator: int) -> int:
-        """Floating-point operations of a step, by those of a forward pass of each network."""
-        making = 3 * self._passes * generator + 2 * discriminator
-        return 2 * (making + generator + 2 * 3 * discriminator)
-
-    @property
-    def _passes(self) -> int:
-        """How often each generator sees a batch: to translate, to return, to leave it as it is."""
-        return 3 if self.identity_weight else 2
 
     def step(self, match: Match, deck: Deck, random: torch.Generator) -> Told:
         """The generators' turn, then the discriminators', on what the generators made in theirs."""

@@ -200,12 +200,19 @@ def test_images_and_points_of_two_classes_are_accepted():
 
 
 def test_its_cost_is_known_before_it_is_trained():
-    """Three batches through D in its own turn, and G's turn beside features of reals."""
+    """Three batches through D in its own turn, and G's turn beside features of reals.
+
+    A way back is twice the way there, but nothing leads back to items and latents, and in G's turn
+    none to D's weights or through the classifier behind the features.
+    """
     game = {"network": {"generator_widths": [8], "discriminator_widths": [16, 4]}}
     config = config_for(RECIPE, game=game, optimisation={"batch_size": 10})
     cost = estimate(config)
     values, classes = 64, 3
-    discriminator = 2 * 10 * (values * 16 + 16 * 4 + 4 * classes)
-    generator = 2 * 10 * (100 * 8 + 8 * values)
-    assert cost.step_flops == 4 * generator + 12 * discriminator
+    layers = [20 * values * 16, 20 * 16 * 4, 20 * 4 * classes]
+    discriminator, first, features = sum(layers), layers[0], sum(layers[:2])
+    latents, generator = 20 * 100 * 8, 20 * 100 * 8 + 20 * 8 * values
+    judging = generator + 3 * (3 * discriminator - first)
+    making = 3 * generator - latents + 2 * discriminator + features
+    assert cost.step_flops == judging + making
     assert RECIPES[RECIPE].game.classifies

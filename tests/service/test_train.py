@@ -283,6 +283,18 @@ def test_a_training_too_large_for_memory_is_refused(tmp_path: Path, redis_url: s
         problem = assert_problem(plan(client, recipe="dcgan"), 422, "config-too-large")
     assert problem["limit"] == 10**6
     assert problem["estimate"] > 10**6
+    assert problem["batch_size"] is None
+    assert "networks" in problem["detail"]
+
+
+def test_a_refusal_for_memory_names_the_batch_that_fits(tmp_path: Path, redis_url: str) -> None:
+    body = {"recipe": "wgan-gp", "batch_size": 64, "optimisation": {"precision": "float32"}}
+    settings = Settings(home=tmp_path, max_job_memory_bytes=16 << 20)
+    with TestClient(create_app(settings, redis_url), base_url=ADDRESS) as client:
+        problem = assert_problem(plan(client, **body), 422, "config-too-large")
+        assert f"optimisation.accumulate to {problem['accumulate']}" in problem["detail"]
+        body["optimisation"] = {"precision": "float32", "accumulate": problem["accumulate"]}
+        assert plan(client, **body).status_code == 200
 
 
 def test_a_step_of_too_much_arithmetic_is_refused(tmp_path: Path, redis_url: str) -> None:

@@ -14,6 +14,17 @@ UNFINISHED: frozenset[Status] = frozenset({"queued", "running", "paused"})
 SETTLED_BY: Mapping[Stop, Status] = {"pause": "paused", "cancel": "canceled"}
 
 
+class Shortage(BaseModel):
+    """What a training needs by the estimate, what there was, and the batch that would fit."""
+
+    model_config = ConfigDict(frozen=True)
+
+    estimated_bytes: int
+    available_bytes: int
+    batch_size: int | None = None
+    accumulate: int | None = None
+
+
 class JobError(BaseModel):
     """Why a job failed, or why it is paused without having been asked to."""
 
@@ -24,6 +35,7 @@ class JobError(BaseModel):
     step: int | None = None
     signal: int | None = None
     log_tail: tuple[str, ...] = ()
+    memory: Shortage | None = None
 
 
 class StoppedBy(BaseModel):

@@ -1,0 +1,1 @@
+"""What the benchmark of memory is made of."""

@@ -1,0 +1,73 @@
+"""A training that runs out of memory ends with what it needed and the batch that would fit."""
+
+import os
+import resource
+import subprocess
+import sys
+
+import pytest
+import torch
+
+import worker.training
+from tests.worker.builders import make_job, train
+from worker.failures import is_out_of_memory
+from worker.memory import cost_here, fitting_here, shortage
+
+# Leaves room for less than a step of this batch. One arena, as others reserve what they do not use.
+_LIMITED = """
+import resource, sys, torch
+from pathlib import Path
+from tests.worker.builders import make_job, train
+from worker.store import Store
+home = Path(sys.argv[1])
+import torch._dynamo
+torch.ones(2, requires_grad=True).sum().backward()
+pages = int(Path("/proc/self/statm").read_text().split()[0])
+limit = pages * resource.getpagesize() + (256 << 20)
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+train(Store(home).jobs.get(sys.argv[2]), home)
+"""
+
+
+def test_a_job_that_does_not_fit_says_what_it_needs_and_what_would(store, home, monkeypatch):
+    def play(*given):
+        torch.empty(2**60)
+
+    job = make_job(store, "lsgan", optimisation={"batch_size": 32, "precision": "float32"})
+    monkeypatch.setattr(worker.training, "run", play)
+    train(job, home)
+    error = job.record().error
+    assert error.code == "out-of-memory"
+    assert error.memory.estimated_bytes == cost_here(job.config(), "cpu").memory_bytes
+    assert error.memory.available_bytes > 0
+    fit = fitting_here(job.config(), int(0.8 * error.memory.estimated_bytes), "cpu")
+    assert (error.memory.batch_size, error.memory.accumulate) == (fit.batch_size, fit.accumulate)
+    assert fit.advice in error.detail
+
+
+def test_networks_that_are_too_large_alone_are_called_so(store, monkeypatch):
+    monkeypatch.setattr("worker.memory._available_bytes", lambda device: 1000)
+    lacked, detail = shortage(make_job(store).config(), "cpu")
+    assert (lacked.batch_size, lacked.accumulate) == (None, None)
+    assert "networks" in detail
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(resource, "RLIMIT_AS"), reason="needs limits of address space")
+def test_a_process_whose_memory_is_limited_ends_its_job_as_out_of_memory(store, home):
+    optimisation = {"batch_size": 1024, "precision": "float32"}
+    game = {"network": {"generator_width": 32, "discriminator_width": 32}}
+    job = make_job(store, "lsgan", game=game, optimisation=optimisation)
+    environment = {**os.environ, "MALLOC_ARENA_MAX": "1", "OMP_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, "-c", _LIMITED, home, job.id], env=environment, check=True)
+    error = job.record().error
+    assert error.code == "out-of-memory"
+    assert error.memory.estimated_bytes > error.memory.available_bytes
+    assert error.memory.accumulate
+
+
+def test_only_want_of_memory_is_taken_for_it():
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(2**60)
+    assert is_out_of_memory(caught.value)
+    assert not is_out_of_memory(RuntimeError("shapes do not match"))

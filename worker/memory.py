@@ -1,0 +1,69 @@
+"""What a training takes of this machine's memory, and what to do when that is too much."""
+
+import resource
+from pathlib import Path
+
+import torch
+
+from ganmodels.config import TrainConfig
+from ganmodels.estimate import Estimate, estimate
+from ganmodels.fitting import Fit, fitting
+from worker.engine import DeviceUnavailable, autocast_dtype, choose_device, describe
+from worker.store.records import Shortage
+
+MIB = 1 << 20
+# What PyTorch and its libraries hold themselves: VmRSS of a process that has played a small match.
+_LIBRARIES_BYTES = 300 * MIB
+# A training that did not fit by a little needs a change that is not lost in the estimate's error.
+_CLEARLY_LESS = 0.8
+
+
+def cost_here(config: TrainConfig, device: str) -> Estimate:
+    """The estimate in the precision that would be chosen here for a device by its setting."""
+    return estimate(config, _dtype(config, device))
+
+
+def fitting_here(config: TrainConfig, limit_bytes: int, device: str) -> Fit | None:
+    """The least change of a configuration by which it fits, in that precision."""
+    return fitting(config, limit_bytes, _dtype(config, device))
+
+
+def shortage(config: TrainConfig, device: str = "auto") -> tuple[Shortage, str]:
+    """What a training lacked that has just run out of memory, and a sentence for its job."""
+    needed, available = cost_here(config, device).memory_bytes, _available_bytes(device)
+    fit = fitting_here(config, min(available, int(_CLEARLY_LESS * needed)), device)
+    advice = fit.advice if fit else "narrow the networks or give the machine more"
+    detail = (
+        f"this training needs about {needed // MIB} MiB of memory, and about {available // MIB} "
+        f"MiB were free for it; {advice}"
+    )
+    found = {"batch_size": fit.batch_size, "accumulate": fit.accumulate} if fit else {}
+    return Shortage(estimated_bytes=needed, available_bytes=available, **found), detail
+
+
+def _dtype(config: TrainConfig, device: str) -> torch.dtype | None:
+    """The larger format where the device is not here: it is another machine's."""
+    try:
+        return autocast_dtype(describe(config, choose_device(device), None))
+    except DeviceUnavailable:
+        return None
+
+
+def _available_bytes(device: str) -> int:
+    """Memory for a training in this process: what is free, and what it holds itself."""
+    if choose_device(device).type == "cuda":
+        free, _ = torch.cuda.mem_get_info()
+        return int(free) + torch.cuda.memory_reserved()
+    held = max(0, _entry("self/status", "VmRSS") - _LIBRARIES_BYTES)
+    free = _entry("meminfo", "MemAvailable")
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit != resource.RLIM_INFINITY:
+        free = min(free, limit - _entry("self/status", "VmSize"))
+    return max(0, held + free)
+
+
+def _entry(file: str, name: str) -> int:
+    """An entry of a file of ``/proc`` that is written in kB; 0 where there is none."""
+    path = Path("/proc") / file
+    lines = path.read_text().splitlines() if path.exists() else []
+    return next((int(line.split()[1]) << 10 for line in lines if line.startswith(f"{name}:")), 0)
