@@ -13,6 +13,7 @@ random pixels: speed does not depend on what they show. The sections:
     mlp        fully connected networks
     worker     through the worker, against the same step in a bare loop
     second     from the start of a second job to its first step
+    several    two processes that share batches, against one
     quality    what bfloat16 does to the Frechet distance on MNIST (needs ../shared/data)
 """
 
@@ -24,6 +25,7 @@ from rich.console import Console
 from benchmarks.lab.verdicts import Outcome, show_verdicts, write
 from benchmarks.training_lab.options import Lab, read_options
 from benchmarks.training_lab.quality import quality
+from benchmarks.training_lab.several import several
 from benchmarks.training_lab.speed import mlp, penalised, plain
 from benchmarks.training_lab.table import conditions, show
 from benchmarks.training_lab.through_worker import second, worker
@@ -34,6 +36,7 @@ SECTIONS: Mapping[str, Callable[[Lab], list[Outcome]]] = {
     "mlp": mlp,
     "worker": worker,
     "second": second,
+    "several": several,
     "quality": quality,
 }
 

@@ -1,7 +1,5 @@
 """One training played by several processes, each on a core of its own and with one thread.
 
-    python -m benchmarks.training_lab.several          two processes beside one
-
 All start before anything is measured; the leader's clock counts, from step to step of them all.
 """
 
@@ -15,6 +13,9 @@ from typing import NamedTuple
 import torch
 from torch.distributed import TCPStore
 
+from benchmarks.lab.rounds import Contender, Measured, play
+from benchmarks.lab.verdicts import Outcome, at_least
+from benchmarks.training_lab.options import Lab
 from benchmarks.training_lab.setup import dcgan
 from ganmodels.data.batches import Batches, Deck
 from ganmodels.games.match import Match
@@ -24,6 +25,7 @@ from worker.following import follow
 
 EDGE, BATCH_SIZE, WARM_UP_STEPS = 32, 128, 5
 CPU = torch.device("cpu")
+_STEPS = 30
 _MODULE = "benchmarks.training_lab.several"
 
 
@@ -35,6 +37,20 @@ class Place(NamedTuple):
     port: int
     steps: int
     is_bfloat16: bool
+
+
+def several(lab: Lab) -> list[Outcome]:
+    """Two processes of one thread against one, with the same global batch."""
+    names = ("one process", "two processes")
+    contenders = [
+        Contender(names[0], lambda _: Measured(images_per_second(1, _STEPS))),
+        Contender(names[1], lambda _: Measured(images_per_second(2, _STEPS))),
+    ]
+    rounds = play(contenders, lab.options.rounds, lab.options.seconds, lab.console)
+    verdict = at_least("two processes / one", 1.7, rounds.ratio(names[1], names[0]))
+    what = f"real images a second of DCGAN {EDGE}x{EDGE}, batch {BATCH_SIZE} in all, gloo"
+    note = f"{_STEPS} steps a turn, a core and a thread each; fresh fakes for both players"
+    return [Outcome("several", what, rounds, [verdict], [note])]
 
 
 def images_per_second(processes: int, steps: int) -> float:
@@ -87,14 +103,5 @@ def _measure(match: Match, deck: Deck, steps: int) -> float:
     return steps * BATCH_SIZE / (time.perf_counter() - began)
 
 
-def _compare() -> None:
-    for _ in range(3):
-        one, two = images_per_second(1, 20), images_per_second(2, 20)
-        print(f"one process {one:.0f} images/s, two {two:.0f}, ratio {two / one:.2f}", flush=True)
-
-
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        _play(Place(*json.loads(sys.argv[1])))
-    else:
-        _compare()
+    _play(Place(*json.loads(sys.argv[1])))
