@@ -20,6 +20,9 @@ from worker.engine import autocast_dtype, describe
 
 _COUNT = 4_000
 _PLAIN = {"conditioning": {"kind": "none"}, "labels": {"kind": "given"}}
+# The textbook's.
+_ADAM = {"kind": "adam", "learning_rate": 2e-4, "beta1": 0.5, "beta2": 0.999}
+_PACE = {"generator": _ADAM, "discriminator": _ADAM, "decay": {"kind": "constant"}}
 # As the DCGAN example has it: 3.58 million parameters in the generator of 64x64x3.
 _WIDTH = 64
 
@@ -47,7 +50,7 @@ class Setup(NamedTuple):
 
     def config(self, **game: Any) -> TrainConfig:
         """The checked configuration, with changes of the game."""
-        optimisation = {"batch_size": self.batch_size}
+        optimisation = {**_PACE, "batch_size": self.batch_size}
         changes = {"game": {**self.game, **game}, "optimisation": optimisation, "steps": 10**6}
         resolved: dict[str, Any] = settings(self.recipe, changes, _COUNT)
         resolved |= {"dataset": f"ds_{0:032}", "space": self.space.model_dump(mode="json")}

@@ -68,19 +68,20 @@ class Textbook:
             num_workers=workers,
             persistent_workers=workers > 0,
         )
-        self._batches = self._endless()
+        # Of real images, without end.
+        self.batches = self._endless()
         self.told: list[float] = []
 
     def run(self, steps: int) -> None:
         """So many updates of the generator, with the discriminator's before each."""
         for _ in range(steps):
             for _ in range(self._turns):
-                fake = self._discriminator_turn(next(self._batches).to(self._device))
+                fake = self._discriminator_turn(next(self.batches).to(self._device))
             self._generator_turn(fake)
 
     def close(self) -> None:
         """End the loader's workers."""
-        del self._batches, self._loader
+        del self.batches, self._loader
 
     def _endless(self) -> Iterator[Tensor]:
         while True:
@@ -90,7 +91,7 @@ class Textbook:
         """Returns the fakes, with the way back to the generator."""
         optimiser = self._optimisers[0]
         optimiser.zero_grad()
-        made = self.generator(self._noise(), None)
+        made = self.generator(self.noise(), None)
         fake = made.detach()
         if self._procedure == "logistic":
             # Each half is followed back on its own, as the example does.
@@ -132,7 +133,8 @@ class Textbook:
         logits: Tensor = self.discriminator(items, None).logits
         return logits
 
-    def _noise(self) -> Tensor:
+    def noise(self) -> Tensor:
+        """New latents [batch, width]."""
         return torch.randn(self._batch_size, self._latent, device=self._device)
 
 
