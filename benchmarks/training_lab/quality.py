@@ -26,9 +26,7 @@ _PENALISED = {
 _TRAINED: tuple[tuple[str, str, dict[str, Any], float], ...] = (
     ("dcgan", "dcgan", {}, 1.0),
     ("dcgan with R1 + R2", "dcgan", _PENALISED, 1.0),
-    ("vanilla", "vanilla", {}, 3.0),
     ("wgan-gp", "wgan-gp", {}, 0.2),
-    ("r3gan-small", "r3gan-small", {}, 0.33),
 )
 
 
