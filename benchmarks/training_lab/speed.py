@@ -23,7 +23,7 @@ from worker.engine import choose_device
 TEXTBOOK = "textbook"
 # The step of the textbook, and the one that recipes take unless told otherwise.
 SAME, FRESH = "shared_fakes", "alternating"
-_WARM_UP_STEPS = 2
+_WARM_UP_STEPS = 1
 
 
 def plain(lab: Lab) -> list[Outcome]:
