@@ -124,7 +124,7 @@ class Several:
         """Take a place in the group that meets at a store; waits until all are there."""
         backend = "gloo"
         if device.type == "cuda":
-            torch.cuda.set_device(device)
+            torch.cuda.set_device(device.index or 0)
             # The leader's word goes by the CPU, so that nobody waits for a GPU to hear it.
             backend = "cpu:gloo,cuda:nccl"
         dist.init_process_group(

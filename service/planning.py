@@ -20,7 +20,7 @@ from service.problems import Problem, body_problem
 from service.refusals import settings_problem
 from service.schemas import Plan, TrainRequest
 from worker.errors import NotFound
-from worker.memory import cost_here, fitting_here
+from worker.memory import cost_here, fitting_here, processes_here
 from worker.settings import Settings
 from worker.store import Store
 from worker.store.checkpoints import Checkpoint
@@ -235,10 +235,14 @@ def _check_labelled(config: TrainConfig, dataset: PackedDataset) -> None:
 def _check_cost(
     config: TrainConfig, cost: Estimate, asked: _Asked, configuration: Settings
 ) -> None:
-    limit, needed = configuration.max_job_memory_bytes, cost.memory_bytes + asked.resident_bytes
+    # On a CPU all processes of a job share the machine's memory, and each holds the datasets.
+    share = configuration.max_job_memory_bytes // processes_here(config, configuration.device)
+    limit, needed = share, cost.memory_bytes + asked.resident_bytes
     if needed > limit:
-        fit = fitting_here(config, limit - asked.resident_bytes, configuration.device)
-        advice = fit.advice if fit else "lower the networks' widths"
+        advice, fit = "the dataset alone takes as much: import fewer or smaller items", None
+        if asked.resident_bytes < limit:
+            fit = fitting_here(config, limit - asked.resident_bytes, configuration.device)
+            advice = fit.advice if fit else "lower the networks' widths"
         raise Problem(
             "config-too-large",
             f"the training would take about {needed} bytes of memory and may take {limit}; "

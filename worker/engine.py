@@ -65,7 +65,7 @@ def changes(now: Environment, before: Environment, deterministic: bool = False) 
 def in_use(config: TrainConfig, environment: Environment, match: Match, items: int) -> EngineInUse:
     """What an attempt runs on, with ``items`` bytes of data, for those who look at its job."""
     engine, device = config.engine, match.device
-    reason = "switched off" if engine.graphs == "never" else why_not(match)
+    reason = why_not(match) or ("switched off" if engine.graphs == "never" else None)
     return EngineInUse(
         device=environment.device,
         processes=environment.processes,

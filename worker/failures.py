@@ -7,11 +7,14 @@ from contextlib import suppress
 import torch
 
 from ganmodels.data.errors import DataError
+from ganmodels.games.recorded import RecordingFailed
 from worker.endings import FollowerLost, TrainingDiverged
 from worker.engine import DeviceUnavailable
 from worker.errors import NotFound
 from worker.memory import shortage
+from worker.settings import Settings
 from worker.storage import is_storage_trouble, loss_of_storage
+from worker.store import Store
 from worker.store.checkpoints import CheckpointCorrupt
 from worker.store.claims import Claim
 from worker.store.epochs import Loss
@@ -39,6 +42,12 @@ def conclude(error: Exception, job: Job, claim: Claim, max_attempts: int) -> Con
     if isinstance(error, FollowerLost):
         log.warning("%s: a process of it was lost: %s", job.id, error)
         return _after(error.loss, job, claim, max_attempts, "queued")
+    if isinstance(error, RecordingFailed):
+        log.exception("%s: steps are played one by one from now on", job.id)
+        with job.locked() as record:
+            job.change(record, graphs_failed=str(error))
+        loss = Loss(code="recording-failed", detail=f"steps could not be recorded: {error}")
+        return _after(loss, job, claim, max_attempts, "queued")
     return "failed", _reason(error, job)
 
 
@@ -73,8 +82,16 @@ def _out_of_memory(error: Exception, job: Job) -> JobError:
     traceback.clear_frames(error.__traceback__)
     lacked, detail = None, _TOO_LARGE
     with suppress(MemoryError, RuntimeError):
-        lacked, detail = shortage(job.config())
+        lacked, detail = shortage(job.config(), Settings().device, _resident_bytes(job))
     return JobError(code="out-of-memory", detail=detail, memory=lacked)
+
+
+def _resident_bytes(job: Job) -> int:
+    """Size of the datasets that the training held in memory."""
+    datasets = Store(job.path.parents[1]).datasets
+    with suppress(NotFound, DataError):
+        return sum(datasets.get(name).items.nbytes for name in job.config().datasets)
+    return 0
 
 
 def _diverged(error: TrainingDiverged, job: Job) -> JobError:

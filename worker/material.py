@@ -29,6 +29,11 @@ class Material(NamedTuple):
         """Whatever there is."""
         return (self.dataset,) if self.source is None else (self.dataset, self.source)
 
+    @property
+    def training_bytes(self) -> int:
+        """Size of the items that are trained on."""
+        return self.dataset.items[:1].nbytes * len(self.dataset.training_indices)
+
 
 class MaterialGuard:
     """Datasets whose content is what their names say, from the beginning on."""

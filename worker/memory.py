@@ -9,6 +9,7 @@ from ganmodels.config import TrainConfig
 from ganmodels.estimate import Estimate, estimate
 from ganmodels.fitting import Fit, fitting
 from worker.engine import DeviceUnavailable, autocast_dtype, choose_device, describe
+from worker.group import count_processes
 from worker.store.records import Shortage
 
 MIB = 1 << 20
@@ -28,9 +29,22 @@ def fitting_here(config: TrainConfig, limit_bytes: int, device: str) -> Fit | No
     return fitting(config, limit_bytes, _dtype(config, device))
 
 
-def shortage(config: TrainConfig, device: str = "auto") -> tuple[Shortage, str]:
-    """What a training lacked that has just run out of memory, and a sentence for its job."""
-    needed, available = cost_here(config, device).memory_bytes, _available_bytes(device)
+def processes_here(config: TrainConfig, device: str) -> int:
+    """How many processes of a job share this machine's memory; on GPUs each has its own."""
+    try:
+        chosen = choose_device(device)
+    except DeviceUnavailable:
+        return 1
+    return count_processes(config, chosen) if chosen.type == "cpu" else 1
+
+
+def shortage(config: TrainConfig, device: str, resident_bytes: int = 0) -> tuple[Shortage, str]:
+    """What a training lacked that has just run out of memory, and a sentence for its job.
+
+    ``resident_bytes`` of datasets lay in memory beside it.
+    """
+    needed = cost_here(config, device).memory_bytes
+    available = max(0, _available_bytes(device) - resident_bytes)
     fit = fitting_here(config, min(available, int(_CLEARLY_LESS * needed)), device)
     advice = fit.advice if fit else "narrow the networks or give the machine more"
     detail = (
@@ -42,11 +56,12 @@ def shortage(config: TrainConfig, device: str = "auto") -> tuple[Shortage, str]:
 
 
 def _dtype(config: TrainConfig, device: str) -> torch.dtype | None:
-    """The larger format where the device is not here: it is another machine's."""
+    """The larger format where the device is not here, or a GPU: that is the training's to use."""
     try:
-        return autocast_dtype(describe(config, choose_device(device), None))
+        chosen = choose_device(device)
     except DeviceUnavailable:
         return None
+    return autocast_dtype(describe(config, chosen, None)) if chosen.type == "cpu" else None
 
 
 def _available_bytes(device: str) -> int:

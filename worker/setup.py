@@ -7,7 +7,7 @@ from ganmodels.data.batches import Deck
 from ganmodels.data.packed import PackedDataset
 from ganmodels.dealing import deal
 from ganmodels.games.match import Match
-from ganmodels.games.recorded import Recorded, why_not
+from ganmodels.games.recorded import record
 from ganmodels.labels import Clusters
 from ganmodels.referee.remedies import with_rates
 from ganmodels.several import Group
@@ -39,8 +39,8 @@ def make_match(
         match.load(join_state(checkpoint))
     elif start:
         match.adopt({name: start.tensors(name) for name in config.game.players})
-    if config.engine.graphs == "automatic" and why_not(match) is None:
-        match.moves = Recorded(match)
+    if config.engine.graphs == "automatic":
+        record(match)
     return match
 
 

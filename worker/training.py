@@ -38,6 +38,9 @@ def play(
     """
     record = job.record()
     config = after_rollbacks(job.config(), record.rollbacks)
+    if record.graphs_failed:
+        without = config.engine.model_copy(update={"graphs": "never"})
+        config = config.model_copy(update={"engine": without})
     if record.model:
         # Whoever accepted the job may have died before this.
         store.models.add_job(record.model, job.id)
@@ -52,7 +55,7 @@ def play(
         group = crew.join(device)
         clusters = find_clusters(config, material.dataset, checkpoint, group)
         match = make_match(config, device, environment, checkpoint, job.start(), group)
-        claim.begin(match.step, in_use(config, environment, match, material.dataset.items.nbytes))
+        claim.begin(match.step, in_use(config, environment, match, material.training_bytes))
         job.note_return()
         _note_environment(job, config, environment, checkpoint)
         writer = CheckpointWriter(store, job, claim, guard, environment, clusters, device)

@@ -13,6 +13,7 @@ from benchmarks.training_lab.textbook import Procedure, Textbook
 from ganmodels.config import TrainConfig
 from ganmodels.data.batches import Batches, Deck
 from ganmodels.games.match import Match
+from ganmodels.games.recorded import record
 from ganmodels.merging import settings
 from ganmodels.spaces import ImageSpace
 from ganmodels.validity import check
@@ -59,9 +60,10 @@ class Setup(NamedTuple):
         return config
 
     def match(self, device: torch.device, **game: Any) -> tuple[Match, Deck]:
-        """Ringside's training, in the precision that a worker would choose."""
+        """Ringside's training, in the precision that a worker would choose, recorded on a GPU."""
         config = self.config(**game)
         match = Match(config, device, autocast_dtype(describe(config, device, None)))
+        record(match)
         return match, Deck(
             Batches(self.items(), None, self.space, self.batch_size, config.seed, device).at
         )

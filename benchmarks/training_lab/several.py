@@ -92,6 +92,8 @@ def _play(told: Place) -> None:
     else:
         print(json.dumps(_measure(match, Deck(real.at), told.steps)))
         group.tell(Order.STOP)
+    if isinstance(group, Several):
+        group.leave()
 
 
 def _measure(match: Match, deck: Deck, steps: int) -> float:

@@ -82,6 +82,8 @@ class Batches:
         self.space, self.batch_size, self.seed, self.device = space, batch_size, seed, device
         self._purpose, self._share = purpose, share
         self._shelf = shelve(items, device, where)
+        # Orders lie where items are chosen: to bring one back would wait for the device.
+        self._order_device = device if where == "resident" else torch.device("cpu")
         self._labels = None if labels is None else torch.from_numpy(labels).to(device)
         self._random = torch.Generator()
         self._passes: dict[int, Tensor] = {}
@@ -107,4 +109,4 @@ class Batches:
         if number in self._passes:
             return self._passes[number]
         random = stream(self.seed, self._purpose, number, self._random)
-        return torch.randperm(len(self), generator=random).to(self.device)
+        return torch.randperm(len(self), generator=random).to(self._order_device)

@@ -108,12 +108,16 @@ class Rescaled(Spec):
 
 
 def _ratio_of_slopes(game: Gan, real: Tensor, fake: Tensor) -> tuple[Tensor, Told]:
-    """The generator's slope over the discriminator's at each fake's logit, and G's loss."""
+    """The generator's slope over the discriminator's at each fake's logit, and G's loss.
+
+    0 where the latter is too small for a float: nothing of it is left to be rescaled.
+    """
     real, fake = real.detach(), fake.detach().requires_grad_(True)
     making = game.objective.generator_loss(real, fake)
     (for_maker,) = torch.autograd.grad(making, fake)
     (for_judge,) = torch.autograd.grad(game.objective.discriminator_loss(real, fake), fake)
-    return for_maker / for_judge, {"generator_loss": making.detach()}
+    ratio = torch.where(for_judge == 0, torch.zeros_like(for_judge), for_maker / for_judge)
+    return ratio, {"generator_loss": making.detach()}
 
 
 def _gradients(
@@ -124,7 +128,10 @@ def _gradients(
 
 
 def _take(player: Player, gradients: Sequence[Tensor | None]) -> None:
+    """Laid out as the weights are, as in ``backward``: optimisers in one kernel rely on it."""
     for weight, gradient in zip(player.weights, gradients, strict=True):
+        if gradient is not None and gradient.stride() != weight.stride():
+            gradient = torch.empty_like(weight).copy_(gradient)
         weight.grad = gradient
 
 

@@ -6,7 +6,7 @@ reads, learning rates are tensors, and a generator of random numbers is set to i
 which a replay draws what kernels would have drawn.
 """
 
-import logging
+from collections import Counter
 from collections.abc import Callable
 
 import torch
@@ -16,8 +16,6 @@ from ganmodels.games.gan import Gan
 from ganmodels.games.match import Match
 from ganmodels.games.player import Told
 from ganmodels.optimisation import Adam
-
-log = logging.getLogger("ringside.recorded")
 
 Work = Callable[[], Told]
 Recorder = Callable[[Work, torch.Generator], Work]
@@ -37,6 +35,8 @@ def why_not(match: Match) -> str | None:
         "old fakes are chosen step by step": bool(game.replay),
         "updates are looked through": bool(game.unrolling),
         "historical averaging counts steps": bool(game.historical_averaging),
+        "the burn-in outlasts the training": match.optimisation.burn_in_images
+        > match.total_steps * match.images_per_step,
         "a momentum varies": not all(
             isinstance(rule, Adam)
             for rule in (match.optimisation.generator, match.optimisation.discriminator)
@@ -45,45 +45,67 @@ def why_not(match: Match) -> str | None:
     return next((reason for reason, holds in reasons.items() if holds), None)
 
 
-def on_gpu(work: Work, random: torch.Generator) -> Work:
-    """Record what ``work`` launches. Its figures lie in the same memory after every replay."""
-    graph = torch.cuda.CUDAGraph()
-    graph.register_generator_state(random)
-    # Other threads, such as the one that saves, go on using the GPU meanwhile.
-    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-        told = work()
+class OnGpu:
+    """Records what work launches. Its figures lie in the same memory after every replay.
 
-    def replay() -> Told:
-        graph.replay()
-        return told
+    All recordings share their memory: none runs beside another, and figures are taken at once.
+    """
 
-    return replay
+    def __init__(self) -> None:
+        self._pool = torch.cuda.graph_pool_handle()
+
+    def __call__(self, work: Work, random: torch.Generator) -> Work:
+        """The work, as one launch."""
+        graph = torch.cuda.CUDAGraph()
+        graph.register_generator_state(random)
+        # Other threads, such as the one that saves, go on using the GPU meanwhile.
+        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
+            told = work()
+
+        def replay() -> Told:
+            graph.replay()
+            return told
+
+        return replay
+
+
+def record(match: Match) -> None:
+    """Let the match's steps be recorded, where that is possible."""
+    if why_not(match) is None:
+        match.moves = Recorded(match)
+
+
+class RecordingFailed(RuntimeError):  # noqa: N818 - named for what it says
+    """A step could not be recorded; the process in which that was so is to use the GPU no more."""
 
 
 class Recorded:
     """The moves of a match's step: recorded, or played as they are where that is not possible.
 
     Not yet run on a GPU: the machines that this was written on had none.
+
+    Raises:
+        RecordingFailed: when a step cannot be recorded after all.
     """
 
-    def __init__(self, match: Match, record: Recorder = on_gpu) -> None:
-        self._match, self._record, self._first = match, record, match.step
+    def __init__(self, match: Match, record: Recorder | None = None) -> None:
+        self._match, self._record = match, record or OnGpu()
         self._slots: list[Batch] = []
         # By which penalties are due, which is decided while recording.
+        self._played: Counter[tuple[bool, ...]] = Counter()
         self._recordings: dict[tuple[bool, ...], Work] = {}
-        self.failure: str | None = None
 
     def __call__(self, deck: Deck, random: torch.Generator) -> Told:
         """One step's moves, as the game makes them."""
         match, game = self._match, self._match.game
         assert isinstance(game, Gan)
-        is_cold = match.step - self._first < _WARM_UPS
-        if self.failure or match.settled < 1 or is_cold:
+        due = tuple(match.step % penalty.every == 0 for penalty in game.penalties)
+        if match.settled < 1 or self._played[due] < _WARM_UPS:
+            self._played[due] += match.settled == 1
             return game.step(match, deck, random)
         self._fill(game, deck)
-        due = tuple(match.step % penalty.every == 0 for penalty in game.penalties)
-        if due not in self._recordings and not self._add(game, due, random):
-            return game.step(match, deck, random)
+        if due not in self._recordings:
+            self._recordings[due] = self._recorded(game, random)
         return self._recordings[due]()
 
     def _fill(self, game: Gan, deck: Deck) -> None:
@@ -97,8 +119,7 @@ class Recorded:
             if slot.labels is not None and batch.labels is not None:
                 slot.labels.copy_(batch.labels)
 
-    def _add(self, game: Gan, due: tuple[bool, ...], random: torch.Generator) -> bool:
-        """Record a step; whether that worked."""
+    def _recorded(self, game: Gan, random: torch.Generator) -> Work:
         match = self._match
 
         def slot(draw: int) -> Batch:
@@ -107,14 +128,9 @@ class Recorded:
             return Batch(items.detach(), labels)
 
         try:
-            self._recordings[due] = self._record(
-                lambda: game.step(match, Deck(slot), random), random
-            )
+            return self._record(lambda: game.step(match, Deck(slot), random), random)
         except RuntimeError as error:
-            log.warning("steps are played one by one, not recorded: %s", error)
-            self.failure = str(error).splitlines()[0]
-            return False
-        return True
+            raise RecordingFailed(str(error).splitlines()[0]) from error
 
 
 def _copied(batch: Batch) -> Batch:

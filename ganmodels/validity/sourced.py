@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from ganmodels.config import Source, TrainConfig
 from ganmodels.games.sourced import Sourced
+from ganmodels.games.translator import Translator
 from ganmodels.networks.blocks import LARGEST_EDGE, SMALLEST_EDGE
 from ganmodels.spaces import ImageSpace
 from ganmodels.validity.finding import Finding, error, warning
@@ -93,7 +94,23 @@ def patch_critic_is_lipschitz(config: TrainConfig, game: Sourced) -> Iterator[Fi
         )
 
 
-RULES = (space_is_translated, patches_are_unpaired, patch_critic_is_lipschitz)
+def reflection_is_deterministic(config: TrainConfig, game: Sourced) -> Iterator[Finding]:
+    """On a GPU the gradient of reflected edges is added in whatever order its threads come."""
+    if isinstance(game, Translator) and config.engine.deterministic:
+        yield error(
+            "deterministic-unsupported",
+            "/engine/deterministic",
+            "its networks reflect the edges of images, for which GPUs have no deterministic "
+            "kernels; set deterministic to false (on a CPU every training is exact without it)",
+        )
+
+
+RULES = (
+    space_is_translated,
+    patches_are_unpaired,
+    patch_critic_is_lipschitz,
+    reflection_is_deterministic,
+)
 
 
 def check_sourced(config: TrainConfig) -> Iterator[Finding]:

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from ganmodels.data.batches import stream
+from ganmodels.games import exchange as exchange_module
 from ganmodels.games.gan import Gan
 from ganmodels.games.match import Match
 from tests.ganmodels.builders import batches_for, config_for, match_for, play
@@ -109,3 +110,22 @@ def test_a_clipped_critic_is_clipped_in_a_joint_exchange_too():
     assert (
         max(float(w.detach().abs().max()) for w in match.players["discriminator"].weights) <= 0.01
     )
+
+
+@pytest.mark.parametrize("exchange", ["simultaneous", "rescaled"])
+def test_gradients_lie_in_memory_as_their_weights_do_with_penalties_too(exchange):
+    # Adam in one kernel takes weights and gradients place by place.
+    config = config_for("dcgan", game=game_of(exchange, penalties=[{"kind": "r1"}]))
+    match = match_for(config)
+    play(match, config, 1)
+    for player in match.players.values():
+        assert all(w.grad is None or w.grad.stride() == w.stride() for w in player.weights)
+
+
+def test_a_discriminator_that_is_sure_beyond_floats_gives_a_rescaled_generator_nothing():
+    game = config_for("dcgan", game=game_of("rescaled")).game
+    ratio, told = exchange_module._ratio_of_slopes(
+        game, torch.zeros(2), torch.tensor([-120.0, 1.0])
+    )
+    assert ratio[0] == 0 and ratio[1] < 0
+    assert told["generator_loss"].isfinite()

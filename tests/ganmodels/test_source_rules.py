@@ -87,3 +87,9 @@ def test_a_bad_combination_is_refused_with_its_reason(recipe, code, space, chang
 )
 def test_the_mended_combination_passes(recipe, changes):
     assert check(config_for(recipe, **changes)) == []
+
+
+def test_reflected_edges_are_not_deterministic_on_a_gpu():
+    config = config_for("cyclegan", engine={"deterministic": True})
+    assert "deterministic-unsupported" in refusals(config)
+    assert check(config_for("simgan", engine={"deterministic": True})) == []

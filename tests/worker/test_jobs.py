@@ -6,6 +6,7 @@ import threading
 import pytest
 import torch
 
+from ganmodels.games.recorded import RecordingFailed
 from ganmodels.recipes import RECIPES
 from tests.worker.builders import make_job, train
 from worker.errors import Conflict
@@ -237,6 +238,23 @@ def test_a_job_says_what_it_runs_on(store, home):
         "float32", "channels last", "streamed",
     )  # fmt: skip
     assert (engine.graphs, engine.deterministic) == ("none: graphs are for GPUs", True)
+
+
+def test_a_job_whose_steps_cannot_be_recorded_goes_on_without(store, home, monkeypatch):
+    def refuse(match):
+        def moves(deck, random):
+            raise RecordingFailed("operation not permitted when stream is capturing")
+
+        match.moves = moves
+
+    monkeypatch.setattr("worker.setup.record", refuse)
+    job = make_job(store)
+    train(job, home)
+    record = job.record()
+    assert record.status == "queued"
+    assert record.graphs_failed == "operation not permitted when stream is capturing"
+    train(job, home)
+    assert job.record().status == "succeeded"
 
 
 def test_streamed_items_train_the_same_network(store, home):

@@ -53,6 +53,7 @@ class JobRecord(BaseModel):
 
     ``exact``: it ends bit for bit as if it had never been interrupted. ``resumed_after_attempt``:
     the last attempt before somebody resumed it; losses up to then are not held against it.
+    ``graphs_failed``: why steps could not be recorded, which is not tried again.
     ``return_to``: the step after which the next attempt must go on from no checkpoint, because
     it is rolled back; None as a rule.
     """
@@ -70,6 +71,7 @@ class JobRecord(BaseModel):
     exact: bool = True
     rollbacks: int = 0
     return_to: int | None = None
+    graphs_failed: str | None = None
     stopped_by: StoppedBy | None = None
     created_at: str = Field(default_factory=now)
     started_at: str | None = None
