@@ -15,6 +15,7 @@ random pixels: speed does not depend on what they show. The sections:
     second     from the start of a second job to its first step
     several    two processes that share batches, against one
     quality    what bfloat16 does to the Frechet distance on MNIST (needs ../shared/data)
+    gpu        DCGAN and R3GAN-small with recorded steps, where there is a GPU
 """
 
 from collections.abc import Callable, Mapping
@@ -26,7 +27,7 @@ from benchmarks.lab.verdicts import Outcome, show_verdicts, write
 from benchmarks.training_lab.options import Lab, read_options
 from benchmarks.training_lab.quality import quality
 from benchmarks.training_lab.several import several
-from benchmarks.training_lab.speed import mlp, penalised, plain
+from benchmarks.training_lab.speed import gpu, mlp, penalised, plain
 from benchmarks.training_lab.table import conditions, show
 from benchmarks.training_lab.through_worker import second, worker
 
@@ -38,6 +39,7 @@ SECTIONS: Mapping[str, Callable[[Lab], list[Outcome]]] = {
     "second": second,
     "several": several,
     "quality": quality,
+    "gpu": gpu,
 }
 
 

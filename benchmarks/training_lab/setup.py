@@ -51,7 +51,7 @@ class Setup(NamedTuple):
 
     def config(self, **game: Any) -> TrainConfig:
         """The checked configuration, with changes of the game."""
-        optimisation = {**_PACE, "batch_size": self.batch_size}
+        optimisation = {**_PACE, "batch_size": self.batch_size, "burn_in_images": 0}
         changes = {"game": {**self.game, **game}, "optimisation": optimisation, "steps": 10**6}
         resolved: dict[str, Any] = settings(self.recipe, changes, _COUNT)
         resolved |= {"dataset": f"ds_{0:032}", "space": self.space.model_dump(mode="json")}
@@ -64,7 +64,15 @@ class Setup(NamedTuple):
         config = self.config(**game)
         match = Match(config, device, autocast_dtype(describe(config, device, None)))
         record(match)
-        return match, Deck(
+        return match, self._deck(config, device)
+
+    def plain_match(self, device: torch.device) -> tuple[Match, Deck]:
+        """The same in float32, step by step."""
+        config = self.config()
+        return Match(config, device), self._deck(config, device)
+
+    def _deck(self, config: TrainConfig, device: torch.device) -> Deck:
+        return Deck(
             Batches(self.items(), None, self.space, self.batch_size, config.seed, device).at
         )
 
@@ -95,6 +103,12 @@ def wgan_gp(edge: int, batch_size: int) -> Setup:
     """Five turns of the critic, its slope held between reals and fakes."""
     name = f"DCGAN {edge}x{edge}, batch {batch_size}, WGAN-GP"
     return Setup(name, edge, 3, batch_size, "wgan-gp", _dcgan("none"), "wgan_gp")
+
+
+def r3gan_small(batch_size: int) -> Setup:
+    """Relativistic pairing with both penalties, on images of 28x28; what settles has settled."""
+    game = {"network": {"widths": [64, 32, 16]}}
+    return Setup(f"R3GAN-small 28x28, batch {batch_size}", 28, 1, batch_size, "r3gan-small", game)
 
 
 def perceptrons(batch_size: int) -> Setup:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import torch
 
 from benchmarks.lab.processor import spent
-from benchmarks.lab.rounds import Contender, Measured, play
-from benchmarks.lab.verdicts import Outcome, at_least
+from benchmarks.lab.rounds import Contender, Measured, Rounds, play
+from benchmarks.lab.verdicts import Outcome, at_least, unmeasured
 from benchmarks.training_lab.options import Lab
 from benchmarks.training_lab.setup import (
     Setup,
@@ -16,8 +16,11 @@ from benchmarks.training_lab.setup import (
     dcgan,
     perceptrons,
     r1_and_r2,
+    r3gan_small,
     wgan_gp,
 )
+from ganmodels.data.batches import Deck
+from ganmodels.games.match import Match
 from worker.engine import choose_device
 
 TEXTBOOK = "textbook"
@@ -48,6 +51,27 @@ def mlp(lab: Lab) -> list[Outcome]:
     return [_compare(lab, perceptrons(128), 2.0)]
 
 
+def gpu(lab: Lab) -> list[Outcome]:
+    """What only a GPU can reach; not measured where there is none."""
+    device, wanted = choose_device("auto"), 100_000
+    if device.type != "cuda":
+        why = unmeasured("DCGAN 64x64 and R3GAN-small on a GPU", "there is none here")
+        return [Outcome("gpu", "real images a second", Rounds({}), [why])]
+    large, small = dcgan(64, 128), r3gan_small(128)
+    rounds = play(
+        [_ours(large, device, FRESH)], lab.options.rounds, lab.options.seconds, lab.console
+    )
+    found = [
+        Outcome(large.name, "images/s", rounds, [at_least("rate", wanted, rounds.rate(FRESH))])
+    ]
+    match, deck = small.plain_match(device)
+    eager = _contender("eager float32", small, _player(match, deck), device)
+    contenders = [eager, _ours(small, device, FRESH)]
+    rounds = play(contenders, options.rounds, options.seconds, lab.console)
+    verdict = at_least("recorded / eager float32", 3, rounds.ratio(FRESH, eager.name))
+    return [*found, Outcome(small.name, "images/s", rounds, [verdict])]
+
+
 def _compare(
     lab: Lab, setup: Setup, wanted: float, exchanges: Sequence[str] = (), shared: float = 2.1
 ) -> Outcome:
@@ -72,12 +96,15 @@ def _compare(
 
 def _ours(setup: Setup, device: torch.device, exchange: str) -> Contender:
     match, deck = setup.match(device, exchange={"kind": exchange})
+    return _contender(exchange, setup, _player(match, deck), device)
 
+
+def _player(match: Match, deck: Deck) -> Callable[[int], None]:
     def run(steps: int) -> None:
         for _ in range(steps):
             match.play(deck)
 
-    return _contender(exchange, setup, run, device)
+    return run
 
 
 def _contender(

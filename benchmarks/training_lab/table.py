@@ -31,8 +31,11 @@ def conditions(options: Options) -> dict[str, Any]:
 
 def show(outcome: Outcome, console: Console) -> None:
     """Print a section: medians, the worst and best round, and ratios of the same round."""
-    rounds, first = outcome.rounds, outcome.rounds.names[0]
-    title = f"{outcome.name}: {outcome.what}"
+    rounds, title = outcome.rounds, f"{outcome.name}: {outcome.what}"
+    if not rounds.names:
+        console.print(f"{title}: not measured")
+        return
+    first = rounds.names[0]
     table = Table(*_COLUMNS, title=title, title_justify="left")
     for name in rounds.names:
         rates = [one.rate for one in rounds.measured[name]]
