@@ -57,13 +57,10 @@ def gpu(lab: Lab) -> list[Outcome]:
     if device.type != "cuda":
         why = unmeasured("DCGAN 64x64 and R3GAN-small on a GPU", "there is none here")
         return [Outcome("gpu", "real images a second", Rounds({}), [why])]
-    large, small = dcgan(64, 128), r3gan_small(128)
-    rounds = play(
-        [_ours(large, device, FRESH)], lab.options.rounds, lab.options.seconds, lab.console
-    )
-    found = [
-        Outcome(large.name, "images/s", rounds, [at_least("rate", wanted, rounds.rate(FRESH))])
-    ]
+    options, large, small = lab.options, dcgan(64, 128), r3gan_small(128)
+    rounds = play([_ours(large, device, FRESH)], options.rounds, options.seconds, lab.console)
+    verdict = at_least("images a second", wanted, rounds.rate(FRESH))
+    found = [Outcome(large.name, "images/s", rounds, [verdict])]
     match, deck = small.plain_match(device)
     eager = _contender("eager float32", small, _player(match, deck), device)
     contenders = [eager, _ours(small, device, FRESH)]
