@@ -101,7 +101,7 @@ def _play(config: TrainConfig, autocast: torch.dtype | None) -> _Played:
     parameters = {name: _count(player.network) for name, player in match.players.items()}
     flops = flops * optimisation.accumulate // parts
     copied = sum(map(_resident, sizes))
-    return _Played(parameters, sum(sizes), copied, imagination.peak_bytes, flops)
+    return _Played(parameters, sum(sizes), copied, imagination.storages.peak_bytes, flops)
 
 
 def _resident(size_bytes: int) -> int:

@@ -5,7 +5,6 @@ hides one on the meta device, which knows the shape and layout of every result. 
 is told that they are not real.
 """
 
-import weakref
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
@@ -15,6 +14,8 @@ from torch import Tensor
 from torch._C import _disabled_torch_function_impl
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
+
+from ganmodels.storages import Storages
 
 _CPU, _META = torch.device("cpu"), torch.device("meta")
 # What every number that is read out comes to: counters have gone far, pools are full.
@@ -81,17 +82,14 @@ class _Outcome(NamedTuple):
 class Imagination(TorchDispatchMode):
     """While it is entered all tensors are imagined, and what they would take is counted.
 
-    ``live_bytes`` is what those that exist would occupy, ``peak_bytes`` the most so far and
-    ``flops`` the floating-point operations of all products and convolutions so far. ``taken``
-    says what a tensor of so many bytes occupies. Random numbers are not drawn; a number that is
-    read out is a large one, as late in a training.
+    ``storages`` counts what those that exist would occupy, ``flops`` the floating-point operations
+    of all products and convolutions so far. ``taken`` says what a tensor of so many bytes occupies.
+    Random numbers are not drawn; a number that is read out is a large one, as late in a training.
     """
 
     def __init__(self, taken: Callable[[int], int] = int) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._taken = taken
-        self.live_bytes = self.peak_bytes = self.flops = 0
-        self._held: dict[int, weakref.ref[torch.UntypedStorage]] = {}
+        self.storages, self.flops = Storages(taken), 0
         self._seen: dict[Any, _Outcome] = {}
 
     def __torch_dispatch__(
@@ -130,24 +128,11 @@ class Imagination(TorchDispatchMode):
         if isinstance(result, Tensor):
             if id(result) in known:
                 return known[id(result)]
-            self._count(result.untyped_storage())
+            self.storages.note(result.untyped_storage())
             return Imagined(result)
         if isinstance(result, list | tuple):
             return type(result)([self._shown(one, known) for one in result])
         return result
-
-    def _count(self, storage: torch.UntypedStorage) -> None:
-        key, size = id(storage), self._taken(storage.nbytes())
-        if key in self._held:
-            return
-
-        def gone(_: object) -> None:
-            del self._held[key]
-            self.live_bytes -= size
-
-        self._held[key] = weakref.ref(storage, gone)
-        self.live_bytes += size
-        self.peak_bytes = max(self.peak_bytes, self.live_bytes)
 
 
 def _hidden(given: Any, known: dict[int, Tensor]) -> Any:

@@ -11,7 +11,6 @@ import ctypes
 import gc
 import json
 import sys
-import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from ganmodels.data.packed import Manifest, PackedDataset
 from ganmodels.dealing import deal
 from ganmodels.games.match import Match
 from ganmodels.spaces import ImageSpace, Space
+from ganmodels.storages import Storages
 from worker.checkpointing import Snapshot
 from worker.engine import autocast_dtype, describe
 from worker.settings import Settings
@@ -38,8 +38,7 @@ class Counted(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self.live = self.peak = 0
-        self._held: dict[int, weakref.ref[torch.UntypedStorage]] = {}
+        self.storages = Storages()
 
     def __torch_dispatch__(
         self,
@@ -52,21 +51,8 @@ class Counted(TorchDispatchMode):
         result = func(*args, **(kwargs or {}))
         for one in result if isinstance(result, list | tuple) else [result]:
             if isinstance(one, torch.Tensor):
-                self._note(one.untyped_storage())
+                self.storages.note(one.untyped_storage())
         return result
-
-    def _note(self, storage: torch.UntypedStorage) -> None:
-        key, size = id(storage), storage.nbytes()
-        if key in self._held:
-            return
-
-        def gone(_: object) -> None:
-            del self._held[key]
-            self.live -= size
-
-        self._held[key] = weakref.ref(storage, gone)
-        self.live += size
-        self.peak = max(self.peak, self.live)
 
 
 def main() -> None:
@@ -83,7 +69,11 @@ def main() -> None:
     with Counted() as counted:
         play(config, dataset)
     precision = describe(config, CPU, None).precision
-    print(json.dumps({"resident": resident, "tensors": counted.peak, "precision": precision}))
+    print(
+        json.dumps(
+            {"resident": resident, "tensors": counted.storages.peak_bytes, "precision": precision}
+        )
+    )
 
 
 def play(config: TrainConfig, dataset: PackedDataset) -> None:
