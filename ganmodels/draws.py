@@ -5,6 +5,7 @@ what is played does not depend on how many they are.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -30,32 +31,21 @@ def normal(
     shape: Shape, random: torch.Generator | None, device: torch.device, items: int = 0
 ) -> Tensor:
     """N(0, 1) of this shape, whose dimension ``items`` counts the items of a batch."""
-
-    def draw(shape: Shape) -> Tensor:
-        return torch.randn(shape, generator=random, device=device)
-
-    return _own(draw, shape, random, items)
+    return _own(partial(torch.randn, generator=random, device=device), shape, random, items)
 
 
 def even(
     shape: Shape, random: torch.Generator | None, device: torch.device, items: int = 0
 ) -> Tensor:
     """U[0, 1) of this shape, whose dimension ``items`` counts the items of a batch."""
-
-    def draw(shape: Shape) -> Tensor:
-        return torch.rand(shape, generator=random, device=device)
-
-    return _own(draw, shape, random, items)
+    return _own(partial(torch.rand, generator=random, device=device), shape, random, items)
 
 
 def whole(
     below: int, shape: Shape, random: torch.Generator, device: torch.device, items: int = 0
 ) -> Tensor:
     """Whole numbers from 0 of this shape, whose dimension ``items`` counts the items of a batch."""
-
-    def draw(shape: Shape) -> Tensor:
-        return torch.randint(below, shape, generator=random, device=device)
-
+    draw = partial(torch.randint, below, generator=random, device=device)
     return _own(draw, shape, random, items)
 
 

@@ -15,6 +15,7 @@ from ganmodels.data.batches import Batches, Deck
 from ganmodels.games.match import Match
 from ganmodels.games.recorded import record
 from ganmodels.merging import settings
+from ganmodels.several import WHOLE, Share
 from ganmodels.spaces import ImageSpace
 from ganmodels.validity import check
 from worker.engine import autocast_dtype, describe
@@ -64,17 +65,16 @@ class Setup(NamedTuple):
         config = self.config(**game)
         match = Match(config, device, autocast_dtype(describe(config, device, None)))
         record(match)
-        return match, self._deck(config, device)
+        return match, self.deck(device)
 
     def plain_match(self, device: torch.device) -> tuple[Match, Deck]:
         """The same in float32, step by step."""
-        config = self.config()
-        return Match(config, device), self._deck(config, device)
+        return Match(self.config(), device), self.deck(device)
 
-    def _deck(self, config: TrainConfig, device: torch.device) -> Deck:
-        return Deck(
-            Batches(self.items(), None, self.space, self.batch_size, config.seed, device).at
-        )
+    def deck(self, device: torch.device, share: Share = WHOLE) -> Deck:
+        """Batches of its images, or a share of each."""
+        size, seed = self.batch_size, self.config().seed
+        return Deck(Batches(self.items(), None, self.space, size, seed, device, share=share).at)
 
     def textbook(self, device: torch.device) -> Textbook:
         """The same training by the book."""

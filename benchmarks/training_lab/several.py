@@ -17,7 +17,7 @@ from benchmarks.lab.rounds import Contender, Measured, play
 from benchmarks.lab.verdicts import Outcome, at_least
 from benchmarks.training_lab.options import Lab
 from benchmarks.training_lab.setup import dcgan
-from ganmodels.data.batches import Batches, Deck
+from ganmodels.data.batches import Deck
 from ganmodels.games.match import Match
 from ganmodels.several import ALONE, Group, Order, Several
 from worker.engine import autocast_dtype, describe
@@ -82,15 +82,12 @@ def _play(told: Place) -> None:
         store = TCPStore("127.0.0.1", told.port, told.size, is_master=False)
         group = Several.join(store, told.place, told.size, CPU)
     setup = dcgan(EDGE, BATCH_SIZE)
-    config = setup.config()
-    match = Match(config, CPU, torch.bfloat16 if told.is_bfloat16 else None, group)
-    real = Batches(
-        setup.items(), None, setup.space, BATCH_SIZE, config.seed, CPU, share=group.share(1)
-    )
+    match = Match(setup.config(), CPU, torch.bfloat16 if told.is_bfloat16 else None, group)
+    deck = setup.deck(CPU, group.share(1))
     if told.place:
-        follow(match, Deck(real.at))
+        follow(match, deck)
     else:
-        print(json.dumps(_measure(match, Deck(real.at), told.steps)))
+        print(json.dumps(_measure(match, deck, told.steps)))
         group.tell(Order.STOP)
     # Processes that take down their connections at once abort now and then.
     sys.stdout.flush()

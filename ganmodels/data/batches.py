@@ -93,8 +93,10 @@ class Batches:
 
     def at(self, draw: int) -> Batch:
         """Batch number ``draw`` (from 0)."""
-        items = to_network(self._shelf.take(draw, self._indices), self.space, self.device)
-        return Batch(items, None if self._labels is None else self._labels[self._indices(draw)])
+        indices = self._indices(draw)
+        stored = self._shelf.take(draw, indices, lambda: self._indices(draw + 1))
+        items = to_network(stored, self.space, self.device)
+        return Batch(items, None if self._labels is None else self._labels[indices])
 
     def _indices(self, draw: int) -> Tensor:
         start, stop = draw * self.batch_size, (draw + 1) * self.batch_size

@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-Indices = Callable[[int], Tensor]
 Where = Literal["resident", "streamed"]
 # Of a GPU's free memory: the rest is for the training itself.
 _LARGEST_SHARE = 0.4
@@ -23,8 +22,8 @@ class Shelf(Protocol):
     def __len__(self) -> int:
         """How many items there are."""
 
-    def take(self, draw: int, indices: Indices) -> Tensor:
-        """The items of draw number ``draw`` on the device; ``indices`` says which they are."""
+    def take(self, draw: int, indices: Tensor, following: Callable[[], Tensor]) -> Tensor:
+        """The items of draw number ``draw`` on the device, and which the next one's will be."""
 
 
 def place(size_bytes: int, device: torch.device, wanted: Where | Literal["automatic"]) -> Where:
@@ -51,9 +50,9 @@ class Resident:
     def __len__(self) -> int:
         return len(self._items)
 
-    def take(self, draw: int, indices: Indices) -> Tensor:
+    def take(self, draw: int, indices: Tensor, following: Callable[[], Tensor]) -> Tensor:
         """Chosen on the device."""
-        return self._items[indices(draw)]
+        return self._items[indices]
 
 
 class Streamed:
@@ -67,23 +66,18 @@ class Streamed:
     def __len__(self) -> int:
         return len(self._items)
 
-    def take(self, draw: int, indices: Indices) -> Tensor:
+    def take(self, draw: int, indices: Tensor, following: Callable[[], Tensor]) -> Tensor:
         """The items of a draw; those of the next one are gathered meanwhile."""
-        found = self._gathered(draw, indices)
+        ready = self._next[1].result() if self._next else None
+        if ready is None or self._next is None or self._next[0] != draw:
+            ready = self._gather(indices)
         # Which they are is found here: it is drawn from a generator that this thread sets.
-        self._next = draw + 1, self._thread.submit(self._gather, draw + 1, indices(draw + 1))
-        return found
+        self._next = draw + 1, self._thread.submit(self._gather, following())
+        return ready
 
-    def _gathered(self, draw: int, indices: Indices) -> Tensor:
-        if self._next and self._next[0] == draw:
-            return self._next[1].result()
-        if self._next:
-            self._next[1].result()
-        return self._gather(draw, indices(draw))
-
-    def _gather(self, draw: int, indices: Tensor) -> Tensor:
+    def _gather(self, indices: Tensor) -> Tensor:
         """A batch on the device; its copy may still be under way there, in the device's order."""
-        chosen = self._items[indices.cpu().numpy()]
+        chosen = self._items[indices.numpy()]
         if self._device.type != "cuda":
             return torch.from_numpy(chosen)
         # A GPU reads such memory by itself, and nobody waits for it.
