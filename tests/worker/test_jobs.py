@@ -27,6 +27,17 @@ def files(job: Job, step: int) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in found}
 
 
+# Sixteen layers whose weights grow by one per step overflow within some steps.
+_WILD = {"learning_rate": 1.0, "beta1": 0.0, "beta2": 0.0}
+DIVERGES = {
+    "game": {
+        "objective": {"kind": "least_squares"},
+        "network": {"generator_widths": [8], "discriminator_widths": [8] * 16},
+    },
+    "optimisation": {"precision": "float32", "generator": _WILD, "discriminator": _WILD},
+}
+
+
 class StopAt:
     """Asks for a stop once the job has reached a step; looks like an event that is set."""
 
@@ -151,18 +162,7 @@ def test_a_job_without_a_sound_checkpoint_fails_and_does_not_start_again(store, 
 
 
 def test_divergence_fails_the_job_names_the_step_and_saves_nothing_of_it(store, home):
-    wild = {"learning_rate": 1.0, "beta1": 0.0, "beta2": 0.0}
-    job = make_job(
-        store,
-        "vanilla",
-        game={
-            "objective": {"kind": "least_squares"},
-            # Sixteen layers whose weights grow by one per step overflow within some steps.
-            "network": {"generator_widths": [8], "discriminator_widths": [8] * 16},
-        },
-        optimisation={"precision": "float32", "generator": wild, "discriminator": wild},
-        schedule={"steps": 2000, "checkpoints_every": 5},
-    )
+    job = make_job(store, "vanilla", schedule={"steps": 2000, "checkpoints_every": 5}, **DIVERGES)
     train(job, home)
     record = job.record()
     assert (record.status, record.error.code) == ("failed", "diverged")

@@ -17,7 +17,7 @@ from ganmodels.several import ALONE, Order, Several
 from tests.ganmodels.builders import CPU
 from tests.worker.builders import make_job, settings_for, train
 from tests.worker.shared_matches import CASES, MORE_CASES, deck_of, match_of, states_are_equal
-from tests.worker.test_jobs import StopAt, resume
+from tests.worker.test_jobs import DIVERGES, StopAt, resume
 from worker.group import count_processes
 from worker.jobs import train_job
 from worker.settings import available_cores
@@ -159,6 +159,44 @@ def test_a_job_whose_follower_is_killed_goes_back_into_the_queue_at_once(
     assert time.monotonic() - killing.killed_at < 10
     assert job.record().status == "queued"
     assert job.epochs()[-1].loss.signal == signal.SIGKILL
+    assert not [text for text in processes_of(home).values() if "worker.follower" in text]
+
+
+class Interrupt:
+    """As Ctrl-C and SIGTERM do: an event that is set, once the job has played."""
+
+    def __init__(self, job) -> None:
+        self._job = job
+
+    def is_set(self) -> bool:
+        return any(True for _ in self._job.metrics())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("stop", "expected"),
+    [(Interrupt, "queued"), ("pause", "paused"), ("cancel", "canceled")],
+    ids=["interrupted", "paused", "canceled"],
+)
+def test_whoever_stops_a_job_of_two_processes_stops_both_and_what_was_learned_is_saved(
+    store, home, monkeypatch, processes_of, stop, expected
+):
+    cores(monkeypatch, 2)
+    endless = {"steps": 10**6, "metrics_every": 5, "checkpoints_every": 10**6}
+    job = make_job(store, "points", gpus=2, schedule=endless)
+    train(job, home, Interrupt(job) if stop is Interrupt else StopAt(job, 5, stop))
+    assert job.record().status == expected
+    assert job.checkpoint().step >= list(job.metrics())[-1]["step"] > 0
+    assert not [text for text in processes_of(home).values() if "worker.follower" in text]
+
+
+@pytest.mark.slow
+def test_divergence_is_named_by_two_processes_as_by_one(store, home, monkeypatch, processes_of):
+    cores(monkeypatch, 2)
+    job = make_job(store, "vanilla", gpus=2, schedule={"steps": 2000}, **DIVERGES)
+    train(job, home)
+    record = job.record()
+    assert (record.status, record.error.code) == ("failed", "diverged")
     assert not [text for text in processes_of(home).values() if "worker.follower" in text]
 
 
