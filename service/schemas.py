@@ -304,12 +304,25 @@ def _health(progress: dict[str, Any]) -> Health | None:
 
 
 class VersionView(Version):
-    """A version, the names that point at it, and how this server made it ready to serve, once it
-    did."""
+    """A version, the names that point at it, and how this process of the server made it ready to
+    serve, once it did."""
 
+    object: Literal["version"] = "version"
     reference: str
     aliases: tuple[str, ...]
     preparation: Preparation | None
+
+    @classmethod
+    def of(
+        cls, version: Version, model: Model, prepared: Callable[[str], Preparation | None]
+    ) -> "VersionView":
+        """The view of a version; ``prepared`` tells how a checkpoint was made ready, by digest."""
+        return cls(
+            **version.model_dump(),
+            reference=f"{model.name}:{version.version}",
+            aliases=tuple(name for name, to in model.aliases.items() if to == version.version),
+            preparation=prepared(version.checkpoint),
+        )
 
 
 class ModelView(BaseModel):
@@ -333,22 +346,13 @@ class ModelView(BaseModel):
     ) -> "ModelView":
         """The view of a model; ``config`` of its latest version, once there is one.
 
-        ``prepared`` says how the checkpoint of a digest was made ready.
+        ``prepared`` as in ``VersionView.of``.
         """
-        views = [
-            VersionView(
-                **version.model_dump(),
-                reference=f"{model.name}:{version.version}",
-                aliases=tuple(a for a, v in model.aliases.items() if v == version.version),
-                preparation=prepared(version.checkpoint),
-            )
-            for version in model.versions
-        ]
         return cls(
             name=model.name,
             created_at=model.created_at,
             space=config and config.space,
-            versions=tuple(views),
+            versions=tuple(VersionView.of(version, model, prepared) for version in model.versions),
             aliases=model.aliases,
             jobs=model.jobs,
             links={"self": f"/models/{model.name}", **_use(config, model.name)},

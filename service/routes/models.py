@@ -8,13 +8,13 @@ from starlette.concurrency import run_in_threadpool
 from service.deps import EngineDep, StoreDep
 from service.engine.engine import Engine
 from service.pages import listing
-from service.schemas import AliasRequest, Listing, ModelView
+from service.schemas import AliasRequest, Listing, ModelView, VersionView
 from worker.errors import NotFound
 from worker.names import NAME_PATTERN
 from worker.store import Store
 from worker.store.checkpoints import CheckpointCorrupt
 from worker.store.models import Model
-from worker.store.references import resolve
+from worker.store.references import Reference, resolve
 
 router = APIRouter(prefix="/models", tags=["models"])
 
@@ -27,10 +27,19 @@ def list_models(store: StoreDep, engine: EngineDep) -> Listing:
     return listing([_view(model, store, engine) for model in store.models.all()])
 
 
-@router.get("/{name}")
-def get_model(name: str, store: StoreDep, engine: EngineDep) -> ModelView:
-    """A model with its versions and aliases."""
-    return _view(store.models.get(name), store, engine)
+@router.get("/{reference}")
+def get_model(
+    reference: Annotated[str, Path(description="name, or name:version or name@alias of a version")],
+    store: StoreDep,
+    engine: EngineDep,
+) -> ModelView | VersionView:
+    """A model with its versions and aliases, or one of its versions."""
+    asked = Reference.parse(reference)
+    model = store.models.get(asked.base)
+    version = asked.version(model)
+    if version is None:
+        return _view(model, store, engine)
+    return VersionView.of(version, model, engine.models.preparation)
 
 
 @router.delete("/{name}", status_code=204)

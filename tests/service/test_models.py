@@ -8,6 +8,7 @@ from starlette.testclient import TestClient
 
 from tests.service.checks import assert_problem
 from tests.service.conftest import Trained
+from worker.store import Store
 
 pytestmark = pytest.mark.usefixtures("trained")
 
@@ -30,6 +31,35 @@ def test_an_alias_can_be_set_moved_and_removed(client: TestClient) -> None:
     assert client.delete("/models/points/aliases/prod").json()["aliases"] == {}
     problem = client.get("/sample?model=points@prod&seed=1")
     assert_problem(problem, 404, "alias-not-found")
+
+
+def test_a_version_can_be_looked_at_by_its_number_and_its_alias(client: TestClient) -> None:
+    client.put("/models/plain/aliases/shown", json={"version": 1}).raise_for_status()
+    (listed,) = client.get("/models/plain").json()["versions"]
+    assert client.get("/models/plain:1").json() == listed
+    assert client.get("/models/plain@shown").json() == listed
+    assert (listed["object"], listed["reference"]) == ("version", "plain:1")
+    client.delete("/models/plain/aliases/shown").raise_for_status()
+    assert_problem(client.get("/models/plain:2"), 404, "version-not-found")
+    assert_problem(client.get("/models/plain@shown"), 404, "alias-not-found")
+    assert_problem(client.get("/models/nobody:1"), 404, "model-not-found")
+
+
+def test_a_reference_to_a_version_never_means_another_one(
+    client: TestClient, store: Store, trained: Trained
+) -> None:
+    """Answers to it are kept for a year."""
+    name, job = "fleeting", store.jobs.get(trained.plain)
+    first, second = job.checkpoints()[:2]
+    store.models.add_version(name, job.id, first.step, first.digest)
+    client.delete(f"/models/{name}").raise_for_status()
+    assert_problem(client.get(f"/models/{name}"), 404, "model-not-found")
+    assert name not in {model["name"] for model in client.get("/models").json()["data"]}
+    store.models.add_version(name, job.id, second.step, second.digest)
+    assert_problem(client.get(f"/sample?model={name}:1&seed=1"), 404, "version-not-found")
+    answer = client.get(f"/sample?model={name}&seed=1")
+    assert answer.headers["ringside-model"] == f"{name}:2"
+    client.delete(f"/models/{name}").raise_for_status()
 
 
 def test_an_alias_points_at_a_version_that_exists(client: TestClient) -> None:

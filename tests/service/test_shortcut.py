@@ -13,6 +13,7 @@ from tests.service.checks import assert_problem
 from tests.service.conftest import ADDRESS, Trained
 from worker.settings import Settings
 from worker.store import Store
+from worker.store.checkpoints import CheckpointCorrupt
 from worker.store.references import Resolved
 
 
@@ -108,6 +109,40 @@ def test_a_name_that_means_another_version_is_looked_up_again(
             assert answer.headers["ringside-checkpoint"] == checkpoint.digest
     store.models.delete(name)
     assert_problem(again.get(f"/sample?model={name}&seed=1"), 404, "model-not-found")
+
+
+def test_what_moves_while_it_is_looked_up_is_looked_up_again(
+    again: TestClient, store: Store, trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, job = "moved-meanwhile", store.jobs.get(trained.plain)
+    first, second = job.checkpoints()[:2]
+    store.models.add_version(name, job.id, first.step, first.digest)
+    resolve = deps.resolve
+
+    def move_after(store: Store, reference: str) -> Resolved:
+        found = resolve(store, reference)
+        store.models.add_version(name, job.id, second.step, second.digest)
+        return found
+
+    monkeypatch.setattr(deps, "resolve", move_after)
+    again.get(f"/sample?model={name}&seed=1")
+    monkeypatch.setattr(deps, "resolve", resolve)
+    answer = again.get(f"/sample?model={name}&seed=1")
+    assert answer.headers["ringside-model"] == f"{name}:2"
+    store.models.delete(name)
+
+
+def test_what_goes_wrong_on_the_short_way_is_told_as_on_the_long_one(
+    again: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query = "/sample?model=plain:1"
+    again.get(f"{query}&seed=1").raise_for_status()
+
+    def damaged(*_: Any) -> Any:
+        raise CheckpointCorrupt("a byte was flipped")
+
+    monkeypatch.setattr("ganmodels.sampling.Sampler.draw", damaged)
+    assert_problem(again.get(f"{query}&seed=2"), 503, "checkpoint-corrupt")
 
 
 def test_an_answer_is_drawn_once(again: TestClient) -> None:

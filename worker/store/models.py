@@ -26,7 +26,12 @@ class Version(BaseModel):
 
 
 class Model(BaseModel):
-    """A name, its versions (oldest first), its aliases and the jobs that train for it."""
+    """A name, its versions (oldest first), its aliases and the jobs that train for it.
+
+    What a version's reference means never changes, so numbers are not given again: ``forgotten`` is
+    how many versions models of this name had that were deleted, and one that ``is_deleted`` stays
+    for that alone.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -35,6 +40,13 @@ class Model(BaseModel):
     versions: tuple[Version, ...] = ()
     aliases: dict[str, int] = {}
     jobs: tuple[str, ...] = ()
+    forgotten: int = 0
+    is_deleted: bool = False
+
+    @property
+    def last_number(self) -> int:
+        """The highest number of a version that there was under this name; 0 for none."""
+        return self.forgotten + len(self.versions)
 
     def version(self, number: int | None) -> Version:
         """The version of a number, or the latest.
@@ -46,7 +58,7 @@ class Model(BaseModel):
         if not found:
             raise NotFound(
                 "version-not-found",
-                f"model {self.name} has versions 1 to {len(self.versions)}"
+                f"model {self.name} has versions {self.forgotten + 1} to {self.last_number}"
                 if self.versions
                 else f"model {self.name} has no version yet; one is made when a training ends",
             )
@@ -62,7 +74,7 @@ class Models:
     def all(self) -> list[Model]:
         """All models, by name."""
         read = [Model.model_validate_json(p.read_bytes()) for p in self._directory.glob("*.json")]
-        return sorted(read, key=lambda model: model.name)
+        return sorted((one for one in read if not one.is_deleted), key=lambda model: model.name)
 
     def get(self, name: str) -> Model:
         """The model of a name.
@@ -70,10 +82,10 @@ class Models:
         Raises:
             NotFound: when there is none.
         """
-        path = self.path(name)
-        if not path.exists():
+        found = self._read(name)
+        if found is None or found.is_deleted:
             raise NotFound.of("model", name, [model.name for model in self.all()], "/models")
-        return Model.model_validate_json(path.read_bytes())
+        return found
 
     def add_job(self, name: str, job_id: str) -> None:
         """Note that a job trains for a model; the model is made if it is new."""
@@ -94,7 +106,7 @@ class Models:
                     disk.sync_directory(self._directory)
                     return version
             version = Version(
-                version=len(model.versions) + 1,
+                version=model.last_number + 1,
                 job=job_id,
                 step=step,
                 checkpoint=checkpoint,
@@ -127,8 +139,8 @@ class Models:
             NotFound: when there is none.
         """
         self.get(name)
-        disk.remove_file(self.path(name))
-        disk.sync_directory(self._directory)
+        with self._locked(name) as model:
+            self._save(_deleted(model))
 
     def checkpoints_in_use(self, job_id: str) -> set[str]:
         """Digests of a job's checkpoints that versions point at: they must not be pruned."""
@@ -138,13 +150,18 @@ class Models:
     @contextmanager
     def _locked(self, name: str) -> Iterator[Model]:
         ensure_directory(self._directory)
-        path = self.path(name)
         busy = Unavailable("model-busy", "the model is being changed; try again")
-        with locked(path.with_suffix(".lock"), busy):
-            if path.exists():
-                yield Model.model_validate_json(path.read_bytes())
+        with locked(self.path(name).with_suffix(".lock"), busy):
+            found = self._read(name)
+            if found and not found.is_deleted:
+                yield found
             else:
-                yield Model(name=name, created_at=now())
+                forgotten = found.forgotten if found else 0
+                yield Model(name=name, created_at=now(), forgotten=forgotten)
+
+    def _read(self, name: str) -> Model | None:
+        path = self.path(name)
+        return Model.model_validate_json(path.read_bytes()) if path.exists() else None
 
     def _save(self, model: Model) -> None:
         replace_json(self.path(model.name), model.model_dump(mode="json"))
@@ -152,3 +169,13 @@ class Models:
     def path(self, name: str) -> Path:
         """Where a model is written down; the file is replaced, never changed."""
         return self._directory / f"{file_stem(name)}.json"
+
+
+def _deleted(model: Model) -> Model:
+    """What stays of a model."""
+    return Model(
+        name=model.name,
+        created_at=model.created_at,
+        forgotten=model.last_number,
+        is_deleted=True,
+    )
