@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from ganmodels.data.batches import to_network
 from ganmodels.networks.discriminator import Company, Discriminator
-from ganmodels.sampling import FIXED_BATCH
 from ganmodels.scoring import Scorer, padded
 from ganmodels.spaces import ImageSpace, Space
 
@@ -110,10 +109,11 @@ def _held(
 ) -> Tensor:
     """What the named layer holds of the items, on the CPU."""
     judged = to_network(items, scorer.space, scorer.device)
-    batches, labels = list(padded(judged, FIXED_BATCH)), scorer.told(items, asked)
+    size = scorer.batch_size
+    batches, labels = list(padded(judged, size)), scorer.told(items, asked)
     told: list[Tensor | None] = [None] * len(batches)
     if labels is not None:
-        told = [batch.to(scorer.device) for batch, _ in padded(labels, FIXED_BATCH)]
+        told = [batch.to(scorer.device) for batch, _ in padded(labels, size)]
     observed = _Observed(scorer.discriminator, [name])
     parts = [
         observed(batch, named, scorer.company)[0][:count].float().cpu()

@@ -5,6 +5,7 @@ real items and of fakes, so a score can say where among them an item stands.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
 from itertools import repeat
 from typing import Any, NamedTuple
 
@@ -17,6 +18,8 @@ from ganmodels.data.batches import to_network
 from ganmodels.games import Game
 from ganmodels.labels import Clusters
 from ganmodels.networks.discriminator import Company, Discriminator
+from ganmodels.preparation.fixed import fixed_items
+from ganmodels.preparation.judging import steady_size
 from ganmodels.sampling import FIXED_BATCH, Sampler
 from ganmodels.spaces import Space
 
@@ -166,12 +169,42 @@ class Scorer:
             logits, labels = self._judge(judged, nearest), None
         else:
             logits, labels = self._best(judged, asked)
-        probability = self.game.probability(torch.from_numpy(logits))
+        # Vectors and what is left of them round float32 otherwise; float64 has digits to spare.
+        probability = self.game.probability(torch.from_numpy(logits).double())
         real, fake = self.calibration.percentiles(logits)
-        known = None if probability is None else probability.numpy()
+        known = None if probability is None else probability.float().numpy()
         codes = self._codes(judged) if self.discriminator.recogniser else None
         mates = 0 if self.company is None else self.discriminator.mates(self.company)
         return Scores(logits, known, real, fake, labels, classes, codes, mates)
+
+    @cached_property
+    def batch_size(self) -> int:
+        """How many items are judged at once: as many as no verdict depends on its place with."""
+        stored = fixed_items(self.space)
+        items = to_network(stored, self.space, self.device)
+        labels = None
+        if self._is_told:
+            kinds = self.game.labels.classes(self.space)
+            labels = torch.arange(len(stored), device=self.device) % kinds
+
+        def say(start: int, size: int) -> list[Tensor]:
+            told = None if labels is None else labels[start : start + size]
+            return self._all_said(items[start : start + size], told)
+
+        return steady_size(say, FIXED_BATCH)
+
+    @property
+    def _is_told(self) -> bool:
+        """Whether the discriminator is told labels, or clusters in their place."""
+        return self.clusters is not None or (self.game.conditional and not self.game.classifies)
+
+    def _all_said(self, items: Tensor, labels: Tensor | None) -> list[Tensor]:
+        """Logits, features, and what further heads say, of one batch."""
+        discriminator, company = self.discriminator, self.company
+        said = [discriminator.score(items, labels, company)]
+        said.append(discriminator.seen(items, labels, company))
+        said += [discriminator.classify(items)] if discriminator.classifier else []
+        return said + ([discriminator.recognise(items)] if discriminator.recogniser else [])
 
     @torch.inference_mode()
     def told(self, items: NDArray[np.generic], asked: NDArray[np.int64]) -> Tensor | None:
@@ -185,13 +218,15 @@ class Scorer:
 
     def _classes(self, items: Tensor) -> Probabilities:
         """Probabilities [n, classes] of the labels."""
-        return _by_batch(self.discriminator.classify, items).softmax(1).numpy()
+        said = _by_batch(self.discriminator.classify, items, self.batch_size)
+        return said.softmax(1).numpy()
 
     def _codes(self, items: Tensor) -> Probabilities:
         """Probabilities of categorical codes and means of continuous ones, [n, code_width]."""
-        recognised, latent = _by_batch(self.discriminator.recognise, items), self.game.latent
+        latent = self.game.latent
         assert latent is not None
-        return latent.read_codes(recognised).numpy()
+        said = _by_batch(self.discriminator.recognise, items, self.batch_size)
+        return latent.read_codes(said).numpy()
 
     def _best(
         self, items: Tensor, asked: NDArray[np.int64]
@@ -209,12 +244,12 @@ class Scorer:
         return logits, labels
 
     def _judge(self, items: Tensor, labels: Tensor | None) -> Logits:
-        return judge(self.discriminator, items, labels, company=self.company)
+        return judge(self.discriminator, items, labels, self.batch_size, self.company)
 
 
-def _by_batch(head: Callable[[Tensor], Tensor], items: Tensor) -> Tensor:
+def _by_batch(head: Callable[[Tensor], Tensor], items: Tensor, batch_size: int) -> Tensor:
     """What a head says of each item, in batches of one size."""
-    said = [head(whole)[:count].float().cpu() for whole, count in padded(items, FIXED_BATCH)]
+    said = [head(whole)[:count].float().cpu() for whole, count in padded(items, batch_size)]
     return torch.cat(said)
 
 

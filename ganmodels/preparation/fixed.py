@@ -40,14 +40,16 @@ class FixedBatch(NamedTuple):
 def fixed_batch(game: Game, space: Space, device: torch.device) -> FixedBatch:
     """Inputs of seed 0: latents, or blurred noise where a generator takes images of a source."""
     source = game.inputs(None)
-    stored = source.at(_SEED, 0, FIXED_ITEMS) if source else _blocks(space)
+    stored = source.at(_SEED, 0, FIXED_ITEMS) if source else fixed_items(space)
     labels = torch.arange(FIXED_ITEMS, device=device) % max(1, game.labels.classes(space))
     return FixedBatch(game.given(stored, space, device), labels)
 
 
-def _blocks(space: Space) -> NDArray[np.generic]:
-    """Stored images [count, height, width, channels] of flat squares in random grey."""
-    assert isinstance(space, ImageSpace), "only images are translated and refined"
+def fixed_items(space: Space) -> NDArray[np.generic]:
+    """64 stored items: images of flat squares in random grey, or normal points."""
+    if not isinstance(space, ImageSpace):
+        drawn = philox(_SEED, 0).standard_normal((FIXED_ITEMS, *space.shape), dtype=np.float32)
+        return drawn * np.float32(space.scale)
     rows, columns = -(-space.height // _CELL), -(-space.width // _CELL)
     shape = (FIXED_ITEMS, rows, columns, space.channels)
     squares = philox(_SEED, 0).integers(0, 256, shape, dtype=np.uint8)
