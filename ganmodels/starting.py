@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import torch
@@ -74,12 +74,36 @@ def layer_count(network: nn.Module) -> int:
     return sum(isinstance(module, _LAYERS) for module in network.modules())
 
 
-def freeze(network: nn.Module, layers: int) -> None:
-    """The first layers, and the normalisation between them, learn nothing any more."""
+def frozen_modules(network: nn.Module, layers: int) -> Iterator[tuple[str, nn.Module]]:
+    """The first layers and the normalisation between them, by name.
+
+    What labels look like is no part of it: another dataset's mean something else.
+    """
     seen = 0
-    for module in network.modules():
+    for name, module in network.named_modules() if layers else ():
         seen += isinstance(module, _LAYERS)
         if seen > layers:
             return
-        if isinstance(module, _LAYERS) or not list(module.children()):
-            module.requires_grad_(False)
+        is_part = not list(module.children()) and not isinstance(module, nn.Embedding)
+        if isinstance(module, _LAYERS) or is_part:
+            yield name, module
+
+
+def freeze(network: nn.Module, layers: int) -> None:
+    """The first layers, and the normalisation between them, learn nothing any more."""
+    for _, module in frozen_modules(network, layers):
+        module.requires_grad_(False)
+
+
+def first_anew(config: TrainConfig, found: Fit) -> str | None:
+    """A tensor of the discriminator that would be frozen as it was drawn; None where all is well.
+
+    ``found`` is how the configuration's networks fit the weights that they start from.
+    """
+    if config.start is None:
+        return None
+    with shapes_only():
+        discriminator = config.game.networks(config)["discriminator"]
+    frozen = frozen_modules(discriminator, config.start.freeze_discriminator_layers)
+    starts = tuple(f"discriminator/{name}." for name, _ in frozen)
+    return next((name for name in found.new if name.startswith(starts)), None)

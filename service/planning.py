@@ -13,7 +13,7 @@ from ganmodels.games import SemiSupervised
 from ganmodels.merging import settings
 from ganmodels.recipes import RECIPES, choose
 from ganmodels.shapes import shapes_only
-from ganmodels.starting import fit, layer_count
+from ganmodels.starting import first_anew, fit, layer_count
 from ganmodels.validity import check
 from service.feasibility import too_slow, without_weights
 from service.problems import Problem, body_problem
@@ -155,6 +155,9 @@ def _check_start(config: TrainConfig, start: Checkpoint) -> None:
     if config.start and config.start.freeze_discriminator_layers >= layers:
         detail = f"the discriminator has {layers} layers, and the last ones must learn"
         raise body_problem("validation", "/freeze_discriminator_layers", detail, limit=layers - 1)
+    if name := first_anew(config, found):
+        detail = f"{name} has another shape there, and must learn; freeze fewer layers"
+        raise body_problem("start-does-not-fit", "/freeze_discriminator_layers", detail)
 
 
 def find_dataset(store: Store, reference: str, pointer: str = "/dataset") -> PackedDataset:

@@ -91,11 +91,17 @@ def test_frozen_layers_keep_the_weights_they_started_with(
     assert not torch.equal(training[f"discriminator/{layers[-1]}"], before[layers[-1]])
 
 
-def test_a_start_of_other_classes_keeps_what_fits(client: TestClient, trained: Trained) -> None:
+def test_a_recipe_of_the_same_game_keeps_what_fits(client: TestClient, trained: Trained) -> None:
     answer = plan(client, recipe="acgan", start_from=trained.conditional)
-    assert answer.status_code in (200, 422)
-    if answer.status_code == 422:
-        assert_problem(answer, 422, "start-does-not-fit")
+    assert answer.status_code == 200, answer.text
+
+
+def test_layers_that_do_not_fit_are_not_frozen(client: TestClient, trained: Trained) -> None:
+    changes = {"recipe": "acgan", "start_from": trained.conditional}
+    problem = assert_problem(
+        plan(client, **changes, freeze_discriminator_layers=1), 422, "start-does-not-fit"
+    )
+    assert problem["errors"][0]["pointer"] == "/freeze_discriminator_layers"
 
 
 @pytest.mark.parametrize(
