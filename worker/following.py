@@ -15,6 +15,7 @@ from worker.engine import be_deterministic
 from worker.failures import is_out_of_memory
 from worker.group import OUT_OF_MEMORY_STATUS, START_SECONDS, Task, ready
 from worker.material import Material
+from worker.roll_call import answering
 from worker.setup import after_rollbacks, find_clusters, make_deck, make_match
 from worker.store import Store
 from worker.store.checkpoints import Checkpoint
@@ -29,19 +30,20 @@ def play_share(task: Task) -> None:
     meeting = TCPStore(address, port, size, is_master=False, timeout=patience)
     gpu = int(os.environ["LOCAL_RANK"])
     device = torch.device("cuda", gpu) if task.cuda else torch.device("cpu")
-    meeting.set(ready(place), "")
     job = Store(task.home).jobs.get(task.job)
     # Before this process has used a GPU.
     be_deterministic(job.config())
-    group = Several.join(meeting, place, size, device)
-    try:
-        follow(*_set_up(task, group, device))
-    except Exception as error:
-        if is_out_of_memory(error):
-            # At once: nothing here is to be put in order, and the leader waits.
-            os._exit(OUT_OF_MEMORY_STATUS)
-        raise
-    group.leave()
+    meeting.set(ready(place), "")
+    with answering(meeting, place):
+        group = Several.join(meeting, place, size, device)
+        try:
+            follow(*_set_up(task, group, device))
+        except Exception as error:
+            if is_out_of_memory(error):
+                # At once: nothing here is to be put in order, and the leader waits.
+                os._exit(OUT_OF_MEMORY_STATUS)
+            raise
+        group.leave()
 
 
 def follow(match: Match, deck: Deck) -> None:

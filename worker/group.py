@@ -3,11 +3,9 @@
 They meet at a store on the loopback, and are told their places by the variables that torchrun sets.
 """
 
-import logging
 import os
 import socket
 import sys
-import threading
 import time
 from contextlib import suppress
 from datetime import timedelta
@@ -26,6 +24,7 @@ from ganmodels.several import ALONE, Group, Order, Several
 from worker.endings import FollowerLost
 from worker.losses import LOG, count_oom_kills, loss_of
 from worker.processes import start, stop
+from worker.roll_call import RollCall
 from worker.settings import available_cores
 from worker.store.checkpoints import Environment
 from worker.store.epochs import Loss
@@ -39,9 +38,6 @@ START_SECONDS = 300.0
 _LOOK_SECONDS, _LEAVE_SECONDS = 0.05, 5.0
 # From the first sign of a broken group until whoever has died is known to.
 _BLAME_SECONDS = 2.0
-_FREEING_SECONDS = 10.0
-
-log = logging.getLogger("ringside.training")
 
 
 class Task(BaseModel):
@@ -80,8 +76,8 @@ class Crew:
         self._followers: list[Popen[bytes]] = []
         self._store: TCPStore | None = None
         self._group: Several | None = None
+        self._roll_call: RollCall | None = None
         self._cuda = False
-        self._over = threading.Event()
         self._oom_kills = count_oom_kills()
 
     def __enter__(self) -> Self:
@@ -109,8 +105,7 @@ class Crew:
             command = [sys.executable, "-m", "worker.follower", task.model_dump_json()]
             self._followers.append(start(command, variables, self._job.path / LOG))
         self._cuda = task.cuda
-        if task.cuda:
-            threading.Thread(target=self._watch, name="followers", daemon=True).start()
+        self._roll_call = RollCall(self._followers, self._store, self._job.id)
 
     def join(self, device: torch.device) -> Group:
         """The group, once all are there.
@@ -118,7 +113,7 @@ class Crew:
         Raises:
             FollowerLost: when one of them has died, or is not there in time.
         """
-        if self._store is None:
+        if self._store is None or self._roll_call is None:
             return ALONE
         deadline = time.monotonic() + START_SECONDS
         while not self._store.check([ready(place) for place in range(1, self.size)]):
@@ -127,7 +122,10 @@ class Crew:
                 detail = "the other processes of the job were not ready in time"
                 raise FollowerLost(Loss(code="process-lost", detail=detail))
             time.sleep(_LOOK_SECONDS)
+        self._roll_call.can_hang = True
         self._group = Several.join(self._store, 0, self.size, device)
+        # From here on gloo tells at once that another process is gone; GPUs wait for ever.
+        self._roll_call.can_hang = self._cuda
         return self._group
 
     def check(self) -> None:
@@ -165,7 +163,8 @@ class Crew:
             time.sleep(_LOOK_SECONDS)
 
     def _disband(self, is_clean: bool) -> None:
-        self._over.set()
+        if self._roll_call:
+            self._roll_call.end()
         if self._group and is_clean:
             with suppress(RuntimeError):
                 self._group.tell(Order.STOP)
@@ -174,18 +173,6 @@ class Crew:
         if self._group and (is_clean or not self._cuda):
             self._group.leave()
         self._store = None
-
-    def _watch(self) -> None:
-        """A GPU waits for ever for one that is gone; then only the end of this process helps.
-
-        Whoever started it puts the job back.
-        """
-        while not self._over.wait(_LOOK_SECONDS):
-            if all(follower.poll() is None for follower in self._followers):
-                continue
-            if not self._over.wait(_FREEING_SECONDS):
-                log.error("%s: a process of the job has died, and the GPU waits", self._job.id)
-                os.abort()
 
 
 def ready(place: int) -> str:

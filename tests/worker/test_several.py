@@ -200,6 +200,50 @@ def test_divergence_is_named_by_two_processes_as_by_one(store, home, monkeypatch
     assert not [text for text in processes_of(home).values() if "worker.follower" in text]
 
 
+@pytest.mark.slow
+def test_a_job_whose_follower_is_frozen_goes_back_into_the_queue(
+    store, home, monkeypatch, processes_of
+):
+    cores(monkeypatch, 2)
+    monkeypatch.setattr("worker.roll_call.LAPSE_SECONDS", 3.0)
+    job = make_job(store, "points", gpus=2, schedule={"steps": 10**6, "metrics_every": 5})
+    train(job, home, KillFollower(job, processes_of, signal.SIGSTOP))
+    assert job.record().status == "queued"
+    assert job.epochs()[-1].loss.signal == signal.SIGKILL
+    assert not [text for text in processes_of(home).values() if "worker.follower" in text]
+
+
+# Dies as late as nobody but the leader's own thread can notice.
+LATE_DEATH = """
+import os
+from torch.distributed import TCPStore
+store = TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), 2, is_master=False)
+store.set("ready/1", "")
+"""
+LEADING = """
+import sys, threading
+from pathlib import Path
+import worker.group, worker.roll_call
+from tests.worker.builders import train
+from worker.store import Store
+worker.group.available_cores = lambda: 2
+worker.group.sys.executable = sys.argv[3]
+worker.roll_call._FREEING_SECONDS = 1.0
+train(Store(Path(sys.argv[1])).jobs.get(sys.argv[2]), Path(sys.argv[1]))
+"""
+
+
+@pytest.mark.slow
+def test_a_leader_whose_follower_dies_while_they_meet_ends_and_does_not_wait(store, home, tmp_path):
+    follower, late = tmp_path / "python", tmp_path / "late.py"
+    late.write_text(LATE_DEATH)
+    follower.write_text(f"#!/bin/sh\nexec {sys.executable} {late}\n")
+    follower.chmod(0o700)
+    job = make_job(store, "points", gpus=2)
+    with Popen([sys.executable, "-c", LEADING, home, job.id, follower]) as leader:
+        assert leader.wait(60) == -signal.SIGABRT
+
+
 @pytest.fixture
 def broken_follower(monkeypatch, tmp_path):
     """In place of every follower a process that ends at once."""
