@@ -50,7 +50,7 @@ def make_plan(body: TrainRequest, store: Store, configuration: Settings) -> Plan
     _check_data(config, asked, configuration)
     if asked.start:
         _check_start(config, asked.start)
-    cost = cost_here(config, configuration.device)
+    cost = cost_here(config, configuration)
     _check_cost(config, cost, asked, configuration)
     plan = Plan(
         recipe=recipe,
@@ -238,13 +238,13 @@ def _check_labelled(config: TrainConfig, dataset: PackedDataset) -> None:
 def _check_cost(
     config: TrainConfig, cost: Estimate, asked: _Asked, configuration: Settings
 ) -> None:
-    # On a CPU all processes of a job share the machine's memory, and each holds the datasets.
-    share = configuration.max_job_memory_bytes // processes_here(config, configuration.device)
-    limit, needed = share, cost.memory_bytes + asked.resident_bytes
+    # Each process holds the datasets.
+    resident_bytes = asked.resident_bytes * processes_here(config, configuration)
+    limit, needed = configuration.max_job_memory_bytes, cost.memory_bytes + resident_bytes
     if needed > limit:
         advice, fit = "the dataset alone takes as much: import fewer or smaller items", None
-        if asked.resident_bytes < limit:
-            fit = fitting_here(config, limit - asked.resident_bytes, configuration.device)
+        if resident_bytes < limit:
+            fit = fitting_here(config, limit - resident_bytes, configuration)
             advice = fit.advice if fit else "lower the networks' widths"
         raise Problem(
             "config-too-large",

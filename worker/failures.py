@@ -82,7 +82,7 @@ def _out_of_memory(error: Exception, job: Job) -> JobError:
     traceback.clear_frames(error.__traceback__)
     lacked, detail = None, _TOO_LARGE
     with suppress(MemoryError, RuntimeError):
-        lacked, detail = shortage(job.config(), Settings().device, _resident_bytes(job))
+        lacked, detail = shortage(job.config(), Settings(), _resident_bytes(job))
     return JobError(code="out-of-memory", detail=detail, memory=lacked)
 
 

@@ -53,18 +53,19 @@ class Task(BaseModel):
     environment: Environment
 
 
-def count_processes(config: TrainConfig, device: torch.device) -> int:
+def count_processes(config: TrainConfig, device: torch.device, slots: int) -> int:
     """How many processes play: as many as asked for, or as there are devices to divide a part by.
 
-    On a CPU each takes a core at least. A device with a number is the only one to be used.
+    On a CPU each takes a core at least, of those that a slot has. A device with a number is the
+    only one to be used.
     """
     game, optimisation = config.game, config.optimisation
     packs = game.pack if isinstance(game, Gan) else 1
     whole = optimisation.batch_size // (optimisation.accumulate * packs)
     available = 1 if device.index is not None else torch.cuda.device_count()
     if device.type == "cpu":
-        available = available_cores()
-    most = min(config.engine.gpus, available)
+        available = available_cores() // slots
+    most = max(1, min(config.engine.gpus, available))
     return max(count for count in range(1, most + 1) if whole % count == 0)
 
 

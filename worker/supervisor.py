@@ -58,7 +58,8 @@ def plan_slots(settings: Settings) -> list[dict[str, str]]:
     threads = settings.train_threads
     if "train_threads" not in settings.model_fields_set:
         threads = max(1, threads // settings.slots)
-    return [{"RINGSIDE_TRAIN_THREADS": str(threads)}] * settings.slots
+    slots = str(settings.slots)
+    return [{"RINGSIDE_TRAIN_THREADS": str(threads), "RINGSIDE_SLOTS": slots}] * settings.slots
 
 
 class Slot:
@@ -125,15 +126,18 @@ def _gpus(device: str) -> list[str]:
     if device == "cpu" or not any(Path(file).exists() for file in _GPU_FILES):
         return []
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    names = visible.split(",") if visible is not None else _count_gpus()
+    found = _count_gpus()
+    # The variable may name what PyTorch cannot use: -1, or any with a build for the CPU.
+    names = [str(index) for index in range(found)] if visible is None else visible.split(",")
+    names = names[:found]
     if device.startswith("cuda:"):
         wanted = int(device.removeprefix("cuda:"))
         return names[wanted : wanted + 1]
     return [name for name in names if name]
 
 
-def _count_gpus() -> list[str]:
+def _count_gpus() -> int:
     """Asked of a process of its own: one that has used a GPU cannot fork."""
     command = "import torch; print(torch.cuda.device_count())"
     asked = subprocess.run([sys.executable, "-c", command], capture_output=True, check=False)
-    return [str(index) for index in range(int(asked.stdout or 0))]
+    return int(asked.stdout or 0)

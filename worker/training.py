@@ -91,7 +91,7 @@ def _run(
 def _choose_devices(settings: Settings, config: TrainConfig) -> tuple[torch.device, int]:
     """The device of this process, and how many processes play; they share its threads."""
     device = choose_device(settings.device)
-    size = count_processes(config, device)
+    size = count_processes(config, device, settings.slots)
     torch.set_num_threads(max(1, settings.train_threads // size))
     return device, size
 

@@ -12,6 +12,9 @@ import worker.training
 from tests.worker.builders import make_job, train
 from worker.failures import is_out_of_memory
 from worker.memory import cost_here, fitting_here, shortage
+from worker.settings import Settings
+
+CPU = Settings(device="cpu")
 
 # Leaves room for less than a step of this batch. One arena, as others reserve what they do not use.
 _LIMITED = """
@@ -38,16 +41,29 @@ def test_a_job_that_does_not_fit_says_what_it_needs_and_what_would(store, home, 
     train(job, home)
     error = job.record().error
     assert error.code == "out-of-memory"
-    assert error.memory.estimated_bytes == cost_here(job.config(), "cpu").memory_bytes
+    assert error.memory.estimated_bytes == cost_here(job.config(), CPU).memory_bytes
     assert error.memory.available_bytes > 0
-    fit = fitting_here(job.config(), int(0.8 * error.memory.estimated_bytes), "cpu")
+    fit = fitting_here(job.config(), int(0.8 * error.memory.estimated_bytes), CPU)
     assert (error.memory.batch_size, error.memory.accumulate) == (fit.batch_size, fit.accumulate)
     assert fit.advice in error.detail
 
 
+def test_each_of_several_processes_is_counted_with_its_share_of_the_batch(store, monkeypatch):
+    monkeypatch.setattr("worker.group.available_cores", lambda: 4)
+    job = make_job(store, "lsgan", gpus=2, batch_size=64, optimisation={"precision": "float32"})
+    half = make_job(store, "lsgan", batch_size=32, optimisation={"precision": "float32"})
+    both, one = cost_here(job.config(), CPU), cost_here(half.config(), CPU)
+    assert both.memory_bytes == 2 * one.memory_bytes
+    fit = fitting_here(job.config(), int(0.8 * both.memory_bytes), CPU)
+    assert fit.batch_size % 2 == 0
+    assert fit.memory_bytes <= 0.8 * both.memory_bytes
+    crowded = Settings(device="cpu", slots=4)
+    assert cost_here(job.config(), crowded).memory_bytes < both.memory_bytes
+
+
 def test_networks_that_are_too_large_alone_are_called_so(store, monkeypatch):
     monkeypatch.setattr("worker.memory._available_bytes", lambda device: 1000)
-    lacked, detail = shortage(make_job(store).config(), "cpu")
+    lacked, detail = shortage(make_job(store).config(), CPU)
     assert (lacked.batch_size, lacked.accumulate) == (None, None)
     assert "networks" in detail
 

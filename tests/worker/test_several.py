@@ -282,15 +282,23 @@ def test_a_follower_that_runs_out_of_memory_ends_the_job_as_its_leader_would(
 
 
 @pytest.mark.parametrize(
-    ("gpus", "cores_there", "batch_size", "expected"),
-    [(1, 8, 8, 1), (2, 8, 8, 2), (4, 3, 8, 2), (4, 8, 8, 4), (8, 3, 12, 3)],
+    ("gpus", "cores_there", "slots", "batch_size", "expected"),
+    [
+        (1, 8, 1, 8, 1),
+        (2, 8, 1, 8, 2),
+        (4, 3, 1, 8, 2),
+        (4, 8, 1, 8, 4),
+        (8, 3, 1, 12, 3),
+        (4, 4, 2, 8, 2),
+        (4, 4, 8, 8, 1),
+    ],
 )
-def test_as_many_processes_play_as_are_there_and_divide_the_batch(
-    monkeypatch, gpus, cores_there, batch_size, expected
+def test_as_many_processes_play_as_a_slot_has_cores_for_and_divide_the_batch(
+    monkeypatch, gpus, cores_there, slots, batch_size, expected
 ):
     cores(monkeypatch, cores_there)
     match = match_of(ALONE, {"recipe": "points", "gpus": gpus, "batch_size": batch_size})
-    assert count_processes(match.config, CPU) == expected
+    assert count_processes(match.config, CPU, slots) == expected
 
 
 @pytest.mark.slow

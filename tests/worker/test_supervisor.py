@@ -99,21 +99,29 @@ def test_no_number_of_deaths_is_too_large(begin):
 
 def test_the_cpu_has_as_many_slots_as_wanted_and_shares_its_threads(monkeypatch):
     monkeypatch.delenv("RINGSIDE_TRAIN_THREADS", raising=False)
-    settings = Settings(device="cpu", slots=3)
-    plans = plan_slots(settings)
-    assert len(plans) == 3
-    assert all(int(plan["RINGSIDE_TRAIN_THREADS"]) >= 1 for plan in plans)
-    assert (
-        plan_slots(Settings(device="cpu", slots=2, train_threads=4))
-        == [{"RINGSIDE_TRAIN_THREADS": "4"}] * 2
-    )
+    monkeypatch.setattr("worker.settings.available_cores", lambda: 12)
+    plan = {"RINGSIDE_TRAIN_THREADS": "2", "RINGSIDE_SLOTS": "3"}
+    assert plan_slots(Settings(device="cpu", slots=3)) == [plan] * 3
+    asked_for = {"RINGSIDE_TRAIN_THREADS": "4", "RINGSIDE_SLOTS": "2"}
+    assert plan_slots(Settings(device="cpu", slots=2, train_threads=4)) == [asked_for] * 2
 
 
-def test_each_gpu_is_a_slot(monkeypatch, tmp_path):
-    device = tmp_path / "nvidiactl"
-    device.touch()
-    monkeypatch.setattr("worker.supervisor._GPU_FILES", (str(device),))
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a,GPU-b")
+@pytest.fixture
+def gpus(monkeypatch, tmp_path):
+    """A machine on which PyTorch finds so many GPUs."""
+
+    def are_there(count: int, visible: str) -> None:
+        device = tmp_path / "nvidiactl"
+        device.touch()
+        monkeypatch.setattr("worker.supervisor._GPU_FILES", (str(device),))
+        monkeypatch.setattr("worker.supervisor._count_gpus", lambda: count)
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+
+    return are_there
+
+
+def test_each_gpu_is_a_slot(gpus):
+    gpus(2, "GPU-a,GPU-b")
     visible = [plan["CUDA_VISIBLE_DEVICES"] for plan in plan_slots(Settings(device="auto"))]
     assert visible == ["GPU-a", "GPU-b"]
     (plan,) = plan_slots(Settings(device="cuda:1"))
@@ -122,11 +130,15 @@ def test_each_gpu_is_a_slot(monkeypatch, tmp_path):
     assert "CUDA_VISIBLE_DEVICES" not in plan
 
 
-def test_a_slot_has_as_many_gpus_as_wanted_and_the_last_what_is_left(monkeypatch, tmp_path):
-    device = tmp_path / "nvidiactl"
-    device.touch()
-    monkeypatch.setattr("worker.supervisor._GPU_FILES", (str(device),))
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2")
+@pytest.mark.parametrize("visible", ["-1", "0", "", "NoDevFiles"])
+def test_gpus_that_pytorch_cannot_use_are_no_slots(gpus, visible):
+    gpus(0, visible)
+    (plan,) = plan_slots(Settings(device="auto"))
+    assert "RINGSIDE_DEVICE" not in plan
+
+
+def test_a_slot_has_as_many_gpus_as_wanted_and_the_last_what_is_left(gpus):
+    gpus(3, "0,1,2")
     plans = plan_slots(Settings(device="auto", gpus_per_slot=2))
     assert [plan["CUDA_VISIBLE_DEVICES"] for plan in plans] == ["0,1", "2"]
 
