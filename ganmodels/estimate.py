@@ -21,6 +21,8 @@ from ganmodels.spaces import ImageSpace, Space
 _CPU = torch.device("cpu")
 # The second part of a batch finds the gradients of the first; the third is like the second.
 _PARTS = 2
+# Fields of games, and from where on another turn costs what the one before did.
+_TURNS, _MOST_TURNS = ("discriminator_steps", "generator_steps"), 2
 _REMEMBERED = 64
 # glibc gives blocks of 32 MiB or more pages of their own. Smaller ones share a heap, and what is
 # freed there leaves holes: 100 bytes of tensors take 125 to 175, by ``python -m benchmarks.memory``
@@ -77,6 +79,23 @@ def state_bytes(config: TrainConfig) -> int:
 
 @lru_cache(_REMEMBERED)
 def _play(config: TrainConfig, autocast: torch.dtype | None) -> _Played:
+    """Two turns of each player are played at most; further ones are like the second."""
+    turns = {name: getattr(config.game, name, 1) for name in _TURNS}
+    many = {name: count for name, count in turns.items() if count > _MOST_TURNS}
+    shortened = _with_turns(config, dict.fromkeys(many, _MOST_TURNS))
+    played = _imagine(shortened, autocast)
+    flops = played.step_flops
+    for name, count in many.items():
+        fewer = _imagine(_with_turns(shortened, {name: _MOST_TURNS - 1}), autocast)
+        flops += (count - _MOST_TURNS) * (played.step_flops - fewer.step_flops)
+    return played._replace(step_flops=flops)
+
+
+def _with_turns(config: TrainConfig, turns: Mapping[str, int]) -> TrainConfig:
+    return config.model_copy(update={"game": config.game.model_copy(update=turns)})
+
+
+def _imagine(config: TrainConfig, autocast: torch.dtype | None) -> _Played:
     optimisation = config.optimisation
     parts = min(_PARTS, optimisation.accumulate)
     # A whole number of items in each part, as many as it has in training.

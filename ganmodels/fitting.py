@@ -19,9 +19,10 @@ class Fit(NamedTuple):
     """A batch that fits, in how many parts, and what the training takes with it.
 
     ``same_mathematics``: the result is that of the configuration that was asked for, but for
-    rounding. Where layers take statistics over what is computed at once it is not: they then take
-    those of each part. The gradient is the mean over the whole batch all the same, so that parts
-    are nearer to what was asked for than a smaller batch.
+    rounding and, where a step draws numbers, other ones. Where layers or losses take statistics
+    over what is computed at once it is not: they then take those of each part. The gradient is the
+    mean over the whole batch all the same, so that parts are nearer to what was asked for than a
+    smaller batch.
     """
 
     batch_size: int

@@ -47,11 +47,6 @@ class Measured(NamedTuple):
     means: dict[str, float]
     bad: Bad | None
 
-    @property
-    def first_bad_step(self) -> int | None:
-        """The first step that was not finite."""
-        return None if self.bad is None else self.bad.step
-
 
 class Memory(Protocol):
     """What a game remembers beside its networks, such as a pool of fakes."""

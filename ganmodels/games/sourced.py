@@ -61,10 +61,6 @@ class Sourced(Spec):
         """The discriminator's belief in [0, 1] that an item is real, where it has one."""
         return self.objective.probability(logits)
 
-    def more_values(self, parameters: tuple[int, int], at_once: int) -> int:
-        """Values in memory beside those of passes and players, by the parameters of G and D."""
-        return 0
-
     def inputs(self, source: PackedDataset | None) -> Inputs | None:
         """The source's items; none where the source is not at hand."""
         return None if source is None else ItemInputs(source)

@@ -15,6 +15,7 @@ from ganmodels.spec import Spec
 from ganmodels.types import Scalar
 
 Weights = dict[str, Tensor]
+_TINY = 1e-24
 
 
 class Unrolling(Spec):
@@ -47,7 +48,7 @@ def look_ahead(player: Player, steps: int, loss_at: Callable[[Weights], Scalar])
             first[name] = torch.lerp(gradient, first[name], rule.beta1)
             second[name] = torch.lerp(gradient.square(), second[name], beta2)
             mean = first[name] / (1 - rule.beta1**step)
-            # Inside of the root, where the derivative stays finite at zero.
-            scale = (second[name] / (1 - beta2**step) + 1e-16).sqrt()
+            # The root of nothing has no derivative.
+            scale = (second[name] / (1 - beta2**step) + _TINY).sqrt() + rule.epsilon
             weights[name] = weights[name] - rate * mean / scale
     return weights

@@ -54,14 +54,13 @@ class Prepared(NamedTuple):
     """A generator that is ready: (inputs, labels) to items, in evaluation, without gradients.
 
     An item's bytes are the same in batches of each of ``batch_sizes`` (ascending) and at each
-    place; of other sizes nothing is promised. ``numerics`` names all that they depend on beside
-    weights, inputs and labels: entries of a cache are of use where it is the same.
+    place; of other sizes nothing is promised. Beside weights, inputs and labels they depend on
+    the precision and on the ``kind_of_machine``.
     """
 
     network: nn.Module
     precision: Precision
     batch_sizes: tuple[int, ...]
-    numerics: str
     choice: Preparation
 
 
@@ -100,8 +99,7 @@ def prepare(generator: nn.Module, game: Game, space: Space, device: torch.device
         graphs=graphs,
     )
     ready = Graphed(verdict.network, fixed, sizes.exact) if graphs else verdict.network
-    numerics = f"{verdict.precision}, {kind_of_machine(device)}"
-    return Prepared(ready, verdict.precision, sizes.exact, numerics, choice)
+    return Prepared(ready, verdict.precision, sizes.exact, choice)
 
 
 def largest_batch(work: Work) -> int:

@@ -32,7 +32,6 @@ Failure = Literal[
     "memorisation",
     "not_learning",
 ]
-FAILURES: tuple[Failure, ...] = get_args(Failure)
 Action = Literal["continue", "pause", "stop", "rollback"]
 
 

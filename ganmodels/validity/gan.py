@@ -13,6 +13,7 @@ from ganmodels.penalties import OneCentred
 from ganmodels.spaces import ImageSpace
 from ganmodels.validity.exchange import slopes_can_be_rescaled, turns_can_be_joined
 from ganmodels.validity.finding import Finding, error, warning
+from ganmodels.validity.several import losses_of_batches
 from ganmodels.validity.shared import batches_divide, statistics_have_items
 
 
@@ -227,15 +228,15 @@ def packs_are_whole(config: TrainConfig, game: Gan) -> Iterator[Finding]:
 
 def parts_do_not_change_statistics(config: TrainConfig, game: Gan) -> Iterator[Finding]:
     """Batch statistics are taken over what is computed at once."""
-    network = game.network
-    by_batch = network.generator_has_batch_norm or network.discriminator_has_batch_norm
-    by_batch = by_batch or game.minibatch_features.compares_items
-    if config.optimisation.accumulate > 1 and by_batch:
+    network, reasons = game.network, [axis for _, axis in losses_of_batches(game)]
+    if network.generator_has_batch_norm or network.discriminator_has_batch_norm:
+        reasons.insert(0, "batch normalisation takes statistics of a whole batch")
+    if config.optimisation.accumulate > 1 and reasons:
         yield warning(
             "statistics-of-parts",
             "/optimisation/accumulate",
-            "batch normalisation and minibatch features take their statistics over each part of "
-            "the batch, so the result is not that of the whole batch; do without them for that",
+            f"{'; '.join(reasons)}: of each part of it here, so the result is not that of the "
+            "whole batch; do without for that",
         )
 
 
@@ -263,6 +264,13 @@ def unrolling_is_differentiable(config: TrainConfig, game: Gan) -> Iterator[Find
             "/game/unrolling",
             "the look ahead follows the loss of real against fake, not those of classes and codes; "
             "set unrolling to null, or do without the auxiliary conditioning and information",
+        )
+    if game.weight_clip or game.historical_averaging:
+        yield error(
+            "unrolling-with-other-updates",
+            "/game/unrolling",
+            "the look ahead neither clips weights nor holds them near their mean; set weight_clip "
+            "and historical_averaging to 0, or unrolling to null",
         )
     if not isinstance(config.optimisation.discriminator, Adam):
         yield error(

@@ -26,7 +26,7 @@ def losses_are_means(config: TrainConfig) -> Iterator[Finding]:
     """The loss of a batch must be the mean of those of its shares."""
     if config.engine.gpus == 1:
         return
-    for pointer, axis in _whole_batch_axes(config.game):
+    for pointer, axis in _not_shared(config.game):
         yield error(
             "several-processes-unsupported",
             pointer,
@@ -35,19 +35,24 @@ def losses_are_means(config: TrainConfig) -> Iterator[Finding]:
         )
 
 
-def _whole_batch_axes(game: Game) -> Iterator[tuple[str, str]]:
+def _not_shared(game: Game) -> Iterator[tuple[str, str]]:
     """Where something is asked for that looks at a whole batch, and what it does."""
     if not isinstance(game, Gan):
         yield "/game/kind", f"the game {game.kind} remembers or joins items of a whole batch"
         return
+    yield from losses_of_batches(game)
+    if game.replay and game.replay.share:
+        yield "/game/replay", "replay keeps and mixes the fakes of a whole batch"
+
+
+def losses_of_batches(game: Gan) -> Iterator[tuple[str, str]]:
+    """Losses that are no means over items: where they are asked for, and what they do."""
     if game.minibatch_features.compares_items:
         yield "/game/minibatch_features", "these features compare the items of a whole batch"
     if game.feature_matching:
         yield "/game/feature_matching", "feature matching takes mean features of a whole batch"
     if game.unrolling:
         yield "/game/unrolling", "unrolling looks ahead by the gradient of a whole batch"
-    if game.replay and game.replay.share:
-        yield "/game/replay", "replay keeps and mixes the fakes of a whole batch"
     for place, penalty in enumerate(game.penalties):
         if isinstance(penalty, Dragan):
             yield f"/game/penalties/{place}", "dragan measures the spread of a whole batch"

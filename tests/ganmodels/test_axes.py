@@ -33,10 +33,11 @@ def same(first, second) -> bool:
     return all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
-def test_looking_ahead_is_what_adam_would_do_and_leaves_the_player_as_it_was():
+@pytest.mark.parametrize("epsilon", [1e-8, 1e-2, 1.0])
+def test_looking_ahead_is_what_adam_would_do_and_leaves_the_player_as_it_was(epsilon):
     torch.manual_seed(0)
     network, items = torch.nn.Linear(3, 1), torch.randn(8, 3)
-    rule = Adam(learning_rate=0.01, beta1=0.5, beta2=0.9)
+    rule = Adam(learning_rate=0.01, beta1=0.5, beta2=0.9, epsilon=epsilon)
     player = Player(network, rule, Average())
 
     def loss_at(named: dict[str, torch.Tensor]) -> torch.Tensor:

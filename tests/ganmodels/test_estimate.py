@@ -1,5 +1,7 @@
 """Costs are those of the step that trains, found without computing it."""
 
+import time
+
 import pytest
 import torch
 
@@ -79,6 +81,24 @@ def test_games_of_every_size_of_part_have_their_arithmetic():
     assert len({cost.step_flops for cost in costs}) == 1
     memory = [cost.memory_bytes for cost in costs]
     assert memory == sorted(memory, reverse=True)
+
+
+@pytest.mark.parametrize("turns", [{"discriminator_steps": 6}, {"generator_steps": 4}])
+def test_the_arithmetic_of_many_turns_is_that_of_each(turns):
+    config = config_for("wgan-gp", game=turns)
+    with Imagination() as imagination:
+        match_for(config).play(deck_for(config))
+    assert estimate(config).step_flops == imagination.flops
+
+
+def test_many_turns_take_no_more_playing_than_a_few():
+    playing = []
+    for turns in (3, 20):
+        both = {"discriminator_steps": turns, "generator_steps": turns}
+        began = time.process_time()
+        estimate(config_for("unrolled", game=both))
+        playing.append(time.process_time() - began)
+    assert playing[1] < 3 * playing[0]
 
 
 def test_the_fewest_parts_that_fit_are_found():

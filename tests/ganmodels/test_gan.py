@@ -193,7 +193,7 @@ def test_metrics_are_finite_and_complete(recipe):
     assert config.game.metrics[:2] == ("discriminator_loss", "generator_loss")
     if isinstance(config.game, Gan):
         assert config.game.metrics[: len(METRICS)] == METRICS
-    assert measured.first_bad_step is None
+    assert measured.bad is None
     assert all(abs(value) < 1e6 for value in measured.means.values())
 
 
@@ -204,7 +204,7 @@ def test_the_first_step_that_is_not_finite_is_named():
     with torch.no_grad():
         next(match.generator.parameters()).fill_(float("nan"))
     play(match, config, 3)
-    assert match.read_metrics().first_bad_step == 3
+    assert match.read_metrics().bad.step == 3
 
 
 def test_images_seen_counts_reals_shown_to_the_discriminator():
@@ -240,4 +240,4 @@ def test_bfloat16_forward_passes_leave_float32_weights():
     play(match, config, 2)
     floating = [t for t in match.state().tensors.values() if t.is_floating_point()]
     assert all(tensor.dtype == torch.float32 for tensor in floating)
-    assert match.read_metrics().first_bad_step is None
+    assert match.read_metrics().bad is None

@@ -222,7 +222,6 @@ def test_two_starts_choose_alike():
     config, generator = wide("cgan")
     first, second = (prepare(generator, config.game, config.space, CPU) for _ in range(2))
     measured = {"seconds_per_item", "seconds_per_item_by_size", "batch_sizes"}
-    assert first.numerics == second.numerics
     assert first.choice.model_dump(exclude=measured) == second.choice.model_dump(exclude=measured)
     size = min(first.batch_sizes[-1], second.batch_sizes[-1])
     part = fixed_batch(config.game, config.space, CPU).part(0, size)

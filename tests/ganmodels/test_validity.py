@@ -18,6 +18,7 @@ SIMULTANEOUS, RESCALED = ({"exchange": {"kind": kind}} for kind in ("simultaneou
 LABELLED = {"conditioning": {"kind": "concatenation"}}
 EVERY_LAYER = {"kind": "every_layer"}
 PLAIN = {"conditioning": {"kind": "none"}, "labels": {"kind": "given"}}
+NORM_FREE = {"network": {"generator_norm": "none", "discriminator_norm": "none"}}
 
 
 def refusals(recipe, space=None, **changes):
@@ -114,6 +115,18 @@ def test_every_recipe_passes_without_a_warning(recipe):
             None,
             {"game": {"conditioning": {"kind": "auxiliary"}}},
         ),
+        (
+            "unrolling-with-other-updates",
+            "unrolled",
+            None,
+            {"game": {"weight_clip": 0.01}},
+        ),
+        (
+            "unrolling-with-other-updates",
+            "unrolled",
+            None,
+            {"game": {"historical_averaging": 1.0}},
+        ),
         ("labels-in-every-layer", "vanilla", None, {"game": {"conditioning": EVERY_LAYER}}),
         ("exchange-needs-one-turn", "pacgan", None, {"game": SIMULTANEOUS}),
         ("exchange-needs-one-turn", "unrolled", None, {"game": SIMULTANEOUS}),
@@ -195,6 +208,10 @@ def test_the_mended_combination_passes(recipe, space, changes):
         ("redundant-penalty", "sngan", {"game": {"penalties": [{"kind": "one_centred"}]}}),
         ("codes-without-information", "infogan", {"game": {"information": None}}),
         ("statistics-of-parts", "dcgan", {"optimisation": {"accumulate": 2}}),
+        *(
+            ("statistics-of-parts", recipe, {"game": NORM_FREE, "optimisation": {"accumulate": 2}})
+            for recipe in ("feature-matching", "unrolled", "dragan")
+        ),
         (
             "penalty-on-mixed-items",
             "dragan",

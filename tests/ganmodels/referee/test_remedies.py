@@ -1,17 +1,19 @@
 """Every remedy is a change that can be applied as it is."""
 
+from typing import get_args
+
 import pytest
 
 from ganmodels.config import TrainConfig
 from ganmodels.merging import merge_patch
 from ganmodels.recipes import RECIPES
-from ganmodels.referee.config import FAILURES
+from ganmodels.referee.config import Failure
 from ganmodels.referee.remedies import remedy, with_rates
 from ganmodels.validity import check
 from tests.ganmodels.builders import config_for
 
 
-@pytest.mark.parametrize("failure", FAILURES)
+@pytest.mark.parametrize("failure", get_args(Failure))
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_remedy_is_a_patch_that_changes_the_configuration_and_leaves_it_valid(recipe, failure):
     config = config_for(recipe)
