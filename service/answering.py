@@ -1,6 +1,7 @@
 """The answer to a drawing: from the client's cache, from ours, or drawn."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from fastapi import Request, Response
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 
 from service.drawing import Drawing
 from service.engine.encoding.formats import FORMATS
-from service.engine.engine import Engine
+from service.engine.engine import Done, Engine
 from service.engine.models import LoadedModel
 from service.engine.operations import Draw
 from service.engine.orders import Stages
@@ -17,6 +18,8 @@ from service.origins import Listed, Seeded
 from worker.store.references import Resolved
 
 _TIMING = ", ".join(f"{name};dur=%.1f" for name in Stages._fields)
+# What an answer says that nothing was computed for.
+_KEPT, _NOT_MODIFIED = 'cache;desc="kept"', 'cache;desc="not modified"'
 
 
 async def answer(request: Request, drawing: Drawing, engine: Engine, seeded: bool) -> Response:
@@ -30,19 +33,36 @@ async def answer(request: Request, drawing: Drawing, engine: Engine, seeded: boo
         return unchanged
     if etag and (known := engine.answers.get(etag)) is not None:
         engine.gauges.note_answer("kept")
+        headers["Server-Timing"] = _KEPT
         return Response(known, media_type=encoding.content_type, headers=headers)
 
     def finish(model: LoadedModel, items: NDArray[np.generic]) -> bytes:
         samples = drawing.samples(model, items, encoding.keeps_latents)
         return encoding.encode(samples, drawing.look)
 
-    checkpoint, count = drawing.resolved.checkpoint, drawing.item_count
-    drawn = await engine.order(request, checkpoint, Draw(), count, drawing.rows, finish)
+    drawn = await draw(request, engine, drawing, finish)
     if etag:
         engine.answers.put(etag, drawn.answer)
     engine.gauges.note_answer("drawn")
     headers["Server-Timing"] = server_timing([drawn.stages])
     return Response(drawn.answer, media_type=encoding.content_type, headers=headers)
+
+
+async def draw(
+    request: Request,
+    engine: Engine,
+    drawing: Drawing,
+    finish: Callable[[LoadedModel, Any], bytes],
+) -> Done[bytes]:
+    """What ``finish`` makes of the items of a drawing.
+
+    Raises:
+        Problem: as ``Engine.order``.
+    """
+    checkpoint, count = drawing.resolved.checkpoint, drawing.item_count
+    return await engine.order(
+        request, checkpoint, Draw(), count, drawing.rows, finish, drawing.takes_long
+    )
 
 
 def not_modified(
@@ -52,7 +72,7 @@ def not_modified(
     if etag is None or not matches(request.headers.get("if-none-match"), etag):
         return None
     engine.gauges.note_answer("not_modified")
-    return Response(status_code=304, headers=headers)
+    return Response(status_code=304, headers={**headers, "Server-Timing": _NOT_MODIFIED})
 
 
 def model_headers(resolved: Resolved, stages: Sequence[Stages] = ()) -> dict[str, str]:

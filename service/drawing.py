@@ -17,13 +17,13 @@ from ganmodels.preparation import kind_of_machine
 from ganmodels.spaces import ImageSpace
 from service.codes import Codes
 from service.engine.encoding.formats import ENCODER_VERSION, FORMATS, Encoding
-from service.engine.encoding.layout import edges, picture_size
+from service.engine.encoding.layout import edges, is_large, picture_size
 from service.engine.encoding.metadata import as_text
 from service.engine.encoding.samples import Look, Samples
 from service.engine.models import LoadedModel
 from service.negotiation import choose_format
 from service.origins import Named, drawn
-from service.problems import body_problem, parameter_problem
+from service.problems import body_problem, field_problem
 from worker.store.references import Resolved
 
 MAX_IMAGES, MAX_POINTS, MAX_PIXELS, MAX_INDEX = 64, 10_000, 2**24, 2**53
@@ -54,6 +54,11 @@ class Drawing(NamedTuple):
     def class_names(self) -> Sequence[str]:
         """Names of the labels that people may ask for."""
         return self.config.space.classes if self.config.game.conditional else ()
+
+    @property
+    def takes_long(self) -> bool:
+        """Whether others should not wait until it is encoded."""
+        return is_large(self.config.space, self.item_count, self.look)
 
     def parameters(self) -> dict[str, Any]:
         """What made the samples, as it is written into files and answers."""
@@ -129,24 +134,38 @@ def _made_by() -> str:
     return kind_of_machine(torch.device("cpu"))
 
 
-def require_latents(config: TrainConfig) -> Latent:
-    """The latents of a model that draws.
+def require_latents(config: TrainConfig, place: str = "model") -> Latent:
+    """The latents of a model that draws; ``place`` is where it was named.
 
     Raises:
         Problem: when it translates images instead.
     """
     latent = config.game.latent
     if latent is None:
-        raise parameter_problem(
+        raise field_problem(
             "model-translates",
-            "model",
+            place,
             "this model makes images of images and takes no latents; send them to POST /translate",
         )
     return latent
 
 
+class Counted(NamedTuple):
+    """Where a number of items was asked for, and what to do where it is too large."""
+
+    place: str
+    remedy: str
+
+
+PAGED = Counted("n", "page with offset for more")
+
+
 def check_count(
-    n: int, config: TrainConfig, size: int | None = None, streams: bool | None = None
+    n: int,
+    config: TrainConfig,
+    size: int | None = None,
+    streams: bool | None = None,
+    counted: Counted = PAGED,
 ) -> int:
     """``n`` itself; ``size`` is the longer edge of the images that are sent.
 
@@ -155,7 +174,7 @@ def check_count(
     Raises:
         Problem: when it is more than is drawn at once, or in one stream.
     """
-    limit, more = items_at_once(config, size), "page with offset for more"
+    limit, more = items_at_once(config, size), counted.remedy
     if isinstance(config.space, ImageSpace) and limit:
         if streams:
             limit = MAX_STREAMED_IMAGES
@@ -163,8 +182,9 @@ def check_count(
             more += f", or ask for npy, zip or multipart, up to {MAX_STREAMED_IMAGES} at once"
     if n > limit:
         of = "this model" if size is None else "this model in this size"
-        detail = f"n may be at most {limit} for {of} in this format; {more}"
-        raise parameter_problem("sample-too-large", "n", detail, limit=limit)
+        in_format = "" if streams is None else " in this format"
+        detail = f"there may be at most {limit} for {of}{in_format}; {more}"
+        raise field_problem("sample-too-large", counted.place, detail, limit=limit)
     return n
 
 
@@ -185,33 +205,36 @@ def most_frames(config: TrainConfig) -> int:
     return MAX_FRAMES
 
 
-def parse_labels(text: str | None, config: TrainConfig) -> tuple[int, ...] | None:
-    """Numbers of the classes that a list with commas names.
+def parse_labels(
+    text: str | None, config: TrainConfig, place: str = "label"
+) -> tuple[int, ...] | None:
+    """Numbers of the classes that a list with commas names; ``place`` is where it stood.
 
     Raises:
         Problem: when a class is unknown, or the model knows none.
     """
     if text is None:
         return None
-    require_labels(config)
-    return tuple(label_number(part.strip(), config.space.classes) for part in text.split(","))
+    require_labels(config, place)
+    classes = config.space.classes
+    return tuple(label_number(part.strip(), classes, place) for part in text.split(","))
 
 
-def require_labels(config: TrainConfig) -> None:
+def require_labels(config: TrainConfig, place: str = "label") -> None:
     """Refuse a label for a model that takes none.
 
     Raises:
         Problem: saying so.
     """
     if not config.game.conditional:
-        raise parameter_problem(
+        raise field_problem(
             "model-unconditional",
-            "label",
+            place,
             "this model takes no labels; leave label out or train with the cgan recipe",
         )
 
 
-def label_number(text: str, classes: Sequence[str]) -> int:
+def label_number(text: str, classes: Sequence[str], place: str = "label") -> int:
     """The number of a class, given by name or number.
 
     Raises:
@@ -224,7 +247,7 @@ def label_number(text: str, classes: Sequence[str]) -> int:
     if not named_by_numbers and re.fullmatch(r"[0-9]{1,5}", text) and int(text) < len(classes):
         return int(text)
     known = ", ".join(classes[:20])
-    raise parameter_problem("label-unknown", "label", f"labels of this model: {known}")
+    raise field_problem("label-unknown", place, f"labels of this model: {known}")
 
 
 def check_label_numbers(numbers: list[int] | None, config: TrainConfig) -> tuple[int, ...] | None:
@@ -249,7 +272,12 @@ def label_count(config: TrainConfig) -> int:
 
 
 def choose_encoding(
-    wanted: str | None, accept: str | None, config: TrainConfig, layout: str | None, n: int
+    wanted: str | None,
+    accept: str | None,
+    config: TrainConfig,
+    layout: str | None,
+    n: int,
+    place: str = "format",
 ) -> str:
     """A key of ``FORMATS`` that can hold these items in this layout.
 
@@ -266,10 +294,12 @@ def choose_encoding(
         return not (encoding.points_only if image else encoding.images_only)
 
     offered = {name: encoding.media_type for name, encoding in FORMATS.items() if fits(encoding)}
-    return choose_format(wanted, accept, offered)
+    return choose_format(wanted, accept, offered, place)
 
 
-def check_picture(chosen: str, config: TrainConfig, n: int, look: Look) -> None:
+def check_picture(
+    chosen: str, config: TrainConfig, n: int, look: Look, place: str = "columns"
+) -> None:
     """Refuse a grid of ``n`` images that the format ``chosen`` cannot hold.
 
     Raises:
@@ -284,7 +314,7 @@ def check_picture(chosen: str, config: TrainConfig, n: int, look: Look) -> None:
             f"the picture would have {width} x {height} pixels, and {chosen} holds at most {most} "
             "a side; ask for other columns, fewer items or png"
         )
-        raise parameter_problem("sample-too-large", "columns", detail, limit=most)
+        raise field_problem("sample-too-large", place, detail, limit=most)
 
 
 def check_latents(

@@ -45,6 +45,8 @@ class Guard:
             "/features": (settings.max_score_bytes, _UPLOAD_SECONDS),
             "/translate": (settings.max_score_bytes, _UPLOAD_SECONDS),
         }
+        self._room = _Room(max(settings.max_held_bytes, settings.max_score_bytes))
+        self._room = _Room(settings.max_held_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -62,15 +64,22 @@ class Guard:
         limit, seconds = self._limits.get(
             scope["path"].rstrip("/"), (self._settings.max_json_bytes, _JSON_SECONDS)
         )
+        # Uploads of data go to disk.
+        room = None if scope["path"].startswith("/datasets") else self._room
+        body = _Body(receive, limit, seconds, room)
         try:
             self._check(scope, headers, limit)
+            body.hold(_announced_bytes(headers))
         except Problem as problem:
             # Whatever of the body is on its way is not waited for.
             problem.headers = {**(problem.headers or {}), "Connection": "close"}
             response = respond(Request(scope), problem)
             await response(scope, receive, send_with_headers)
             return
-        await self._app(scope, _Body(receive, limit, seconds).receive, send_with_headers)
+        try:
+            await self._app(scope, body.receive, send_with_headers)
+        finally:
+            body.let_go()
 
     def _check(self, scope: Scope, headers: Headers, limit_bytes: int) -> None:
         if self._settings.keys:
@@ -84,12 +93,51 @@ class Guard:
             raise _too_large(limit_bytes)
 
 
-class _Body:
-    """A request's body, counted and timed as it arrives."""
+class _Room:
+    """Memory for the bodies of all requests at once."""
 
-    def __init__(self, receive: Receive, limit_bytes: int, seconds: float) -> None:
-        self._receive, self._limit_bytes = receive, limit_bytes
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit_bytes, self._taken_bytes = limit_bytes, 0
+
+    def take(self, size_bytes: int) -> None:
+        """Take some of it, or give some back.
+
+        Raises:
+            Problem: when there is not so much left.
+        """
+        if size_bytes > self._limit_bytes - self._taken_bytes:
+            raise Problem("overloaded", "too many large bodies are being received; try again later")
+        self._taken_bytes += size_bytes
+
+
+class _Body:
+    """A request's body, counted and timed as it arrives.
+
+    It holds its place in a room until it is let go; without one it is not kept in memory.
+    """
+
+    def __init__(
+        self, receive: Receive, limit_bytes: int, seconds: float, room: _Room | None
+    ) -> None:
+        self._receive, self._limit_bytes, self._room = receive, limit_bytes, room
         self._deadline, self._bytes, self._whole = time.monotonic() + seconds, 0, False
+        self._held_bytes = 0
+
+    def hold(self, size_bytes: int) -> None:
+        """Take room for so many bytes in all.
+
+        Raises:
+            Problem: when there is not so much left.
+        """
+        if self._room and size_bytes > self._held_bytes:
+            self._room.take(size_bytes - self._held_bytes)
+            self._held_bytes = size_bytes
+
+    def let_go(self) -> None:
+        """The request has ended."""
+        if self._room:
+            self._room.take(-self._held_bytes)
+        self._held_bytes = 0
 
     async def receive(self) -> Message:
         if self._whole:
@@ -106,6 +154,8 @@ class _Body:
         self._bytes += len(message.get("body", b""))
         if self._bytes > self._limit_bytes:
             raise _too_large(self._limit_bytes)
+        # One that did not say how long it is takes room as it comes.
+        self.hold(self._bytes)
         self._whole = message["type"] != "http.request" or not message.get("more_body", False)
         return message
 

@@ -4,13 +4,17 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from service.problems import Problem, parameter_problem
+from service.problems import Problem, field_problem
 
 _MAX_RANGES = 50
 
 
-def choose_format(wanted: str | None, accept: str | None, offered: Mapping[str, str]) -> str:
+def choose_format(
+    wanted: str | None, accept: str | None, offered: Mapping[str, str], place: str = "format"
+) -> str:
     """The key of ``offered`` (name to media type) that suits best; the first is the default.
+
+    ``place``: the parameter, or pointer into the body, where ``wanted`` stood.
 
     Raises:
         Problem: when nothing suits; the offer is listed.
@@ -19,7 +23,7 @@ def choose_format(wanted: str | None, accept: str | None, offered: Mapping[str, 
     if wanted is not None:
         if wanted not in offered:
             detail = f"format must be one of {', '.join(names)} here"
-            raise parameter_problem("not-acceptable", "format", detail, supported=names)
+            raise field_problem("not-acceptable", place, detail, supported=names)
         return wanted
     ranges = _ranges(accept or "*/*")
     preferences = {name: _preference(media_type, ranges) for name, media_type in offered.items()}

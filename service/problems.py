@@ -12,9 +12,11 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
+from ganmodels.data.errors import printable
+
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 5
-_MAX_ERRORS = 50
+_MAX_ERRORS, _MAX_SHOWN = 50, 100
 
 
 class FieldError(BaseModel):
@@ -172,6 +174,18 @@ def body_problem(code: str, pointer: str, detail: str, **extra: Any) -> Problem:
     return Problem(
         code, detail, errors=[FieldError(code=code, detail=detail, pointer=pointer)], **extra
     )
+
+
+def field_problem(code: str, place: str, detail: str, **extra: Any) -> Problem:
+    """A refusal of a field of the body where ``place`` is a pointer, else of a query parameter."""
+    refuse = body_problem if place.startswith("/") else parameter_problem
+    return refuse(code, place, detail, **extra)
+
+
+def pointer_of(*names: str) -> str:
+    """A JSON pointer (RFC 6901); names may be anybody's."""
+    shown = (printable(name)[:_MAX_SHOWN] for name in names)
+    return "".join("/" + name.replace("~", "~0").replace("/", "~1") for name in shown)
 
 
 def respond(request: Request, problem: Problem) -> JSONResponse:

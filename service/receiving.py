@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from fastapi import Request
@@ -11,12 +11,25 @@ from starlette.datastructures import UploadFile
 
 from ganmodels.spaces import Space
 from service.images import MAX_ITEMS, Received, from_images, from_npy, from_zip
-from service.problems import FieldError, Problem
+from service.problems import FieldError, Problem, body_problem, pointer_of
 from service.refusals import data_problem
 
-Reader = Callable[[Space], list[Received]]
 
+class Reader(NamedTuple):
+    """Reads the items of a body once it is called; ``is_large`` tells that this may take long."""
+
+    decode: Callable[[Space], list[Received]]
+    is_large: bool
+
+    def __call__(self, space: Space) -> list[Received]:
+        """The items, fitted to a space."""
+        return self.decode(space)
+
+
+# Images of so many compressed bytes take about a tenth of a second.
+_LARGE_BYTES = 2**20
 # More than may be sent, so that too many are refused with the limit that counts.
+_FIELD = "images"
 _MAX_FILES = 16 * MAX_ITEMS
 BODIES: dict[str, Any] = {
     "requestBody": {
@@ -47,14 +60,17 @@ async def receive_items(request: Request) -> Reader:
     """
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type == "multipart/form-data":
-        return partial(from_images, await _form_files(request))
+        files = await _form_files(request)
+        size_bytes = sum(len(content) for _, content in files)
+        return Reader(partial(from_images, files), size_bytes > _LARGE_BYTES)
     body = await request.body()
+    is_large = len(body) > _LARGE_BYTES
     if media_type == "application/zip":
-        return partial(from_zip, body)
+        return Reader(partial(from_zip, body), is_large)
     if media_type == "application/x-npy":
-        return partial(from_npy, body)
+        return Reader(partial(from_npy, body), is_large)
     if media_type.startswith("image/"):
-        return partial(from_images, [("body", body)])
+        return Reader(partial(from_images, [("body", body)]), is_large)
     raise Problem(
         "unsupported-media-type",
         "send multipart/form-data with images, application/zip, application/x-npy or one image",
@@ -84,5 +100,20 @@ def whole(received: Sequence[Received]) -> NDArray[np.generic]:
 
 async def _form_files(request: Request) -> list[tuple[str, bytes]]:
     async with request.form(max_files=_MAX_FILES, max_fields=10) as form:
+        _check_fields(form.multi_items())
         uploads = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
         return [(upload.filename or "image", await upload.read()) for upload in uploads]
+
+
+def _check_fields(items: Sequence[tuple[str, UploadFile | str]]) -> None:
+    """Refuse what would not be looked at: a label in the form judges nothing.
+
+    Raises:
+        Problem: naming the first such field.
+    """
+    for name, value in items:
+        if name != _FIELD or not isinstance(value, UploadFile):
+            detail = (
+                f"all fields of the form are files named {_FIELD}; settings belong in the query"
+            )
+            raise body_problem("unknown-field", pointer_of(name), detail)

@@ -17,7 +17,15 @@ from ganmodels.data.errors import DataError, printable
 from ganmodels.diskerrors import FAILING, FULL
 from ganmodels.validity import InvalidConfig
 from service.methods import allowed
-from service.problems import KINDS, STATUS_CODES, FieldError, Problem, did_you_mean, respond
+from service.problems import (
+    KINDS,
+    STATUS_CODES,
+    FieldError,
+    Problem,
+    did_you_mean,
+    pointer_of,
+    respond,
+)
 from worker.errors import NotFound, StoreError, Unavailable
 from worker.store.checkpoints import CheckpointCorrupt
 
@@ -194,7 +202,7 @@ def _explain(entry: Any, name: str) -> tuple[str, str]:
 def _pointer(path: Sequence[str]) -> str:
     """A JSON pointer (RFC 6901); the tags that name a union's member are no part of it."""
     kept = [part for index, part in enumerate(path) if not _is_tag(path, index)]
-    return "".join("/" + printable(part).replace("~", "~0").replace("/", "~1") for part in kept)
+    return pointer_of(*kept)
 
 
 def _is_tag(path: Sequence[str], index: int) -> bool:

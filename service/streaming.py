@@ -13,13 +13,12 @@ from typing import Any, NamedTuple
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
-from service.answering import drawing_headers, not_modified
+from service.answering import draw, drawing_headers, not_modified, server_timing
 from service.drawing import Drawing, items_at_once
 from service.engine.encoding.formats import FORMATS
 from service.engine.encoding.layout import Pixels
-from service.engine.engine import Engine
+from service.engine.engine import Done, Engine
 from service.engine.models import LoadedModel
-from service.engine.operations import Draw
 from service.problems import RETRY_AFTER_SECONDS, Problem
 
 
@@ -40,8 +39,10 @@ async def stream(request: Request, drawing: Drawing, engine: Engine, seeded: boo
     pieces = _Pieces(request, drawing, engine, _Writer(drawing, labels))
     first = await pieces.draw(0)
     engine.gauges.note_answer("drawn")
+    # Of the first piece: headers go before the others are drawn.
+    headers["Server-Timing"] = server_timing([first.stages])
     kind = FORMATS[drawing.format].content_type
-    return StreamingResponse(pieces.all(first), media_type=kind, headers=headers)
+    return StreamingResponse(pieces.all(first.answer), media_type=kind, headers=headers)
 
 
 class _Writer:
@@ -84,12 +85,12 @@ class _Pieces(NamedTuple):
             coming = asyncio.create_task(self._draw_patiently(start))
             try:
                 yield ready
-                ready = await coming
+                ready = (await coming).answer
             finally:
                 coming.cancel()
         yield ready + self.writer.end()
 
-    async def draw(self, start: int) -> bytes:
+    async def draw(self, start: int) -> Done[bytes]:
         """The bytes of the piece that begins at item ``start``.
 
         Raises:
@@ -100,16 +101,13 @@ class _Pieces(NamedTuple):
         def write(_: LoadedModel, images: Any) -> bytes:
             return self.writer.write(images)
 
-        drawn = await self.engine.order(
-            self.request, part.resolved.checkpoint, Draw(), part.item_count, part.rows, write
-        )
-        return drawn.answer
+        return await draw(self.request, self.engine, part, write)
 
     @property
     def _size(self) -> int:
         return items_at_once(self.drawing.config, self.drawing.look.size)
 
-    async def _draw_patiently(self, start: int) -> bytes:
+    async def _draw_patiently(self, start: int) -> Done[bytes]:
         while True:
             try:
                 return await self.draw(start)

@@ -11,7 +11,13 @@ from fastapi.dependencies.models import Dependant
 from fastapi.params import Form
 from fastapi.routing import APIRoute
 
-from service.problems import FieldError, Problem, did_you_mean, parameter_problem
+from service.problems import (
+    Problem,
+    body_problem,
+    did_you_mean,
+    parameter_problem,
+    pointer_of,
+)
 
 _MAX_SHOWN = 100
 
@@ -61,14 +67,9 @@ def _check_form(items: Iterable[tuple[str, object]], known: set[str]) -> None:
     for name, count in Counter(name for name, _ in items).items():
         if name not in known:
             detail = f"there is no such form field here{_offer(name, known)}"
-            raise _form_problem("unknown-field", name[:_MAX_SHOWN], detail)
+            raise body_problem("unknown-field", pointer_of(name), detail)
         if count > 1:
-            raise _form_problem("repeated-field", name, f"{name} may be given once")
-
-
-def _form_problem(code: str, name: str, detail: str) -> Problem:
-    pointer = "/" + name.replace("~", "~0").replace("/", "~1")
-    return Problem(code, detail, errors=[FieldError(code=code, detail=detail, pointer=pointer)])
+            raise body_problem("repeated-field", pointer_of(name), f"{name} may be given once")
 
 
 def _check_media_type(request: Request, wanted: str, *endings: str) -> None:

@@ -5,7 +5,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 2**20
@@ -55,6 +55,7 @@ class Settings(BaseSettings):
     max_upload_bytes: int = Field(default=1024 * MIB, ge=1)
     max_json_bytes: int = Field(default=MIB, ge=1)
     max_score_bytes: int = Field(default=256 * MIB, ge=1)
+    max_held_bytes: int = Field(default=512 * MIB, ge=1)
     max_job_memory_bytes: int = Field(
         default_factory=lambda: available_memory_bytes() * 3 // 4, ge=1
     )
@@ -81,3 +82,20 @@ class Settings(BaseSettings):
         """The API keys: the variable holds them separated by commas."""
         listed = self.api_keys.get_secret_value().split(",")
         return tuple(key.strip() for key in listed if key.strip())
+
+    @field_validator("api_keys")
+    @classmethod
+    def _can_be_sent(cls, keys: SecretStr) -> SecretStr:
+        return sendable(keys)
+
+
+def sendable(secret: SecretStr) -> SecretStr:
+    """The secret itself, if a header can hold it.
+
+    Raises:
+        ValueError: when it has other characters than those of ASCII that can be seen, and blanks.
+    """
+    text = secret.get_secret_value()
+    if not (text.isascii() and text.isprintable()):
+        raise ValueError("a key may have printable ASCII characters only")
+    return secret

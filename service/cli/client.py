@@ -6,11 +6,12 @@ from typing import Annotated, Any, NoReturn
 
 import httpx2
 import typer
-from pydantic import SecretStr
+from pydantic import AfterValidator, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.cli.exits import ExitStatus, fail
-from service.cli.setup import address, read_settings
+from service.cli.setup import address, read, read_settings
+from worker.settings import sendable
 
 # An import of a large dataset answers when it is done.
 _TIMEOUT = httpx2.Timeout(30, read=900, write=900)
@@ -26,7 +27,7 @@ class ClientSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="RINGSIDE_", frozen=True, extra="ignore")
 
     url: str | None = None
-    api_key: SecretStr | None = None
+    api_key: Annotated[SecretStr, AfterValidator(sendable)] | None = None
 
 
 @contextmanager
@@ -104,7 +105,7 @@ def _problem(response: httpx2.Response) -> dict[str, Any]:
 
 
 def _target() -> tuple[str, str | None]:
-    chosen = ClientSettings()
+    chosen = read(ClientSettings)
     key = chosen.api_key.get_secret_value() if chosen.api_key else None
     if chosen.url and key:
         return chosen.url.rstrip("/"), key

@@ -8,8 +8,7 @@ import typer
 
 from service.cli.client import checked
 from service.cli.follow import LIVE, conclude, follow
-from service.cli.inference import write
-from service.cli.output import program
+from service.cli.output import program, write
 
 MODEL = "digits-demo"
 PICTURE = Path("samples.png")

@@ -1,6 +1,5 @@
 """``ringside models``, ``sample``, ``score`` and ``translate``: what trained models do."""
 
-import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,8 +8,8 @@ import httpx2
 import typer
 
 from service.cli.client import Json, checked, connect
-from service.cli.exits import ExitStatus, fail
-from service.cli.output import note, show_json, show_table
+from service.cli.exits import ExitStatus
+from service.cli.output import note, show_json, show_table, write, write_out
 
 _FORMATS = {".png": "png", ".webp": "webp", ".jpg": "jpeg", ".jpeg": "jpeg", ".zip": "zip",
             ".npy": "npy", ".npz": "npz", ".json": "json", ".csv": "csv"}  # fmt: skip
@@ -91,18 +90,10 @@ def named(given: dict[str, Any]) -> dict[str, Any]:
 def deliver(output: str, response: httpx2.Response, as_json: bool) -> None:
     """Write the items to the file, or to standard output, and say what they are."""
     if output == "-":
-        sys.stdout.buffer.write(response.content)
+        write_out(response.content)
         return
     write(Path(output), response.content)
     _report(output, response, as_json)
-
-
-def write(path: Path, content: bytes) -> None:
-    """Write a file, or end the command with one line that says why not."""
-    try:
-        path.write_bytes(content)
-    except OSError as error:
-        fail(f"cannot write {path} ({error.strerror})", ExitStatus.USAGE)
 
 
 def _format(output: str) -> str:

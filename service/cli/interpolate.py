@@ -8,6 +8,8 @@ import typer
 from service.cli.client import Json, checked, connect
 from service.cli.inference import ModelName, Output, deliver, named
 
+# Of 2**63 - 1.
+_MOST_DIGITS = 19
 _FORMATS = {
     ".png": "png",
     ".webp": "webp",
@@ -51,7 +53,11 @@ def interpolate(
 
 
 def _keyframe(text: str) -> dict[str, Any]:
-    return {"seed": int(text)} if text.isascii() and text.isdigit() else {"mix": text}
+    if not (text.isascii() and text.isdigit()):
+        return {"mix": text}
+    if len(text) > _MOST_DIGITS:
+        raise typer.BadParameter(f"a seed has at most {_MOST_DIGITS} digits")
+    return {"seed": int(text)}
 
 
 def _format(output: str) -> str:

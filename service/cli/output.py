@@ -1,14 +1,18 @@
 """What people and scripts read: tables on a terminal, tab-separated lines in a pipe, JSON."""
 
 import json
+import os
 import shutil
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
+
+from service.cli.exits import ExitStatus, fail
 
 
 def show_json(value: Any) -> None:
@@ -27,6 +31,25 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None
     for row in cells:
         table.add_row(*row)
     Console().print(table, markup=False)
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a file, or end the command with one line that says why not."""
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        fail(f"cannot write {path} ({error.strerror})", ExitStatus.USAGE)
+
+
+def write_out(content: bytes) -> None:
+    """Write to standard output, or end the command with one line that says why not."""
+    try:
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
+    except OSError as error:
+        # What is left would be tried again when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        fail(f"cannot write standard output ({error.strerror})", ExitStatus.USAGE)
 
 
 def note(message: str) -> None:

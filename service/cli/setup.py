@@ -2,11 +2,15 @@
 
 import socket
 from importlib.util import find_spec
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
+from pydantic_settings import BaseSettings
 
 from service.cli.exits import fail
 from worker.settings import LOOPBACK_HOSTS, Settings
+
+AnySettings = TypeVar("AnySettings", bound=BaseSettings)
 
 # Listening on "all addresses" is no address to call.
 _REACHED_AS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104
@@ -14,11 +18,17 @@ _REACHED_AS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S1
 
 def read_settings(**given: int) -> Settings:
     """The settings, some of them ``given``, or one line that says which variable is wrong."""
+    return read(Settings, **given)
+
+
+def read(kind: type[AnySettings], **given: Any) -> AnySettings:
+    """Settings of a kind, as ``read_settings``."""
     try:
-        return Settings(**given)  # type: ignore[arg-type]
+        return kind(**given)
     except ValidationError as error:
         first = error.errors()[0]
-        fail(f"RINGSIDE_{str(first['loc'][0]).upper()}: {first['msg']}")
+        message = first["msg"].removeprefix("Value error, ")
+        fail(f"RINGSIDE_{str(first['loc'][0]).upper()}: {message}")
 
 
 def training_settings(settings: Settings) -> Settings:

@@ -11,6 +11,7 @@ from starlette.requests import Request
 
 from service.engine.answers import AnswerCache
 from service.engine.crew import Crew
+from service.engine.desk import Desk
 from service.engine.gauges import Gauges
 from service.engine.models import LoadedModel, ModelCache
 from service.engine.operations import Ask
@@ -41,22 +42,29 @@ class Engine:
         self.models = ModelCache(settings.model_cache_bytes, self._note_load)
         self._outbox, self._watch = Outbox(), Watch()
         self._crew = Crew(self.models, settings.sample_threads, self.gauges, self._outbox.send)
+        self._desk = Desk(max(1, settings.sample_threads // 2), self._outbox.send)
         self.answers = AnswerCache(settings.answer_cache_bytes)
         self._limit = settings.max_waiting_requests
         self._taken_places = 0
         self._timeout_seconds = settings.request_timeout_seconds
 
     async def run(
-        self, request: Request, checkpoint: Checkpoint, work: Callable[[LoadedModel], Answer]
+        self,
+        request: Request,
+        checkpoint: Checkpoint,
+        work: Callable[[LoadedModel], Answer],
+        takes_long: bool = False,
     ) -> Done[Answer]:
         """What ``work`` makes of the model of a checkpoint, without computing any rows.
 
         Raises:
             Problem: as ``order``.
         """
-        return await self.order(
-            request, checkpoint, Ask(), 0, lambda *_: (), lambda model, _: work(model)
-        )
+
+        def finish(model: LoadedModel, _: object) -> Answer:
+            return work(model)
+
+        return await self.order(request, checkpoint, Ask(), 0, _no_rows, finish, takes_long)
 
     async def order(
         self,
@@ -66,17 +74,20 @@ class Engine:
         count: int,
         rows: Callable[[LoadedModel, int, int], Rows],
         finish: Callable[[LoadedModel, Any], Answer],
+        takes_long: bool = False,
     ) -> Done[Answer]:
         """What ``finish`` makes of ``count`` rows, computed by the model of a checkpoint.
 
-        An order that still waits when its client goes is dropped, and its place is free again.
+        ``takes_long``: whether ``finish`` may take more time than others should wait for. An order
+        that still waits when its client goes is dropped, and its place is free again.
 
         Raises:
             Problem: when too many requests wait, or this one took too long.
         """
         with self._place():
             deadline = time.monotonic() + self._timeout_seconds
-            order = Order(operation, count, rows, finish, deadline)
+            aside = self._desk.finish if takes_long else None
+            order = Order(operation, count, rows, finish, deadline, aside)
             answer = await self._answer(request, checkpoint, order)
         self.gauges.note_order(operation.name, order.stages)
         return Done(answer, order.stages)
@@ -131,3 +142,8 @@ class Engine:
     def close(self) -> None:
         """Let running work end; drop what waits."""
         self._crew.close()
+        self._desk.close()
+
+
+def _no_rows(model: LoadedModel, start: int, stop: int) -> Rows:
+    return ()

@@ -103,7 +103,9 @@ class Order(Generic[Answer]):
 
     ``rows`` gives those from start to stop and ``finish`` the answer; both are called in a model
     thread, so that nothing is done for an order that is dropped. ``count`` may be 0: then only
-    ``finish`` is called, with None. ``deadline`` is a moment of ``time.monotonic()``.
+    ``finish`` is called, with None. ``deadline`` is a moment of ``time.monotonic()``. Where
+    ``aside`` is set it is called in place of ``finish``, in the model thread, and sees to it that
+    ``Order.finish`` is called in another.
     """
 
     def __init__(
@@ -113,12 +115,13 @@ class Order(Generic[Answer]):
         rows: Callable[[LoadedModel, int, int], Rows],
         finish: Callable[[LoadedModel, Any], Answer],
         deadline: float,
+        aside: "Callable[[Order[Any], LoadedModel], object] | None" = None,
     ) -> None:
         self.operation, self.count, self.rows, self.deadline = operation, count, rows, deadline
         self.ending: Ending[Answer] = Ending()
         # Rows that were handed out; guarded by the crew's lock.
         self.taken = 0
-        self._finish = finish
+        self._finish, self._aside = finish, aside
         self._parts: dict[int, Any] = {}
         self._delivered = 0
         self._lock = threading.Lock()
@@ -146,11 +149,18 @@ class Order(Generic[Answer]):
             self._parts[start] = results
             self._delivered += stop - start
             complete = self._delivered == self.count
-        if complete and not self.ending.done:
-            self._complete(model)
-
-    def _complete(self, model: LoadedModel) -> None:
+        if not complete:
+            return
         self._computed = time.monotonic()
+        if self._aside:
+            self._aside(self, model)
+        else:
+            self.finish(model)
+
+    def finish(self, model: LoadedModel) -> None:
+        """Make the answer, if anybody still waits for it."""
+        if self.ending.done:
+            return
         try:
             parts = [self._parts[start] for start in sorted(self._parts)]
             answer = self._finish(model, self.operation.join(parts) if self.count else None)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from starlette.concurrency import run_in_threadpool
 
 from ganmodels.layers import PENULTIMATE, Features, layers
-from service.answering import model_headers
+from service.answering import model_headers, server_timing
 from service.deps import EngineDep, ModelDep, StoreDep, choose_model
 from service.engine.encoding.arrays import encode_array
 from service.engine.models import LoadedModel
@@ -60,7 +60,7 @@ async def features(
         _check_layer(loaded, layer, len(received))
         return received, whole(received)
 
-    decoded = await engine.run(request, checkpoint, receive)
+    decoded = await engine.run(request, checkpoint, receive, read.is_large)
     received, items = decoded.answer
     labels = np.full(len(items), number)
 
@@ -105,6 +105,7 @@ def _encoded(chosen: str, held: Features, names: list[str], layer: str) -> bytes
 @router.get("/models/{reference}/layers")
 async def list_layers(
     request: Request,
+    response: Response,
     engine: EngineDep,
     store: StoreDep,
     reference: Annotated[str, Path(max_length=200, description="as model in GET /sample")],
@@ -117,6 +118,7 @@ async def list_layers(
     found = await engine.run(
         request, model.resolved.checkpoint, lambda loaded: layers(loaded.scorer)
     )
+    response.headers["Server-Timing"] = server_timing([found.stages])
     return {
         "object": "layers",
         "model": model.resolved.reference,

@@ -11,13 +11,12 @@ from starlette.concurrency import run_in_threadpool
 from ganmodels.config import TrainConfig
 from ganmodels.mixing import Easing, Mode
 from ganmodels.spaces import ImageSpace
-from service.answering import model_headers
+from service.answering import draw, model_headers
 from service.deps import ChosenModel, EngineDep, StoreDep, choose_model
 from service.drawing import MAX_FRAMES, Drawing, most_frames, parse_labels, require_latents
 from service.engine.encoding.frames import FRAME_FORMATS, Pace
 from service.engine.encoding.samples import Look
 from service.engine.models import LoadedModel
-from service.engine.operations import Draw
 from service.negotiation import choose_format
 from service.origins import Path
 from service.places import Keyframe
@@ -63,7 +62,7 @@ async def interpolate(
 ) -> Response:
     """Frames through latents of seeds, given latents and mixes: a strip, an animation, an array."""
     model = await run_in_threadpool(choose_model, store, body.model)
-    require_latents(model.config)
+    require_latents(model.config, "/model")
     drawing = _drawing(body, model, _format(body, request, model.config))
     encoding = FRAME_FORMATS[drawing.format]
     pace = Pace(body.duration_ms, body.loop)
@@ -72,8 +71,7 @@ async def interpolate(
         samples = drawing.samples(loaded, items, encoding.keeps_latents)
         return encoding.encode(samples, pace)
 
-    checkpoint, count = model.resolved.checkpoint, drawing.item_count
-    made = await engine.order(request, checkpoint, Draw(), count, drawing.rows, finish)
+    made = await draw(request, engine, drawing, finish)
     headers = model_headers(model.resolved, [made.stages])
     return Response(made.answer, media_type=encoding.media_type, headers=headers)
 
@@ -90,7 +88,21 @@ def _format(body: InterpolationRequest, request: Request, config: TrainConfig) -
         for name, encoding in FRAME_FORMATS.items()
         if images or not encoding.images_only
     }
-    return choose_format(body.format, request.headers.get("accept"), offered)
+    return choose_format(body.format, request.headers.get("accept"), offered, "/format")
+
+
+def _check_pace(body: InterpolationRequest, count: int, chosen: str) -> None:
+    """Equal frames are stored as one, which may have to last as long as all of them.
+
+    Raises:
+        Problem: where the format holds no time as long as that.
+    """
+    most = FRAME_FORMATS[chosen].most_ms
+    if most is not None and count * body.duration_ms > most:
+        detail = (
+            f"{count} frames would last {count * body.duration_ms} ms, and {chosen} holds {most}"
+        )
+        raise body_problem("validation", "/duration_ms", detail, limit=most // count)
 
 
 def _drawing(body: InterpolationRequest, model: ChosenModel, chosen: str) -> Drawing:
@@ -103,7 +115,8 @@ def _drawing(body: InterpolationRequest, model: ChosenModel, chosen: str) -> Dra
     if count > (most := most_frames(config)):
         detail = f"{count} frames were asked for, and {most} are made at once; take fewer steps"
         raise body_problem("sample-too-large", "/steps", detail, limit=most)
-    labels = parse_labels(body.label, config)
+    _check_pace(body, count, chosen)
+    labels = parse_labels(body.label, config, "/label")
     if labels and len(labels) > 1:
         raise body_problem("validation", "/label", "all frames have one label; give one class")
     keyframes = tuple(

@@ -14,7 +14,7 @@ from ganmodels.mixing import Mode
 from service.answering import server_timing
 from service.codes import Codes, parse_codes
 from service.deps import ChosenModel, EngineDep, ModelDep, StoreDep, choose_model
-from service.drawing import MAX_POINTS, check_count, label_count, require_latents
+from service.drawing import MAX_POINTS, Counted, check_count, label_count, require_latents
 from service.engine.encoding.arrays import encode_array
 from service.engine.engine import Engine
 from service.engine.models import LoadedModel
@@ -28,6 +28,7 @@ from service.schemas import Body
 
 router = APIRouter(tags=["samples"])
 
+_OF_TERMS = Counted("/n", "ask again with a larger offset in each term")
 _FORMATS = {"json": "application/json", "npy": "application/x-npy"}
 _ANSWER: dict[str, Any] = {"content": {media_type: {} for media_type in _FORMATS.values()}}
 
@@ -120,12 +121,12 @@ async def combine(
 ) -> Response:
     """Mixed latents [n, width] and labels [n]; ``POST /sample`` draws from them."""
     model = await run_in_threadpool(choose_model, store, body.model)
-    require_latents(model.config)
+    require_latents(model.config, "/model")
     wanted = Wanted(
         model,
-        choose_format(body.format, request.headers.get("accept"), _FORMATS),
+        choose_format(body.format, request.headers.get("accept"), _FORMATS, "/format"),
         _mix(body, model),
-        check_count(body.n, model.config),
+        check_count(body.n, model.config, counted=_OF_TERMS),
         {"mode": body.mode},
         truncation=body.truncation,
     )

@@ -17,6 +17,7 @@ from service.drawing import (
     MAX_IMAGES,
     MAX_INDEX,
     MAX_POINTS,
+    Counted,
     Drawing,
     check_count,
     check_label_numbers,
@@ -37,6 +38,7 @@ from service.streaming import stream
 
 router = APIRouter(tags=["samples"])
 
+_LISTED = Counted("/latents", "send the others in further requests")
 _ANSWER: dict[str, Any] = {"content": {encoding.media_type: {} for encoding in FORMATS.values()}}
 
 Count = Annotated[
@@ -163,8 +165,8 @@ async def sample_latents(
 ) -> Response:
     """Items from given latents; ``GET /latents`` has those of a seed."""
     resolved, config = await run_in_threadpool(choose_model, store, body.model)
-    require_latents(config)
-    count = check_count(len(body.latents), config, body.size)
+    require_latents(config, "/model")
+    count = check_count(len(body.latents), config, body.size, counted=_LISTED)
     if body.labels is not None and (len(body.labels) != count or body.label is not None):
         detail = "give one number for each latent, or label instead"
         raise body_problem("validation", "/labels", detail)
@@ -172,15 +174,17 @@ async def sample_latents(
         resolved,
         config,
         count,
-        check_label_numbers(body.labels, config) or parse_labels(body.label, config),
+        check_label_numbers(body.labels, config) or parse_labels(body.label, config, "/label"),
         Look(
             body.columns or math.ceil(math.sqrt(count)),
             size=body.size,
             resample=body.resample,
             quality=body.quality,
         ),
-        choose_encoding(body.format, request.headers.get("accept"), config, body.layout, count),
+        choose_encoding(
+            body.format, request.headers.get("accept"), config, body.layout, count, "/format"
+        ),
         Listed(check_latents(body.latents, config)),
     )
-    check_picture(drawing.format, config, count, drawing.look)
+    check_picture(drawing.format, config, count, drawing.look, "/columns")
     return await answer(request, drawing, engine, seeded=False)

@@ -54,7 +54,8 @@ async def score(
     read = await receive_items(request)
 
     # Decoding takes as long as scoring and more, so it waits for a model thread as well.
-    decoded = await engine.run(request, resolved.checkpoint, lambda _: read(config.space))
+    checkpoint = resolved.checkpoint
+    decoded = await engine.run(request, checkpoint, lambda _: read(config.space), read.is_large)
     received = decoded.answer
     judged = await _judge(request, engine, model, received, number)
     if len(received) == 1 and received[0].error is not None:

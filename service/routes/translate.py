@@ -13,6 +13,7 @@ from service.answering import model_headers
 from service.deps import ChosenModel, EngineDep, ModelDep
 from service.drawing import check_picture, choose_encoding
 from service.engine.encoding.formats import FORMATS
+from service.engine.encoding.layout import is_large
 from service.engine.encoding.samples import Look, Samples
 from service.engine.models import LoadedModel
 from service.engine.operations import Translate
@@ -58,7 +59,9 @@ async def translate(
 
     # Decoding takes as long as translating and more, so it waits for a model thread as well.
     checkpoint = resolved.checkpoint
-    decoded = await engine.run(request, checkpoint, lambda _: whole(read(config.space)))
+    decoded = await engine.run(
+        request, checkpoint, lambda _: whole(read(config.space)), read.is_large
+    )
     items, count = decoded.answer, len(decoded.answer)
     chosen, look = choose(count), Look(columns or math.ceil(math.sqrt(count)))
     check_picture(chosen, config, count, look)
@@ -70,7 +73,8 @@ async def translate(
         return FORMATS[chosen].encode(_samples(made, model, direction), look)
 
     operation = Translate(direction)
-    made = await engine.order(request, checkpoint, operation, count, rows, finish)
+    large = is_large(config.space, count, look)
+    made = await engine.order(request, checkpoint, operation, count, rows, finish, large)
     headers = model_headers(resolved, [decoded.stages, made.stages])
     return Response(made.answer, media_type=FORMATS[chosen].content_type, headers=headers)
 

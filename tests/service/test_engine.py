@@ -22,6 +22,7 @@ from service.engine import models
 from service.engine.encoding.formats import FORMATS
 from service.engine.engine import Engine
 from service.engine.models import LoadedModel, ModelCache, load
+from service.engine.orders import Order
 from service.problems import Problem
 from tests.service.checks import assert_problem
 from tests.service.conftest import ADDRESS, Trained
@@ -190,6 +191,66 @@ def test_a_client_that_goes_frees_its_place(tmp_path: Path, checkpoint: Checkpoi
     asyncio.run(run())
     engine.close()
     assert drawn == []
+
+
+def test_answers_that_take_long_hold_up_nobody_else(tmp_path: Path, checkpoint: Checkpoint) -> None:
+    engine, held = busy(tmp_path), Held()
+
+    async def run() -> None:
+        large = [
+            asyncio.create_task(engine.run(staying(), checkpoint, held, takes_long=True))
+            for _ in range(3)
+        ]
+        await asyncio.to_thread(held.begun.wait, 30)
+        small = await engine.run(staying(), checkpoint, lambda _: "served")
+        assert small.answer == "served"
+        assert not any(one.done() for one in large)
+        held.let_go.set()
+        assert [(await one).answer for one in large] == ["held"] * 3
+
+    asyncio.run(run())
+    engine.close()
+
+
+def test_what_waits_at_the_desk_is_dropped_when_the_engine_stops(
+    tmp_path: Path, checkpoint: Checkpoint
+) -> None:
+    engine, held = busy(tmp_path), Held()
+
+    async def run() -> None:
+        first, second = (
+            asyncio.create_task(engine.run(staying(), checkpoint, held, takes_long=True))
+            for _ in range(2)
+        )
+        await asyncio.to_thread(held.begun.wait, 30)
+        closing = asyncio.create_task(asyncio.to_thread(engine.close))
+        await asyncio.sleep(0)
+        threading.Timer(0.2, held.let_go.set).start()
+        await closing
+        assert (await first).answer == "held"
+        with pytest.raises(Problem, match="stopping"):
+            await second
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("query", ["n=5&size=512&format=webp", "n=64&size=128", "n=65&format=npy"])
+def test_large_pictures_are_encoded_beside_the_model_threads(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, trained: Trained, query: str
+) -> None:
+    threads: list[str] = []
+    finish = Order.finish
+
+    def watch(order: Order[Any], model: LoadedModel) -> None:
+        threads.append(threading.current_thread().name)
+        finish(order, model)
+
+    monkeypatch.setattr(Order, "finish", watch)
+    client.get(f"/sample?model=plain&seed=1&{query}").raise_for_status()
+    is_large = "size" in query
+    assert any(name.startswith("desk") for name in threads) == is_large
+    client.get(f"/sample?model=plain&seed={777_000 + len(query)}").raise_for_status()
+    assert threads[-1].startswith("model")
 
 
 def test_the_application_notices_that_a_client_goes(

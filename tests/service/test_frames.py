@@ -194,6 +194,7 @@ def test_points_come_as_numbers_alone(client: TestClient) -> None:
         ({"mode": "curl"}, "/mode"),
         ({"truncation": 2}, "/truncation"),
         ({"label": "1,2", "model": "conditional"}, "/label"),
+        ({"format": "gif", "steps": 100, "duration_ms": 10_000}, "/duration_ms"),
     ],
 )
 def test_bad_interpolations_are_pointed_at(
@@ -202,6 +203,29 @@ def test_bad_interpolations_are_pointed_at(
     body = {"model": "plain", "keyframes": SEEDS, **change}
     problem = assert_problem(client.post("/interpolate", json=body), 422, "validation")
     assert problem["errors"][0]["pointer"] == pointer
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "code", "pointer"),
+    [
+        ({"label": "11", "model": "conditional"}, 422, "label-unknown", "/label"),
+        ({"label": "1"}, 422, "model-unconditional", "/label"),
+        ({"format": "bmp"}, 406, "not-acceptable", "/format"),
+    ],
+)
+def test_what_a_model_does_not_know_is_pointed_at_too(
+    client: TestClient, change: dict[str, Any], status: int, code: str, pointer: str
+) -> None:
+    body = {"model": "plain", "keyframes": SEEDS, **change}
+    problem = assert_problem(client.post("/interpolate", json=body), status, code)
+    assert [error["pointer"] for error in problem["errors"]] == [pointer]
+
+
+@pytest.mark.parametrize("format_", ["gif", "apng", "webp"])
+def test_equal_frames_last_as_long_as_all_of_them(client: TestClient, format_: str) -> None:
+    same = [{"seed": 7}, {"seed": 7}]
+    answer = interpolate(client, keyframes=same, steps=64, duration_ms=10_000, format=format_)
+    assert answer.status_code == 200, answer.text
 
 
 def test_too_many_frames_are_refused_with_the_limit(client: TestClient) -> None:

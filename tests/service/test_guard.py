@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 
 from service.app import ROUTERS, create_app
 from tests.service.checks import assert_problem
-from tests.service.conftest import ADDRESS
+from tests.service.conftest import ADDRESS, Trained
 from worker.settings import Settings
 
 KEYS = ("first-key", "second-key")
@@ -158,6 +158,57 @@ def test_a_body_without_length_is_read_up_to_the_limit(
     assert answer.status == 413
     assert client.bytes_taken <= limit + len(client.piece)
     assert b'"limit_bytes":200000' in answer.body
+
+
+@pytest.mark.parametrize("is_announced", [True, False])
+def test_bodies_have_so_much_room_in_all(
+    settings: Settings, redis_url: str, trained: Trained, is_announced: bool
+) -> None:
+    size = 100_000
+    limits = {"max_score_bytes": size, "max_held_bytes": 2 * size}
+    app = create_app(settings.model_copy(update=limits), redis_url)
+    statuses = list[int]()
+
+    async def send(begun: asyncio.Event, let_go: asyncio.Event) -> None:
+        """All of it but the last byte, which waits."""
+        pieces = [b"x" * (size - 1), b"x"]
+        answer = Answer()
+
+        async def receive() -> dict[str, Any]:
+            if len(pieces) == 1:
+                begun.set()
+                await let_go.wait()
+            if not pieces:
+                # The client stays.
+                await asyncio.Event().wait()
+            piece = pieces.pop(0)
+            return {"type": "http.request", "body": piece, "more_body": bool(pieces)}
+
+        headers = [(b"host", b"localhost"), (b"content-type", b"application/x-npy")]
+        headers += [(b"content-length", b"%d" % size)] if is_announced else []
+        scope = {"type": "http", "method": "POST", "path": "/score", "headers": headers}
+        scope |= {"query_string": b"model=plain", "http_version": "1.1", "scheme": "http"}
+        try:
+            await app(scope, receive, answer.send)
+        finally:
+            begun.set()
+            statuses.append(answer.status)
+
+    async def run() -> None:
+        async with app.router.lifespan_context(app):
+            let_go, waits = asyncio.Event(), [asyncio.Event() for _ in range(3)]
+            tasks = []
+            for begun in waits:
+                tasks.append(asyncio.create_task(send(begun, let_go)))
+                await begun.wait()
+            assert statuses == [503]
+            let_go.set()
+            await asyncio.gather(*tasks)
+            again = asyncio.Event()
+            await send(again, let_go)
+
+    asyncio.run(run())
+    assert statuses == [503, 422, 422, 422]
 
 
 def test_an_announced_body_over_the_limit_is_refused_unread(tmp_path: Path, redis_url: str) -> None:

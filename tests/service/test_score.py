@@ -105,6 +105,23 @@ def test_a_score_does_not_depend_on_its_neighbours(client: TestClient) -> None:
         assert entries(score_files(client, [files[index]]))[0]["logit"] == together[index]["logit"]
 
 
+@pytest.mark.parametrize("path", ["/score", "/features"])
+@pytest.mark.parametrize(
+    ("fields", "files", "pointer"),
+    [
+        ({"label": "5"}, [("images", ("a.png", png()))], "/label"),
+        ({}, [("image", ("a.png", png()))], "/image"),
+        ({"images": "text"}, [("images", ("a.png", png()))], "/images"),
+    ],
+)
+def test_a_form_field_that_nobody_looks_at_is_refused(
+    client: TestClient, path: str, fields: Any, files: Any, pointer: str
+) -> None:
+    answer = client.post(path, params={"model": "plain"}, data=fields, files=files)
+    problem = assert_problem(answer, 422, "unknown-field")
+    assert problem["errors"][0]["pointer"] == pointer
+
+
 def test_one_bad_image_does_not_fail_the_others(client: TestClient) -> None:
     files = [png(), b"GIF89a is not a PNG", noise()[:1000], png(7), b""]
     answer = score_files(client, files)

@@ -149,7 +149,9 @@ def test_an_answer_is_drawn_once(again: TestClient) -> None:
     query = "/sample?model=plain:1&seed=12345"
     first = again.get(query)
     for _ in range(3):
-        assert again.get(query).content == first.content
+        kept_one = again.get(query)
+        assert kept_one.content == first.content
+        assert kept_one.headers["server-timing"] == 'cache;desc="kept"'
     drawn, kept = (
         value(again, f'ringside_sample_answers_total{{source="{source}"}}')
         for source in ("drawn", "kept")
@@ -157,6 +159,7 @@ def test_an_answer_is_drawn_once(again: TestClient) -> None:
     assert (drawn, kept) == (1, 3)
     not_modified = again.get(query, headers={"If-None-Match": first.headers["etag"]})
     assert not_modified.status_code == 304
+    assert not_modified.headers["server-timing"] == 'cache;desc="not modified"'
     assert value(again, 'ringside_sample_answers_total{source="not_modified"}') == 1
 
 

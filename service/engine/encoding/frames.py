@@ -18,6 +18,8 @@ from service.engine.encoding.samples import Look, Samples
 
 # The quickest, which animations of many frames need most.
 _WEBP_METHOD = 0
+# 16 bits of hundredths of a second.
+_GIF_MS = 655_350
 
 
 class Pace(NamedTuple):
@@ -31,12 +33,16 @@ class Pace(NamedTuple):
 
 
 class FrameEncoding(NamedTuple):
-    """A format for frames. ``images_only`` does not fit points."""
+    """A format for frames, which last ``most_ms`` in all where there is a limit.
+
+    ``images_only`` does not fit points.
+    """
 
     media_type: str
     encode: Callable[[Samples, Pace], bytes]
     images_only: bool = False
     keeps_latents: bool = False
+    most_ms: int | None = None
 
 
 def _strip(samples: Samples, pace: Pace) -> bytes:
@@ -126,7 +132,7 @@ def _separate(name: str) -> FrameEncoding:
 FRAME_FORMATS: Mapping[str, FrameEncoding] = {
     "png": FrameEncoding("image/png", _strip, images_only=True),
     "webp": FrameEncoding("image/webp", _webp, images_only=True),
-    "gif": FrameEncoding("image/gif", _gif, images_only=True),
+    "gif": FrameEncoding("image/gif", _gif, images_only=True, most_ms=_GIF_MS),
     "apng": FrameEncoding("image/apng", _apng, images_only=True),
     "zip": _separate("zip"),
     "npy": _separate("npy"),

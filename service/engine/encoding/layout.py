@@ -5,10 +5,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ganmodels.rendering import grid_size, image, scatter, tiled
-from ganmodels.spaces import ImageSpace
+from ganmodels.spaces import ImageSpace, Space
 from service.engine.encoding.samples import Look, Samples
 
 Pixels = NDArray[np.generic]
+# The slowest formats take a tenth of a second for so many.
+_LARGE_PIXELS = 2**18
 
 
 def picture(samples: Samples, look: Look) -> Pixels:
@@ -46,3 +48,11 @@ def edges(width: int, height: int, size: int | None) -> tuple[int, int]:
         return width, height
     longer = max(width, height)
     return max(1, round(width * size / longer)), max(1, round(height * size / longer))
+
+
+def is_large(space: Space, count: int, look: Look) -> bool:
+    """Whether so many items may take longer to encode than others should wait."""
+    if not isinstance(space, ImageSpace):
+        return False
+    width, height = edges(space.width, space.height, look.size)
+    return count * width * height > _LARGE_PIXELS

@@ -1,5 +1,10 @@
 """Refusals: what went wrong on standard error, and an exit status for scripts."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from service.cli.client import exit_status
@@ -20,6 +25,7 @@ NO_JOB = "job_00000000000000000000000000"
         (("sample", "no-such-model"), 3, "GET /models"),
         (("sample", "m", "-o", "samples.gif"), 2, "suffix"),
         (("score", "m", "/no/such/file.png"), 2, "file.png"),
+        (("interpolate", "m", "7" * 5000, "8"), 2, "digits"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
@@ -67,3 +73,25 @@ def test_a_bad_address_is_a_usage_error(invoke):
 )  # fmt: skip
 def test_exit_statuses_of_problems(http_status, code, status):
     assert exit_status(http_status, code) == status
+
+
+@pytest.mark.parametrize("key", ["schlüssel", "a\nb"])
+def test_a_key_that_no_header_can_hold_is_named_by_its_variable(invoke, key):
+    for variable in ("RINGSIDE_API_KEY", "RINGSIDE_API_KEYS"):
+        answer = invoke("models", **{"RINGSIDE_URL": "", variable: key})
+        assert answer.exit_code == 1
+        assert answer.stderr.startswith(f"ringside: {variable}: ")
+        assert key not in answer.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_standard_output_that_cannot_be_written_is_one_line(ringside, trained):
+    command = [sys.executable, "-m", "service.cli", "sample", trained["model"], "-o", "-"]
+    variables = {"RINGSIDE_URL": ringside.url, "RINGSIDE_API_KEY": "key-for-tests"}
+    with open("/dev/full", "wb") as full:
+        ended = subprocess.run(
+            command, env={**os.environ, **variables}, stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert ended.returncode == 2
+    assert len(ended.stderr.splitlines()) == 1
+    assert "cannot write standard output" in ended.stderr
