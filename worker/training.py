@@ -37,10 +37,7 @@ def play(
         FollowerLost: when another process of the job has died.
     """
     record = job.record()
-    config = after_rollbacks(job.config(), record.rollbacks)
-    if record.graphs_failed:
-        without = config.engine.model_copy(update={"graphs": "never"})
-        config = config.model_copy(update={"engine": without})
+    config = _config_now(job.config(), record)
     if record.model:
         # Whoever accepted the job may have died before this.
         store.models.add_job(record.model, job.id)
@@ -67,6 +64,15 @@ def play(
             return _run(match, deck, attempt, crew, interrupted)
         finally:
             attempt.close()
+
+
+def _config_now(config: TrainConfig, record: JobRecord) -> TrainConfig:
+    """What is played after all that has happened to the job."""
+    config = after_rollbacks(config, record.rollbacks)
+    if not record.graphs_failed:
+        return config
+    without = config.engine.model_copy(update={"graphs": "never"})
+    return config.model_copy(update={"engine": without})
 
 
 def _run(

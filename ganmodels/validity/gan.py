@@ -258,6 +258,18 @@ def unrolling_is_differentiable(config: TrainConfig, game: Gan) -> Iterator[Find
             "each look ahead would move the singular vectors of the discriminator itself; set "
             'discriminator_norm to "none" or unrolling to null',
         )
+    if config.optimisation.precision == "bfloat16":
+        yield error(
+            "unrolling-needs-float32",
+            "/optimisation/precision",
+            'updates that are looked through are computed in float32; set precision to "float32"',
+        )
+
+
+def look_ahead_is_the_update(config: TrainConfig, game: Gan) -> Iterator[Finding]:
+    """It takes the steps that the discriminator will take."""
+    if game.unrolling is None:
+        return
     if game.conditioning.classifies or game.information:
         yield error(
             "unrolling-with-heads",
@@ -277,12 +289,6 @@ def unrolling_is_differentiable(config: TrainConfig, game: Gan) -> Iterator[Find
             "unrolling-needs-adam",
             "/optimisation/discriminator",
             'the look ahead follows Adam; set the kind of optimisation.discriminator to "adam"',
-        )
-    if config.optimisation.precision == "bfloat16":
-        yield error(
-            "unrolling-needs-float32",
-            "/optimisation/precision",
-            'updates that are looked through are computed in float32; set precision to "float32"',
         )
 
 
@@ -347,6 +353,7 @@ RULES = (
     packs_are_whole,
     parts_do_not_change_statistics,
     unrolling_is_differentiable,
+    look_ahead_is_the_update,
     codes_are_recovered,
     pairs_share_a_class,
     turns_can_be_joined,

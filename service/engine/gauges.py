@@ -14,6 +14,19 @@ class Gauges:
     """Measurements of orders, batches, models and answers."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        self._count_orders(registry)
+        self._count_answers(registry)
+        self.model_loads = Counter(
+            "ringside_model_loads", "Models read from disk", registry=registry
+        )
+        self.model_bytes = Gauge(
+            "ringside_model_cache_bytes",
+            "Size of the weights in memory",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+
+    def _count_orders(self, registry: CollectorRegistry) -> None:
         self._stage_seconds = Histogram(
             "ringside_inference_stage_seconds",
             "Time of an order in a stage: waiting, with the network, being encoded",
@@ -36,6 +49,8 @@ class Gauges:
             registry=registry,
             multiprocess_mode="livesum",
         )
+
+    def _count_answers(self, registry: CollectorRegistry) -> None:
         self._refused = Counter(
             "ringside_inference_refused",
             "Requests that the engine did not answer",
@@ -49,15 +64,6 @@ class Gauges:
             registry=registry,
         )
         self._answers_from = cache(answers.labels)
-        self.model_loads = Counter(
-            "ringside_model_loads", "Models read from disk", registry=registry
-        )
-        self.model_bytes = Gauge(
-            "ringside_model_cache_bytes",
-            "Size of the weights in memory",
-            registry=registry,
-            multiprocess_mode="livesum",
-        )
 
     def note_order(self, operation: str, stages: Stages) -> None:
         """An order that was answered."""

@@ -1,6 +1,7 @@
 """``POST /translate``: given images, as a refiner or a translator makes them over."""
 
 import math
+from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Any, Literal
 
@@ -66,17 +67,22 @@ async def translate(
     chosen, look = choose(count), Look(columns or math.ceil(math.sqrt(count)))
     check_picture(chosen, config, count, look)
 
-    def rows(loaded: LoadedModel, start: int, stop: int) -> Rows:
-        return items[start:stop], np.zeros(stop - start, dtype=np.int64)
-
     def finish(loaded: LoadedModel, made: NDArray[np.generic]) -> bytes:
         return FORMATS[chosen].encode(_samples(made, model, direction), look)
 
-    operation = Translate(direction)
-    large = is_large(config.space, count, look)
-    made = await engine.order(request, checkpoint, operation, count, rows, finish, large)
+    operation, large = Translate(direction), is_large(config.space, count, look)
+    made = await engine.order(request, checkpoint, operation, count, _of(items), finish, large)
     headers = model_headers(resolved, [decoded.stages, made.stages])
     return Response(made.answer, media_type=FORMATS[chosen].content_type, headers=headers)
+
+
+def _of(items: NDArray[np.generic]) -> Callable[[LoadedModel, int, int], Rows]:
+    """Rows of items, which are translated without labels."""
+
+    def rows(loaded: LoadedModel, start: int, stop: int) -> Rows:
+        return items[start:stop], np.zeros(stop - start, dtype=np.int64)
+
+    return rows
 
 
 def _check_direction(config: TrainConfig, direction: str) -> None:
