@@ -123,7 +123,7 @@ class Crew:
                 detail = "the other processes of the job were not ready in time"
                 raise FollowerLost(Loss(code="process-lost", detail=detail))
             time.sleep(_LOOK_SECONDS)
-        self._roll_call.can_hang = True
+        self._roll_call.expected = self._roll_call.can_hang = True
         self._group = Several.join(self._store, 0, self.size, device)
         # From here on gloo tells at once that another process is gone; GPUs wait for ever.
         self._roll_call.can_hang = self._cuda

@@ -45,14 +45,14 @@ def answering(store: TCPStore, place: int) -> Iterator[None]:
 class RollCall:
     """Looks after followers from a thread, until it is ended.
 
-    One that has not beaten for ``LAPSE_SECONDS`` is killed, so that the leader hears of it. While
-    the leader ``can_hang`` the death of a follower does not reach it: then only the end of this
-    process helps. Whoever started it puts the job back.
+    Once they are ``expected`` to answer, one that has not beaten for ``LAPSE_SECONDS`` is killed,
+    so that the leader hears of it. While the leader ``can_hang`` the death of a follower does not
+    reach it: then only the end of this process helps. Whoever started it puts the job back.
     """
 
     def __init__(self, followers: Sequence[Popen[bytes]], store: TCPStore, job: str) -> None:
         self._followers, self._store, self._job = followers, _own(store), job
-        self.can_hang = False
+        self.expected = self.can_hang = False
         # Of each follower: how often it has beaten, and since when it has not.
         self._beats = [(0, 0.0)] * len(followers)
         self._looked = time.monotonic()
@@ -85,7 +85,7 @@ class RollCall:
             count, since = self._beats[place]
             with suppress(RuntimeError):
                 count = self._store.add(_key(place + 1), 0)
-            if is_late or not count or count != self._beats[place][0]:
+            if is_late or not self.expected or count != self._beats[place][0]:
                 self._beats[place] = count, now
             elif now - since > LAPSE_SECONDS and follower.poll() is None:
                 log.error("%s: a process of the job does nothing; it is ended", self._job)
