@@ -77,13 +77,11 @@ class Clusters(NamedTuple):
     shares: torch.Tensor
 
     def nearest(self, items: Items) -> LabelArray:
-        """The label [n] of each stored item."""
-        labels = [
-            torch.cdist(flat, self.centres).argmin(1)
-            for start in range(0, len(items), _BLOCK)
-            for flat in [_flat(items[start : start + _BLOCK])]
-        ]
-        return torch.cat(labels).numpy()
+        """The label [n] of each stored item; there may be none."""
+        starts = range(0, len(items), _BLOCK)
+        flat = (_flat(items[start : start + _BLOCK]) for start in starts)
+        labels = [torch.cdist(some, self.centres).argmin(1) for some in flat]
+        return torch.cat([torch.zeros(0, dtype=torch.int64), *labels]).numpy()
 
     def draw(self, seed: int, index: int) -> int:
         """The label of item ``index`` under ``seed``, by the clusters' shares."""

@@ -83,12 +83,14 @@ class _Asked(NamedTuple):
 
 def _find(body: TrainRequest, store: Store) -> _Asked:
     dataset = find_dataset(store, body.dataset)
-    source = find_dataset(store, body.source, "/source") if body.source else None
+    source = None if body.source is None else find_dataset(store, body.source, "/source")
     return _Asked(dataset, source, _start(store, body))
 
 
 def _recipe(body: TrainRequest, asked: _Asked) -> str:
-    recipe = body.recipe or choose(asked.dataset.manifest.space, asked.source is not None)
+    recipe = body.recipe
+    if recipe is None:
+        recipe = choose(asked.dataset.manifest.space, asked.source is not None)
     if recipe not in RECIPES:
         known = ", ".join(RECIPES)
         raise body_problem("recipe-not-found", "/recipe", f"recipe must be one of {known}")

@@ -2,14 +2,14 @@
 
 import logging
 import re
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any, get_args
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 
 from ganmodels.config import TrainConfig
@@ -40,7 +40,6 @@ _DETAILS = {
 def install(app: FastAPI, routes: Sequence[APIRoute]) -> None:
     """Make every error of an application with these routes a problem document."""
     translations: dict[type[Exception], Callable[[Any], Problem]] = {
-        RequestValidationError: request_problem,
         StoreError: store_problem,
         DataError: data_problem,
         InvalidConfig: config_problem,
@@ -51,6 +50,10 @@ def install(app: FastAPI, routes: Sequence[APIRoute]) -> None:
     }
     for kind, translate in translations.items():
         app.add_exception_handler(kind, _handler(translate))
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        return respond(request, request_problem(error, _body_fields(request)))
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: HTTPException) -> JSONResponse:
@@ -160,11 +163,21 @@ def unexpected_problem(error: Exception) -> Problem:
     return Problem("internal", "this is a bug; the log has the details")
 
 
-def request_problem(error: RequestValidationError) -> Problem:
-    """A body, query or header that FastAPI refused."""
+def request_problem(error: RequestValidationError, body_fields: Collection[str] = ()) -> Problem:
+    """A body, query or header that FastAPI refused; ``body_fields`` are those of such a body."""
     if any(entry["type"] == "json_invalid" for entry in error.errors()):
         return Problem("malformed", "the body is not valid JSON")
-    return validation_problem(error.errors())
+    return validation_problem(error.errors(), body_fields)
+
+
+def _body_fields(request: Request) -> Collection[str]:
+    """Names of the fields of the body that a route takes."""
+    route = request.scope.get("route")
+    taken = route.dependant.body_params if isinstance(route, APIRoute) else []
+    kinds = [one.field_info.annotation for one in taken]
+    kinds = [part for kind in kinds for part in (get_args(kind) or (kind,))]
+    models = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
+    return {name for model in models for name in model.model_fields}
 
 
 def settings_problem(error: ValidationError) -> Problem:
@@ -174,26 +187,29 @@ def settings_problem(error: ValidationError) -> Problem:
     )
 
 
-def validation_problem(entries: Sequence[Any]) -> Problem:
+def validation_problem(entries: Sequence[Any], body_fields: Collection[str] = ()) -> Problem:
     """Pydantic's errors, without the input."""
-    errors = [_field_error(entry) for entry in entries]
+    errors = [_field_error(entry, body_fields) for entry in entries]
     count = f"{len(errors)} problems: " if len(errors) > 1 else ""
     where = errors[0].pointer or errors[0].parameter or "the request"
     return Problem("validation", f"{count}{where}: {errors[0].detail}", errors=errors)
 
 
-def _field_error(entry: Any) -> FieldError:
+def _field_error(entry: Any, body_fields: Collection[str]) -> FieldError:
     place, *path = [str(part) for part in entry["loc"]] or ["body"]
-    code, detail = _explain(entry, path[-1] if path else place)
+    code, detail = _explain(entry, path or [place], body_fields)
     if place == "body":
         return FieldError(code=code, detail=detail, pointer=_pointer(path))
     return FieldError(code=code, detail=detail, parameter=printable(path[0] if path else place))
 
 
-def _explain(entry: Any, name: str) -> tuple[str, str]:
+def _explain(entry: Any, path: Sequence[str], body_fields: Collection[str]) -> tuple[str, str]:
     """Code and text; where Pydantic's text quotes the input, another one."""
     if entry["type"] == "extra_forbidden":
-        return "unknown_field", f"unknown field{did_you_mean(name, _FIELD_NAMES)}"
+        known = _names_within(path[-2]) if len(path) > 1 else body_fields
+        return "unknown_field", f"unknown field{did_you_mean(path[-1], known)}"
+    if "UploadFile" in entry["msg"]:
+        return entry["type"], "send it as a file, with a name"
     if entry["type"] == "union_tag_invalid":
         return entry["type"], f"kind must be one of {entry['ctx']['expected_tags']}"
     return entry["type"], re.sub("^Value error, ", "", entry["msg"])
@@ -229,9 +245,23 @@ def _tags(schema: Mapping[str, Any]) -> Mapping[str, Any]:
     return tags
 
 
+def _names_within(name: str) -> Collection[str]:
+    """Names of the fields of what is called so in a configuration: a field, or a kind of one."""
+    field: Any = next((field for known, field in _FIELDS if known == name), {})
+    referred = [part["$ref"].rpartition("/")[2] for part in _parts(field) if "$ref" in part]
+    known = [_DEFINITIONS[one] for one in referred] if not _tags(field) else []
+    known += [one for one in _SCHEMAS if _kind(one) == name]
+    return {found for schema in known for found in schema.get("properties", {})}
+
+
+def _kind(schema: Mapping[str, Any]) -> str | None:
+    kind = schema.get("properties", {}).get("kind", {})
+    return kind.get("const") if isinstance(kind, dict) else None
+
+
+_DEFINITIONS: Mapping[str, Any] = TrainConfig.model_json_schema()["$defs"]
 _SCHEMAS = list(_parts(TrainConfig.model_json_schema()))
 _FIELDS = [field for schema in _SCHEMAS for field in schema.get("properties", {}).items()]
-_FIELD_NAMES = {"steps", "model", "recipe", "label", "truncation", *(name for name, _ in _FIELDS)}
 _UNION_TAGS = {tag for schema in _SCHEMAS for tag in _tags(schema)}
 # What Pydantic calls the kinds of values within a merge patch; no field is named so.
 _JSON_TAGS = {"dict", "list", "str", "int", "float", "bool", "nullable"}

@@ -74,7 +74,9 @@ def _reason(error: Exception, job: Job) -> JobError:
     if is_out_of_memory(error):
         return _out_of_memory(error, job)
     log.error("%s failed", job.id, exc_info=error)
-    return JobError(code="internal", detail=f"{type(error).__name__}; see log")
+    return JobError(
+        code="internal", detail=f"{type(error).__name__}; the log of the job says where"
+    )
 
 
 def _out_of_memory(error: Exception, job: Job) -> JobError:

@@ -8,7 +8,7 @@ import signal
 import sys
 
 from worker.garbage import lasting
-from worker.processes import weigh_session
+from worker.processes import session_niceness, weigh_session
 
 
 def main() -> None:
@@ -16,7 +16,8 @@ def main() -> None:
     # Whoever stops everything at once means the leader, which saves first.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
-    weigh_session(os.nice(0))
+    # Nobody waits for the other then.
+    weigh_session(session_niceness(os.getppid()))
     with lasting():
         from worker.following import play_share
         from worker.group import Task

@@ -6,7 +6,7 @@ import threading
 from contextlib import suppress
 from types import FrameType
 
-from worker.errors import Conflict, StoreError, Unavailable
+from worker.errors import Conflict, NotFound, StoreError, Unavailable
 from worker.losses import LOG, keep_output
 from worker.outcomes import record_ending, record_failure
 from worker.queue import STOP_SIGNALS, Dispatcher
@@ -35,7 +35,11 @@ def train(job_id: str) -> None:
     # The worker has held them back until now, so that none was lost.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
     settings = Settings()
-    job = Store(settings.home).jobs.get(job_id)
+    try:
+        job = Store(settings.home).jobs.get(job_id)
+    except NotFound:
+        log.info("%s was deleted before it was trained", job_id)
+        return
     if not job.is_training():
         keep_output(job.path / LOG)
     train_job(settings, job, interrupted)

@@ -61,6 +61,15 @@ def weigh_session(niceness: int) -> None:
             return
 
 
+def session_niceness(process: int) -> int:
+    """The niceness of another process's session, as ``weigh_session`` gave it; 0 where unknown."""
+    try:
+        told = Path(f"/proc/{process}/autogroup").read_text()
+    except OSError:
+        return 0
+    return int(told.split()[-1])
+
+
 def start(
     command: Sequence[str],
     environment: Mapping[str, str] | None = None,

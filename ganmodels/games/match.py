@@ -82,7 +82,8 @@ class Match:
         # Whoever makes them otherwise, such as from a recording, makes the same ones.
         self.moves: Callable[[Deck, torch.Generator], Told] = partial(config.game.step, self)
         self._names = config.game.metrics
-        self._sums = torch.zeros(len(self._names), device=device)
+        # Of so many digits that means do not show where a stop has averaged them over processes.
+        self._sums = torch.zeros(len(self._names), dtype=torch.float64, device=device)
         self._summed = torch.zeros((), device=device)
         self._bad = torch.full((2,), -1, dtype=torch.int64, device=device)
 
@@ -159,7 +160,7 @@ class Match:
         self.group.tell(Order.READ)
         self._agree()
         bad = self.first_bad()
-        means = (self._sums / self._summed).tolist()
+        means = (self._sums / self._summed).float().tolist()
         self._sums.zero_()
         self._summed.zero_()
         return Measured(dict(zip(self._names, means, strict=True)), bad)

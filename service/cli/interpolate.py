@@ -17,6 +17,7 @@ _FORMATS = {
     ".apng": "apng",
     ".zip": "zip",
     ".npy": "npy",
+    ".npz": "npz",
     ".json": "json",
 }
 
@@ -39,8 +40,8 @@ def interpolate(
 ) -> None:
     """Draw frames between the images of seeds.
 
-    The suffix of the file names the format: webp, gif and apng move, png is a strip; zip, npy and
-    json hold each frame.
+    The suffix of the file names the format: webp, gif and apng move, png is a strip; zip, npy,
+    npz and json hold each frame.
 
     Example: ringside interpolate my-digits 7 12 31 --loop --label 3 -o walk.webp
     """

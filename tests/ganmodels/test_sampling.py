@@ -188,6 +188,13 @@ def test_clusters_label_an_item_by_its_nearest_centre():
     assert torch.equal(clusters.centres, ClusterLabels(count=2).fit(corners, seed=3).centres)
 
 
+def test_no_items_have_no_clusters():
+    """As where a dataset is so small that nothing is held out."""
+    corners = np.arange(6 * 64, dtype=np.uint8).reshape(6, 8, 8, 1)
+    clusters = ClusterLabels(count=2).fit(corners, seed=3)
+    assert clusters.nearest(corners[:0]).shape == (0,)
+
+
 @pytest.mark.parametrize("recipe", ["cgan", "points"])
 def test_a_picture_shows_all_items(recipe):
     config, _, sampler = trained(recipe)

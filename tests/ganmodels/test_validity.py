@@ -115,6 +115,7 @@ def test_every_recipe_passes_without_a_warning(recipe):
             None,
             {"game": {"conditioning": {"kind": "auxiliary"}}},
         ),
+        ("shift-too-far", "cgan", None, {"game": {"augmentation": {"kind": "shift", "pixels": 4}}}),
         (
             "unrolling-with-other-updates",
             "unrolled",

@@ -134,6 +134,34 @@ def test_a_refused_request_does_not_use_its_key_up(client: TestClient) -> None:
     assert "idempotent-replayed" not in answer.headers
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"dataset": "ring", "xyzzy": 1},
+        {"dataset": "digits", "game": {"objective": {"kind": "hinge", "real_target": 0.9}}},
+        {"dataset": "ring", "optimisation": {"generator": {"kind": "sgd", "beta1": 0.5}}},
+    ],
+)
+def test_no_field_is_offered_that_is_not_there(client: TestClient, body: dict[str, Any]) -> None:
+    problem = assert_problem(post(client, body), 422, "validation")
+    assert "did you mean" not in str(problem)
+
+
+@pytest.mark.parametrize("field", ["dataset", "source", "recipe", "start_from"])
+def test_an_empty_name_is_not_left_out(client: TestClient, field: str) -> None:
+    answer = post(client, {"dataset": "ring", field: ""})
+    problem = answer.json()
+    assert answer.status_code == 422
+    assert problem["errors"][0]["pointer"] == f"/{field}"
+
+
+def test_a_file_that_is_sent_as_text_is_told_apart(client: TestClient) -> None:
+    answer = client.post("/datasets", files={"file": (None, "hello"), "name": (None, "text")})
+    problem = assert_problem(answer, 422, "validation")
+    assert problem["errors"][0]["pointer"] == "/file"
+    assert "send it as a file" in problem["detail"]
+
+
 @pytest.mark.parametrize("key", ["", "x" * 256])
 def test_a_bad_key_is_refused(client: TestClient, key: str) -> None:
     answer = post(client, {"dataset": "ring"}, **{"Idempotency-Key": key})
@@ -151,6 +179,8 @@ def test_a_bad_key_is_refused(client: TestClient, key: str) -> None:
             "/game/network/generator_with",
             "did you mean generator_width?",
         ),
+        ({"dataset": "ring", "start": "m"}, "/start", "did you mean start_from?"),
+        ({"dataset": "ring", "modl": "m"}, "/modl", "did you mean model?"),
         ({"dataset": "ring", "steps": "5"}, "/steps", "integer"),
         ({"dataset": "ring", "steps": 5.5}, "/steps", "integer"),
         ({"dataset": "ring", "steps": True}, "/steps", "integer"),

@@ -1,5 +1,9 @@
 """A deleted job is gone: nobody who still knew it brings any of it back."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -63,3 +67,13 @@ def test_a_directory_without_a_record_is_no_job(store):
     assert not store.jobs.exists(left.name)
     assert [found.id for found in store.jobs.all()] == [job.id]
     assert [found.id for found, _ in store.jobs.unfinished()] == [job.id]
+
+
+def test_a_job_that_was_deleted_before_its_turn_is_passed_over(tmp_path, redis_url):
+    """By RQ, which would write a traceback into the worker's log."""
+    code = f"from worker.jobs import train; train({new_id('job')!r})"
+    variables = {**os.environ, "RINGSIDE_HOME": str(tmp_path), "RINGSIDE_REDIS_URL": redis_url}
+    ended = subprocess.run(
+        [sys.executable, "-c", code], env=variables, capture_output=True, text=True
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.processes import start, stop
+from worker.processes import session_niceness, start, stop
 
 _WAIT = "import signal; print('ready', flush=True); signal.pause()"
 _STUBBORN = (
@@ -62,6 +62,11 @@ def test_a_child_that_gives_way_does_so_within_its_session_and_as_one(begin):
     if not group.exists():
         pytest.skip("this kernel does not group processes by session")
     assert group.read_text().split()[-1] == "7"
+    assert session_niceness(child.pid) == 7
+
+
+def test_a_process_that_is_gone_has_no_niceness():
+    assert session_niceness(2**22 + 1) == 0
 
 
 def test_a_child_is_out_of_reach_of_ctrl_c(begin):

@@ -133,6 +133,32 @@ def test_a_job_goes_on_with_another_number_of_processes_as_if_nothing_was(store,
         assert mine == pytest.approx(theirs, rel=1e-3, abs=1e-3)
 
 
+class InterruptAfter:
+    """As ``Interrupt``, once it has been asked so often: before each step."""
+
+    def __init__(self, times: int) -> None:
+        self._left = times
+
+    def is_set(self) -> bool:
+        self._left -= 1
+        return self._left < 0
+
+
+@pytest.mark.slow
+def test_two_processes_that_were_stopped_between_two_rows_write_the_same_rows(
+    store, home, monkeypatch
+):
+    cores(monkeypatch, 2)
+    changes = {"gpus": 2, "schedule": {"steps": 24, "metrics_every": 8, "checkpoints_every": 24}}
+    whole, paused = (make_job(store, "cgan", **changes) for _ in range(2))
+    train(whole, home)
+    train(paused, home, InterruptAfter(11))
+    assert paused.checkpoint().step % 8
+    train(paused, home)
+    assert paused.record().exact
+    assert rows_of(paused) == rows_of(whole)
+
+
 class KillFollower:
     """Kills the other process of a job once it has played; looks like an event that is set."""
 

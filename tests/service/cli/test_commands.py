@@ -135,6 +135,14 @@ def test_frames_lead_through_seeds_and_mixes(invoke, trained, tmp_path, suffix, 
     assert getattr(drawn, "n_frames", 1) == (1 if kind == "PNG" else 7)
 
 
+@pytest.mark.parametrize("suffix", ["zip", "npy", "npz", "json"])
+def test_frames_come_in_every_format_of_the_api(invoke, trained, tmp_path, suffix):
+    path = tmp_path / f"walk.{suffix}"
+    answer = invoke("interpolate", "cli-digits", "7", "12", "--steps", 3, "-o", path)
+    assert answer.exit_code == 0, answer.output
+    assert path.stat().st_size > 100
+
+
 @pytest.mark.parametrize("given", [("7",), ("7", "12", "-o", "walk.mp4"), ("7", "twelve")])
 def test_interpolations_that_cannot_be_are_no_success(invoke, trained, given):
     assert invoke("interpolate", "cli-digits", *given).exit_code in (1, 2)
