@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import NamedTuple
 
 import redis
@@ -127,7 +128,7 @@ def _flushed(service: Ringside, chance: random.Random) -> Iterator[None]:
 @contextmanager
 def _truncated(service: Ringside, chance: random.Random) -> Iterator[None]:
     with _while_down(service):
-        (log,) = (service.home / "redis").glob("*.aof")
+        log = _logs(service)[-1]
         os.truncate(log, max(0, log.stat().st_size - chance.randint(1, _MOST_CUT_BYTES)))
     yield
 
@@ -135,9 +136,18 @@ def _truncated(service: Ringside, chance: random.Random) -> Iterator[None]:
 @contextmanager
 def _deleted(service: Ringside, chance: random.Random) -> Iterator[None]:
     with _while_down(service):
-        for log in (service.home / "redis").glob("*.aof"):
+        for log in _logs(service):
             log.unlink()
     yield
+
+
+def _logs(service: Ringside) -> list[Path]:
+    """Files in which Redis writes down what it is told, the present one last.
+
+    One file until version 6, since then a directory with a base and what came after it.
+    """
+    found = (service.home / "redis").rglob("*.aof")
+    return sorted(found, key=lambda path: path.stat().st_mtime_ns)
 
 
 @contextmanager
