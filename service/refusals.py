@@ -259,8 +259,9 @@ def _kind(schema: Mapping[str, Any]) -> str | None:
     return kind.get("const") if isinstance(kind, dict) else None
 
 
-_DEFINITIONS: Mapping[str, Any] = TrainConfig.model_json_schema()["$defs"]
-_SCHEMAS = list(_parts(TrainConfig.model_json_schema()))
+_SCHEMA = TrainConfig.model_json_schema()
+_DEFINITIONS: Mapping[str, Any] = _SCHEMA["$defs"]
+_SCHEMAS = list(_parts(_SCHEMA))
 _FIELDS = [field for schema in _SCHEMAS for field in schema.get("properties", {}).items()]
 _UNION_TAGS = {tag for schema in _SCHEMAS for tag in _tags(schema)}
 # What Pydantic calls the kinds of values within a merge patch; no field is named so.
