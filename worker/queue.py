@@ -109,12 +109,21 @@ class TrainWorker(Worker):
         """Make itself known, and only then import what jobs need: jobs are welcome before that."""
         super().bootstrap(*arguments, **named)
         for number in STOP_SIGNALS:
-            signal.signal(number, lambda *_: sys.exit())
+            signal.signal(number, self._leave)
         try:
             self.preload()
+            if self._stop_requested:
+                # An import has swallowed the exception.
+                sys.exit()
         except BaseException:
             self.register_death()
             raise
+
+    def _leave(self, number: int, frame: Any) -> None:
+        """Go at once, before there is anything to save, and do not wait for Redis."""
+        self.patience.end()
+        self._stop_requested = True
+        sys.exit()
 
     def fork_work_horse(self, job: RqJob, queue: Queue) -> None:
         """Fork, unless told to stop: then the job stays on disk, where the reconciler finds it.

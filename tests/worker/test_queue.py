@@ -1,5 +1,7 @@
 """The queue carries ids of jobs, and runs nothing but our own function."""
 
+import sys
+
 import pytest
 import redis
 from rq import Queue
@@ -7,7 +9,9 @@ from rq.serializers import JSONSerializer
 
 from tests.worker.builders import make_job
 from worker.errors import Unavailable
+from worker.processes import start, stop
 from worker.queue import QUEUE, AllowedJob, Dispatcher
+from worker.redis import EmbeddedRedis
 
 
 def queue_of(url: str) -> Queue:
@@ -66,3 +70,41 @@ def test_a_job_that_was_lost_goes_first(redis_url, store):
     dispatcher.enqueue(waiting)
     dispatcher.enqueue(lost, first=True)
     assert [queued.args[0] for queued in queue_of(redis_url).jobs] == [lost.id, waiting.id]
+
+
+# A worker whose imports take long: the second argument says what becomes of an exception in them.
+_WORKER = """
+import sys, time
+from contextlib import suppress
+from pathlib import Path
+from worker.queue import work
+from worker.settings import Settings
+
+imports, swallowed = Path(sys.argv[1]), [SystemExit] if sys.argv[2] == "swallows" else []
+
+def preload():
+    with suppress(*swallowed):
+        imports.touch()
+        time.sleep(60)
+
+settings = Settings()
+work(settings, settings.redis_url, preload)
+"""
+
+
+@pytest.mark.parametrize("becomes", ["lets it through", "swallows"])
+def test_a_worker_told_to_stop_while_it_imports_does_not_wait_for_a_redis_that_is_away(
+    home, new_home, tmp_path, wait_until, becomes
+):
+    server = EmbeddedRedis(new_home())
+    redis_process, imports = server.start(), tmp_path / "imports"
+    environment = {"RINGSIDE_HOME": str(home), "RINGSIDE_REDIS_URL": server.url}
+    command = [sys.executable, "-c", _WORKER, str(imports), becomes]
+    worker = start(command, environment, tmp_path / "log")
+    try:
+        wait_until(imports.exists, "the imports")
+        stop([redis_process], 5)
+        worker.terminate()
+        assert worker.wait(10) == 0
+    finally:
+        stop([worker, redis_process], 0)
