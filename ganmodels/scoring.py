@@ -209,10 +209,10 @@ class Scorer:
     @torch.inference_mode()
     def told(self, items: NDArray[np.generic], asked: NDArray[np.int64]) -> Tensor | None:
         """Labels [n] under which ``score`` judges; None where the discriminator is told none."""
+        if not self._is_told:
+            return None
         if self.clusters is not None:
             return torch.from_numpy(self.clusters.nearest(items))
-        if self.game.classifies or not self.game.conditional:
-            return None
         labels = self._best(to_network(items, self.space, self.device), asked)[1]
         return None if labels is None else torch.from_numpy(labels)
 

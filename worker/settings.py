@@ -3,9 +3,9 @@
 import os
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 2**20
@@ -38,6 +38,17 @@ def some_of_the_cores(validated: dict[str, Any]) -> int:
     return max(1, min(available_cores() // processes, 4))
 
 
+def _sendable(secret: SecretStr) -> SecretStr:
+    text = secret.get_secret_value()
+    if not (text.isascii() and text.isprintable()):
+        raise ValueError("a key may have printable ASCII characters only")
+    return secret
+
+
+# What a header can hold.
+SendableSecret = Annotated[SecretStr, AfterValidator(_sendable)]
+
+
 class Settings(BaseSettings):
     """One frozen value, read from the environment; each field is described in the README."""
 
@@ -46,7 +57,7 @@ class Settings(BaseSettings):
     home: Path = Path(".ringside")
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
-    api_keys: SecretStr = SecretStr("")
+    api_keys: SendableSecret = SecretStr("")
     redis_url: str | None = None
     device: str = Field(default="auto", pattern=DEVICE_PATTERN)
     train_threads: int = Field(default_factory=half_of_the_cores, ge=1, le=256)
@@ -82,20 +93,3 @@ class Settings(BaseSettings):
         """The API keys: the variable holds them separated by commas."""
         listed = self.api_keys.get_secret_value().split(",")
         return tuple(key.strip() for key in listed if key.strip())
-
-    @field_validator("api_keys")
-    @classmethod
-    def _can_be_sent(cls, keys: SecretStr) -> SecretStr:
-        return sendable(keys)
-
-
-def sendable(secret: SecretStr) -> SecretStr:
-    """The secret itself, if a header can hold it.
-
-    Raises:
-        ValueError: when it has other characters than those of ASCII that can be seen, and blanks.
-    """
-    text = secret.get_secret_value()
-    if not (text.isascii() and text.isprintable()):
-        raise ValueError("a key may have printable ASCII characters only")
-    return secret

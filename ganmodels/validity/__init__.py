@@ -7,11 +7,10 @@ it to that file's ``RULES``.
 from collections.abc import Callable, Iterator
 
 from ganmodels.config import TrainConfig
-from ganmodels.validity import referee, several
+from ganmodels.validity import referee, several, shared
 from ganmodels.validity.finding import Finding, InvalidConfig
 from ganmodels.validity.gan import check_gan
 from ganmodels.validity.semi_supervised import check_semi_supervised
-from ganmodels.validity.shared import schedules_settle
 from ganmodels.validity.sourced import check_sourced
 
 Rule = Callable[[TrainConfig], Iterator[Finding]]
@@ -20,7 +19,7 @@ RULES: tuple[Rule, ...] = (
     check_gan,
     check_semi_supervised,
     check_sourced,
-    schedules_settle,
+    *shared.RULES,
     *referee.RULES,
     *several.RULES,
 )

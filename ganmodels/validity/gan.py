@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Literal
 
-from ganmodels.augmentation import DiffAugment, Shift
+from ganmodels.augmentation import DiffAugment
 from ganmodels.config import TrainConfig
 from ganmodels.games import Game, Gan, SemiSupervised
 from ganmodels.networks import Mlp
@@ -189,20 +189,6 @@ def augmentation_has_a_measure(config: TrainConfig, game: Gan) -> Iterator[Findi
         )
 
 
-def shifts_stay_inside(config: TrainConfig, game: Game) -> Iterator[Finding]:
-    """What moves out of an image is gone."""
-    if not isinstance(game.augmentation, Shift) or not isinstance(config.space, ImageSpace):
-        return
-    most = (min(config.space.height, config.space.width) - 1) // 2
-    if game.augmentation.pixels > most:
-        yield error(
-            "shift-too-far",
-            "/game/augmentation/pixels",
-            "an image shifted by half of its edge and more shows little but repeated pixels; shift "
-            f"these by {most} at most",
-        )
-
-
 def mates_are_judged_one_by_one(config: TrainConfig, game: Gan) -> Iterator[Finding]:
     """A penalty on the slope of one item overlooks what its batch mates add."""
     if game.minibatch_features.compares_items and game.penalties:
@@ -362,7 +348,6 @@ RULES = (
     penalties_are_not_redundant,
     augmentation_fits_space,
     augmentation_has_a_measure,
-    shifts_stay_inside,
     mates_are_judged_one_by_one,
     labels_fit_networks,
     packs_are_whole,

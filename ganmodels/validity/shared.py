@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 
-from ganmodels.augmentation import Ada
+from ganmodels.augmentation import Ada, Shift
 from ganmodels.config import TrainConfig
 from ganmodels.optimisation import BurnInDecay
+from ganmodels.spaces import ImageSpace
 from ganmodels.validity.finding import Finding, error, warning
 
 _FEWEST_IN_A_STATISTIC = 2
@@ -52,3 +53,21 @@ def schedules_settle(config: TrainConfig) -> Iterator[Finding]:
             "final_gamma, final_beta2, the burn_in decay and a scheduled augmentation take effect "
             "at once without a burn-in; set burn_in_images to about a fifth of all images",
         )
+
+
+def shifts_stay_inside(config: TrainConfig) -> Iterator[Finding]:
+    """What moves out of an image is gone."""
+    augmentation, space = config.game.augmentation, config.space
+    if not isinstance(augmentation, Shift) or not isinstance(space, ImageSpace):
+        return
+    most = (min(space.height, space.width) - 1) // 2
+    if augmentation.pixels > most:
+        yield error(
+            "shift-too-far",
+            "/game/augmentation/pixels",
+            "an image shifted by half of its edge and more shows little but repeated pixels; shift "
+            f"these by {most} at most",
+        )
+
+
+RULES = (schedules_settle, shifts_stay_inside)

@@ -6,12 +6,11 @@ from typing import Annotated, Any, NoReturn
 
 import httpx2
 import typer
-from pydantic import AfterValidator, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.cli.exits import ExitStatus, fail
 from service.cli.setup import address, read, read_settings
-from worker.settings import sendable
+from worker.settings import SendableSecret
 
 # An import of a large dataset answers when it is done.
 _TIMEOUT = httpx2.Timeout(30, read=900, write=900)
@@ -27,7 +26,7 @@ class ClientSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="RINGSIDE_", frozen=True, extra="ignore")
 
     url: str | None = None
-    api_key: Annotated[SecretStr, AfterValidator(sendable)] | None = None
+    api_key: SendableSecret | None = None
 
 
 @contextmanager
