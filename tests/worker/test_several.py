@@ -20,6 +20,7 @@ from tests.worker.shared_matches import CASES, MORE_CASES, deck_of, match_of, st
 from tests.worker.test_jobs import DIVERGES, StopAt, resume
 from worker.group import count_processes
 from worker.jobs import train_job
+from worker.losses import LOG
 from worker.settings import available_cores
 from worker.store import Store
 
@@ -182,6 +183,7 @@ def test_a_job_whose_follower_is_killed_goes_back_into_the_queue_at_once(
     job = make_job(store, "points", gpus=2, schedule={"steps": 10**6, "metrics_every": 5})
     killing = KillFollower(job, processes_of)
     train(job, home, killing)
+    assert killing.killed_at is not None, (job.path / LOG).read_text()
     assert time.monotonic() - killing.killed_at < 10
     assert job.record().status == "queued"
     assert job.epochs()[-1].loss.signal == signal.SIGKILL
