@@ -14,7 +14,9 @@ from torch import Tensor, nn
 
 from ganmodels.config import TrainConfig
 from ganmodels.data.batches import Batch, Deck, to_network
+from ganmodels.games.gan import Gan
 from ganmodels.games.match import Match
+from ganmodels.games.unrolling import Unrolling
 from ganmodels.imagined import Imagination
 from ganmodels.spaces import ImageSpace, Space
 
@@ -23,6 +25,8 @@ _CPU = torch.device("cpu")
 _PARTS = 2
 # Fields of games, and from where on another turn costs what the one before did.
 _TURNS, _MOST_TURNS = ("discriminator_steps", "generator_steps"), 2
+# The second look ahead is the first that has one before it; all further ones cost the same.
+_MOST_LOOKS = 3
 _REMEMBERED = 64
 # glibc gives blocks of 32 MiB or more pages of their own. Smaller ones share a heap, and what is
 # freed there leaves holes: 100 bytes of tensors take 125 to 175, by ``python -m benchmarks.memory``
@@ -79,20 +83,46 @@ def state_bytes(config: TrainConfig) -> int:
 
 @lru_cache(_REMEMBERED)
 def _play(config: TrainConfig, autocast: torch.dtype | None) -> _Played:
+    """A few looks ahead are played at most; each further one takes what the last of them does."""
+    looks = _looks(config)
+    if looks <= _MOST_LOOKS:
+        return _play_turns(config, autocast)
+    played, fewer = (
+        _play_turns(_with_looks(config, count), autocast)
+        for count in (_MOST_LOOKS, _MOST_LOOKS - 1)
+    )
+    further = looks - _MOST_LOOKS
+    return played._replace(
+        peak_bytes=played.peak_bytes + further * (played.peak_bytes - fewer.peak_bytes),
+        step_flops=played.step_flops + further * (played.step_flops - fewer.step_flops),
+    )
+
+
+def _looks(config: TrainConfig) -> int:
+    """How many updates of the discriminator a generator looks ahead."""
+    unrolling = config.game.unrolling if isinstance(config.game, Gan) else None
+    return unrolling.steps if unrolling else 0
+
+
+def _with_looks(config: TrainConfig, looks: int) -> TrainConfig:
+    return _with_game(config, {"unrolling": Unrolling(steps=looks)})
+
+
+def _play_turns(config: TrainConfig, autocast: torch.dtype | None) -> _Played:
     """Two turns of each player are played at most; further ones are like the second."""
     turns = {name: getattr(config.game, name, 1) for name in _TURNS}
     many = {name: count for name, count in turns.items() if count > _MOST_TURNS}
-    shortened = _with_turns(config, dict.fromkeys(many, _MOST_TURNS))
+    shortened = _with_game(config, dict.fromkeys(many, _MOST_TURNS))
     played = _imagine(shortened, autocast)
     flops = played.step_flops
     for name, count in many.items():
-        fewer = _imagine(_with_turns(shortened, {name: _MOST_TURNS - 1}), autocast)
+        fewer = _imagine(_with_game(shortened, {name: _MOST_TURNS - 1}), autocast)
         flops += (count - _MOST_TURNS) * (played.step_flops - fewer.step_flops)
     return played._replace(step_flops=flops)
 
 
-def _with_turns(config: TrainConfig, turns: Mapping[str, int]) -> TrainConfig:
-    return config.model_copy(update={"game": config.game.model_copy(update=turns)})
+def _with_game(config: TrainConfig, changes: Mapping[str, object]) -> TrainConfig:
+    return config.model_copy(update={"game": config.game.model_copy(update=changes)})
 
 
 def _imagine(config: TrainConfig, autocast: torch.dtype | None) -> _Played:

@@ -91,12 +91,30 @@ def test_the_arithmetic_of_many_turns_is_that_of_each(turns):
     assert estimate(config).step_flops == imagination.flops
 
 
-def test_many_turns_take_no_more_playing_than_a_few():
+@pytest.mark.parametrize("network", ["dcgan", "resnet"])
+def test_looking_far_ahead_costs_what_each_look_costs(network):
+    game = {"network": {"kind": network, "discriminator_norm": "none"}}
+    configs = [
+        config_for("unrolled", game={**game, "unrolling": {"steps": looks}}) for looks in (2, 3, 7)
+    ]
+    played = [peak_of(config, Imagination(), None).storages.peak_bytes for config in configs]
+    costs = [estimate(config) for config in configs]
+    few, more, far = (cost.memory_bytes for cost in costs)
+    # What an estimate adds for the heap is a share of each tensor.
+    share = (more - few) / (played[1] - played[0])
+    assert far - few == pytest.approx(share * (played[2] - played[0]), rel=1e-4)
+    with Imagination() as imagination:
+        match_for(configs[-1]).play(deck_for(configs[-1]))
+    assert costs[-1].step_flops == imagination.flops
+
+
+def test_many_turns_and_looks_take_no_more_playing_than_a_few():
     playing = []
-    for turns in (3, 20):
-        both = {"discriminator_steps": turns, "generator_steps": turns}
+    for count in (3, 20):
+        turns = {"discriminator_steps": count, "generator_steps": count}
+        game = {**turns, "unrolling": {"steps": count}}
         began = time.process_time()
-        estimate(config_for("unrolled", game=both))
+        estimate(config_for("unrolled", game=game))
         playing.append(time.process_time() - began)
     assert playing[1] < 3 * playing[0]
 
