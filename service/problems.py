@@ -83,6 +83,7 @@ KINDS: Mapping[str, Kind] = {
     "storage-unavailable": Kind(503, "The disk cannot be used"),
     "checkpoint-corrupt": Kind(503, "A checkpoint cannot be read"),
     "job-corrupt": Kind(503, "A job cannot be read"),
+    "model-corrupt": Kind(503, "A model cannot be read"),
     "queue-unavailable": Kind(503, "The queue does not answer"),
     "overloaded": Kind(503, "Too many requests are waiting"),
     "storage-full": Kind(507, "There is no room"),

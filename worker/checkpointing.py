@@ -17,7 +17,7 @@ from worker.errors import Unavailable
 from worker.material import MaterialGuard
 from worker.store import Store
 from worker.store.best import read_best
-from worker.store.checkpoints import Checkpoint, Environment, Manifest, commit
+from worker.store.checkpoints import Checkpoint, CheckpointCorrupt, Environment, Manifest, commit
 from worker.store.claims import Claim
 from worker.store.files import now, remove_directory
 from worker.store.job import Job
@@ -141,12 +141,15 @@ class CheckpointWriter:
         )
 
     def _prune(self) -> None:
-        # Where somebody is at it for too long the next checkpoint's turn will do.
-        with suppress(Unavailable), self._store.evaluations.changing():
+        # Where somebody is at it for too long, or it is not known what must stay, the next
+        # checkpoint's turn will do: this one is safe already.
+        with suppress(Unavailable, CheckpointCorrupt, OSError), self._store.evaluations.changing():
             needed = self._needed()
             for checkpoint in [*self._old(), *self._job.void_checkpoints()]:
-                if checkpoint.digest not in needed:
-                    remove_directory(checkpoint.path)
+                # One that cannot be read stays where it is.
+                with suppress(CheckpointCorrupt, OSError):
+                    if checkpoint.digest not in needed:
+                        remove_directory(checkpoint.path)
 
     def _old(self) -> list[Checkpoint]:
         schedule = self._config.schedule

@@ -4,7 +4,9 @@ StoreError
 ├── NotFound     the thing named does not exist
 ├── Conflict     the thing exists, but its state forbids this
 └── Unavailable  not now; try again later
-    └── JobCorrupt  a file of a job cannot be understood
+    └── Corrupt  a file cannot be understood; waiting does not help
+        ├── JobCorrupt    one of a job
+        └── ModelCorrupt  that of a model
 """
 
 import difflib
@@ -38,11 +40,26 @@ class Unavailable(StoreError):  # noqa: N818
     """Not now; try again later."""
 
 
-class JobCorrupt(Unavailable):
+class Corrupt(Unavailable):
+    """A file cannot be understood; waiting does not help."""
+
+
+class JobCorrupt(Corrupt):
     """A file of a job cannot be understood."""
 
     def __init__(self) -> None:
         super().__init__(
             "job-corrupt",
             "a file of this job is damaged; restore it from a backup, or DELETE the job",
+        )
+
+
+class ModelCorrupt(Corrupt):
+    """The file of a model cannot be understood."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "model-corrupt",
+            "the file of this model is damaged; restore it from a backup, or move it away to begin "
+            "the model anew",
         )

@@ -1,5 +1,6 @@
 """What becomes of a job whose training ended with an exception."""
 
+import errno
 import logging
 import traceback
 from contextlib import suppress
@@ -10,7 +11,7 @@ from ganmodels.data.errors import DataError
 from ganmodels.games.recorded import RecordingFailed
 from worker.endings import FollowerLost, TrainingDiverged
 from worker.engine import DeviceUnavailable
-from worker.errors import NotFound
+from worker.errors import Corrupt, NotFound, Unavailable
 from worker.memory import shortage
 from worker.settings import Settings
 from worker.storage import is_storage_trouble, loss_of_storage
@@ -38,6 +39,10 @@ def conclude(error: Exception, job: Job, claim: Claim, max_attempts: int) -> Con
         log.exception("%s: the GPU failed", job.id)
         # This process can use it no more; the next one may.
         loss = Loss(code="device-failed", detail="the GPU failed; the log says how")
+        return _after(loss, job, claim, max_attempts, "queued")
+    if isinstance(error, Unavailable) and not isinstance(error, Corrupt):
+        log.warning("%s: %s", job.id, error)
+        loss = Loss(code="store-busy", detail=error.detail)
         return _after(loss, job, claim, max_attempts, "queued")
     if isinstance(error, FollowerLost):
         log.warning("%s: a process of it was lost: %s", job.id, error)
@@ -83,7 +88,7 @@ def _out_of_memory(error: Exception, job: Job) -> JobError:
     # What failed still holds its tensors, and the estimate needs some room of its own.
     traceback.clear_frames(error.__traceback__)
     lacked, detail = None, _TOO_LARGE
-    with suppress(MemoryError, RuntimeError):
+    with suppress(MemoryError, RuntimeError, OSError):
         lacked, detail = shortage(job.config(), Settings(), _resident_bytes(job))
     return JobError(code="out-of-memory", detail=detail, memory=lacked)
 
@@ -103,7 +108,10 @@ def _diverged(error: TrainingDiverged, job: Job) -> JobError:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """PyTorch has a class for a full GPU, and for a full machine only a sentence."""
+    """PyTorch has a class for a full GPU, and for a full machine only sentences."""
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+    said = ("DefaultCPUAllocator", "bad_alloc")
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in said)

@@ -137,6 +137,9 @@ class TrainWorker(Worker):
                 raise StopRequested
             self.oom_kills = count_oom_kills()
             super().fork_work_horse(job, queue)
+            if self._stop_requested and self.horse_pid:
+                # Another thread took the signal, when there was no process to tell yet.
+                os.kill(self.horse_pid, signal.SIGTERM)
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
@@ -310,9 +313,11 @@ def work(settings: Settings, url: str, preload: Callable[[], None]) -> None:
     """
     store, dispatcher = Store(settings.home), Dispatcher(url)
 
-    def killed(job: RqJob, process: int, status: int, usage: object) -> None:
+    def killed(job: RqJob, process: int, status: int | None, usage: object) -> None:
         # Whatever goes wrong here, a full disk or Redis away, the reconciler does it later.
         with suppress(StoreError, OSError):
+            if status is None:
+                return
             lost = store.jobs.get(job.args[0])
             loss = loss_of(lost.path, status, worker.oom_kills)
             if lost.put_back(loss, settings.max_attempts):

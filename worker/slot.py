@@ -15,6 +15,8 @@ EVALUATIONS = "--evaluations"
 # Training takes all the time it can get; whoever waits for an answer goes first. An evaluation
 # goes after both.
 _NICENESS, _NICENESS_OF_EVALUATIONS = 5, 10
+# Smaller products take no memory.
+_PRODUCT_EDGE = 256
 
 
 def main() -> None:
@@ -28,19 +30,35 @@ def main() -> None:
     settings = Settings()
     assert settings.redis_url is not None, "the supervisor says where Redis is"
     run = work_on_evaluations if evaluates else work
-    preload = partial(_preload, "worker.evaluations" if evaluates else "worker.jobs")
-    run(settings, settings.redis_url, preload)
+    module = "worker.evaluations" if evaluates else "worker.jobs"
+    run(settings, settings.redis_url, partial(preload, module))
 
 
-def _preload(module_of_jobs: str) -> None:
+def preload(module_of_jobs: str) -> None:
     """Import what a job needs, so that each forked process need not: seconds per job.
 
-    Importing is all that may be done: once torch has computed here, its threads do not survive
-    the fork and the child waits for them for ever.
+    Torch must not compute here: its threads do not survive the fork, and the child would wait for
+    them for ever.
     """
     with lasting():
         for module in ("torch._dynamo", "sklearn.cluster", "PIL.Image", module_of_jobs):
             importlib.import_module(module)
+    _reserve_for_products()
+
+
+def _reserve_for_products() -> None:
+    """Let NumPy's and SciPy's OpenBLAS take the memory they work in, which they keep.
+
+    One that gets none when a training has taken the rest tries again for ever, or exits.
+    """
+    import numpy as np
+    from scipy.linalg import get_blas_funcs
+    from threadpoolctl import threadpool_limits
+
+    matrix = np.ones((_PRODUCT_EDGE, _PRODUCT_EDGE), np.float32)
+    with threadpool_limits(1):
+        get_blas_funcs("gemm", (matrix,))(1.0, matrix, matrix)
+        np.matmul(matrix, matrix)
 
 
 if __name__ == "__main__":

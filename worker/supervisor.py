@@ -42,7 +42,7 @@ def supervise(settings: Settings, url: str) -> None:
         from worker.reconciler import Reconciler
 
     reconciler = Reconciler(settings, url)
-    _keep(slots, reconciler, signals, lambda: Slot("evaluations", ONE_THREAD, url, EVALUATIONS))
+    keep(slots, reconciler, signals, lambda: Slot("evaluations", ONE_THREAD, url, EVALUATIONS))
     _stop(slots, signals)
 
 
@@ -71,7 +71,7 @@ class Slot:
         self.name, self.kept = name, Kept(partial(start, command, environment))
 
 
-def _keep(
+def keep(
     slots: list[Slot],
     reconciler: "Reconciler",
     signals: "SimpleQueue[int]",
@@ -90,13 +90,13 @@ def _keep(
         if time.monotonic() >= due:
             try:
                 reconciler.scan()
+                if reconciler.evaluations_wait and not has_evaluator:
+                    slots.append(new_evaluator())
+                    has_evaluator = True
             except Exception:
                 # Whatever it is, trainings are not to die of it.
                 log.exception("the jobs cannot be looked after; the next round tries again")
             due = time.monotonic() + _SCAN_SECONDS
-            if reconciler.evaluations_wait and not has_evaluator:
-                slots.append(new_evaluator())
-                has_evaluator = True
         try:
             if signals.get(timeout=_TICK_SECONDS) in _STOP_SIGNALS:
                 return

@@ -16,7 +16,7 @@ from service.pages import listing
 from service.problems import FieldError, Problem, body_problem
 from service.schemas import Listing
 from worker.names import is_name
-from worker.store.files import temporary_file
+from worker.store.files import ensure_directory, temporary_file
 
 router = APIRouter(prefix="/datasets", tags=["datasets"])
 
@@ -135,6 +135,7 @@ def _place(imports: BoundedSemaphore) -> Iterator[None]:
 @contextmanager
 def _spooled(upload: UploadFile, directory: Path) -> Iterator[Path]:
     """A file of our own with the upload's bytes; the name it came with is not used."""
+    ensure_directory(directory)
     with temporary_file(directory) as target:
         shutil.copyfileobj(upload.file, target, 1 << 20)
         target.flush()

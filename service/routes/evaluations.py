@@ -116,8 +116,8 @@ def _ask(
     _check_features(protocol, config, settings)
     _check_dataset(store, config, protocol, settings)
     room = Room(of_all=settings.max_pending_evaluations, of_job=None, on_demand=True)
-    record, is_new = store.evaluations.ask(job, checkpoint, protocol, room)
-    if is_new:
+    record, is_to_be_queued = store.evaluations.ask(job, checkpoint, protocol, room)
+    if is_to_be_queued:
         # Where Redis is away it is found on disk.
         with suppress(Unavailable):
             dispatcher.enqueue_evaluation(Pending(job.id, record.id), on_demand=True)

@@ -41,3 +41,37 @@ def test_a_damaged_job_keeps_nobody_from_training(fresh: TestClient, damaged: st
 def test_a_damaged_job_can_be_deleted(fresh: TestClient, damaged: str) -> None:
     assert fresh.delete(f"/jobs/{damaged}").status_code == 204
     assert_problem(fresh.get(f"/jobs/{damaged}"), 404, "job-not-found")
+
+
+def test_a_damaged_model_hides_no_other_and_says_what_to_do(
+    fresh: TestClient, tmp_path: Path
+) -> None:
+    for model in ("sound", "damaged"):
+        fresh.post("/train", json={"dataset": "ring", "model": model}).raise_for_status()
+    files = (tmp_path / "home" / "models").glob("*.json")
+    (file,) = (file for file in files if b"damaged" in file.read_bytes())
+    file.write_bytes(b"")
+    assert [model["name"] for model in fresh.get("/models").json()["data"]] == ["sound"]
+    for path in ("/models/damaged", "/sample?model=damaged"):
+        assert_problem(fresh.get(path), 503, "model-corrupt")
+    assert_problem(fresh.get("/models/gone"), 404, "model-not-found")
+
+
+def test_a_damaged_name_of_a_dataset_hides_no_other_and_can_be_given_anew(
+    fresh: TestClient, tmp_path: Path
+) -> None:
+    fresh.get("/datasets").raise_for_status()
+    names = tmp_path / "home" / "datasets" / "names"
+    (file,) = (file for file in names.glob("*.json") if b'"ring"' in file.read_bytes())
+    file.write_bytes(b"")
+    assert len(fresh.get("/datasets").json()["data"]) > 1
+    assert fresh.get("/datasets/ring").status_code == 200
+    assert file.read_bytes()
+
+
+def test_a_damaged_idempotency_key_is_refused(fresh: TestClient, tmp_path: Path) -> None:
+    headers, body = {"Idempotency-Key": "once"}, {"dataset": "ring"}
+    fresh.post("/train", json=body, headers=headers).raise_for_status()
+    (file,) = (tmp_path / "home").rglob("idempotency*/*.json")
+    file.write_bytes(b"")
+    assert_problem(fresh.post("/train", json=body, headers=headers), 409, "conflict")

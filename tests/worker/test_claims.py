@@ -1,6 +1,7 @@
 """One writer per job: an epoch is claimed once, and a claim that was taken over writes nothing."""
 
 import json
+import threading
 
 import pytest
 
@@ -54,6 +55,22 @@ def test_a_claim_is_fenced_by_a_later_one(tmp_path):
             claim.check()
         with pytest.raises(Fenced):
             claim.begin(0)
+
+
+def test_a_claim_for_which_no_thread_can_be_started_leaves_nothing(store, monkeypatch):
+    job = make_job(store)
+
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError):
+            job.claim()
+    assert list((job.path / "epochs").iterdir()) == []
+    assert job.record().status == "queued"
+    with job.claim() as claim:
+        assert claim.epoch.number == 1
 
 
 def test_an_attempt_that_was_taken_over_settles_nothing(store):

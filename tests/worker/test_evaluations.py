@@ -156,6 +156,20 @@ def test_asking_twice_is_one_evaluation(store, job):
     assert len(events(job, "evaluation.queued")) == 3
 
 
+def test_one_that_a_training_put_up_stays_once_it_is_asked_for_on_demand(store, job):
+    checkpoint, protocol = job.checkpoint(8), Protocol(measures=("frechet",))
+    by_training, on_demand = Room(None, 5), Room(10, None, on_demand=True)
+    record, _ = store.evaluations.ask(job, checkpoint, protocol, by_training)
+    pending = Pending(job.id, record.id)
+    assert not store.evaluations.is_on_demand(pending)
+    assert store.evaluations.ask(job, checkpoint, protocol, on_demand) == (record, True)
+    assert store.evaluations.is_on_demand(pending)
+    for room in (by_training, on_demand):
+        assert store.evaluations.ask(job, checkpoint, protocol, room) == (record, False)
+    assert store.evaluations.withdraw_oldest(job) is None
+    assert store.evaluations.is_on_demand(pending)
+
+
 def test_what_has_succeeded_is_not_done_again_and_what_failed_is(store, judge):
     pending = judge.ask(8)
     store.evaluations.begin(store.evaluations.at(pending))

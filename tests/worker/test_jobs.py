@@ -9,7 +9,7 @@ import torch
 from ganmodels.games.recorded import RecordingFailed
 from ganmodels.recipes import RECIPES
 from tests.worker.builders import make_job, train
-from worker.errors import Conflict
+from worker.errors import Conflict, Unavailable
 from worker.saving import Saver
 from worker.store.job import Job
 
@@ -197,6 +197,44 @@ def test_retention_keeps_the_last_the_regular_and_those_of_versions(store, home,
     assert [c.manifest.step for c in first.checkpoints()] == [4, 10, 12]
     train(job, home)
     assert [c.manifest.step for c in job.checkpoints()] == [6, 10, 12]
+
+
+def test_an_old_checkpoint_that_cannot_be_read_stays_and_harms_no_training(store, home):
+    job = make_job(store, schedule={"steps": 12, "checkpoints_every": 2, "keep_last": 2})
+    train(job, home, StopAt(job, 4, "pause"))
+    old = job.checkpoint(2).path
+    (old / "manifest.json").unlink()
+    resume(job)
+    train(job, home)
+    assert job.record().status == "succeeded"
+    assert old.exists()
+
+
+def test_nothing_is_removed_while_it_is_not_known_what_a_model_needs(store, home):
+    make_job(store, model="another")
+    job = make_job(store, schedule={"steps": 12, "checkpoints_every": 2, "keep_last": 2})
+    train(job, home, StopAt(job, 4, "pause"))
+    (file,) = home.glob("models/*.json")
+    file.write_bytes(b"")
+    resume(job)
+    train(job, home)
+    assert job.record().status == "succeeded"
+    assert job.checkpoints()[0].step == 2
+
+
+def test_a_job_that_cannot_be_settled_just_now_goes_on_later(store, home, monkeypatch):
+    job = make_job(store)
+
+    def busy(*given):
+        raise Unavailable("job-busy", "the job is being changed; try again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("worker.jobs.record_ending", busy)
+        train(job, home)
+    assert job.record().status == "queued"
+    assert job.epochs()[-1].loss.code == "store-busy"
+    train(job, home)
+    assert job.record().status == "succeeded"
 
 
 def test_a_settled_job_is_not_trained_again(store, home):

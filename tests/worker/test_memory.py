@@ -1,5 +1,6 @@
 """A training that runs out of memory ends with what it needed and the batch that would fit."""
 
+import errno
 import os
 import resource
 import subprocess
@@ -23,10 +24,11 @@ from pathlib import Path
 from tests.worker.builders import make_job, train
 from worker.store import Store
 home = Path(sys.argv[1])
-import torch._dynamo
+from worker.slot import preload
+preload("worker.jobs")
 torch.ones(2, requires_grad=True).sum().backward()
 pages = int(Path("/proc/self/statm").read_text().split()[0])
-limit = pages * resource.getpagesize() + (256 << 20)
+limit = pages * resource.getpagesize() + (int(sys.argv[3]) << 20)
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 train(Store(home).jobs.get(sys.argv[2]), home)
 """
@@ -70,12 +72,14 @@ def test_networks_that_are_too_large_alone_are_called_so(store, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(resource, "RLIMIT_AS"), reason="needs limits of address space")
-def test_a_process_whose_memory_is_limited_ends_its_job_as_out_of_memory(store, home):
+@pytest.mark.parametrize("room_mib", [96, 256], ids=["at-its-start", "at-a-step"])
+def test_a_process_whose_memory_is_limited_ends_its_job_as_out_of_memory(store, home, room_mib):
     optimisation = {"batch_size": 1024, "precision": "float32"}
     game = {"network": {"generator_width": 32, "discriminator_width": 32}}
     job = make_job(store, "lsgan", game=game, optimisation=optimisation)
     environment = {**os.environ, "MALLOC_ARENA_MAX": "1", "OMP_NUM_THREADS": "1"}
-    subprocess.run([sys.executable, "-c", _LIMITED, home, job.id], env=environment, check=True)
+    command = [sys.executable, "-c", _LIMITED, home, job.id, str(room_mib)]
+    subprocess.run(command, env=environment, check=True, timeout=60)
     error = job.record().error
     assert error.code == "out-of-memory"
     # What is free is known at its end only, and the estimate to a fifth.
@@ -87,4 +91,7 @@ def test_only_want_of_memory_is_taken_for_it():
     with pytest.raises(RuntimeError) as caught:
         torch.empty(2**60)
     assert is_out_of_memory(caught.value)
+    assert is_out_of_memory(RuntimeError("std::bad_alloc"))
+    assert is_out_of_memory(OSError(errno.ENOMEM, "Cannot allocate memory"))
+    assert not is_out_of_memory(OSError(errno.EACCES, "Permission denied"))
     assert not is_out_of_memory(RuntimeError("shapes do not match"))

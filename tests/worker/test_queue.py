@@ -108,3 +108,39 @@ def test_a_worker_told_to_stop_while_it_imports_does_not_wait_for_a_redis_that_i
         assert worker.wait(10) == 0
     finally:
         stop([worker, redis_process], 0)
+
+
+# A worker whose own thread of Redis's messages takes a signal that comes while it forks.
+_FORKING = """
+import importlib, os, signal, time
+from worker.queue import work
+from worker.settings import Settings
+
+fork = os.fork
+
+def fork_met_by_a_signal():
+    child = fork()
+    if child:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.2)
+    return child
+
+os.fork = fork_met_by_a_signal
+settings = Settings()
+work(settings, settings.redis_url, lambda: importlib.import_module("worker.jobs"))
+"""
+
+
+def test_a_worker_told_to_stop_while_it_forks_passes_that_on(
+    home, store, redis_url, tmp_path, wait_until
+):
+    queue_of(redis_url).empty()
+    job = make_job(store, "points", schedule={"steps": 10**6})
+    Dispatcher(redis_url).enqueue(job)
+    environment = {"RINGSIDE_HOME": str(home), "RINGSIDE_REDIS_URL": redis_url}
+    worker = start([sys.executable, "-c", _FORKING], environment, tmp_path / "log")
+    try:
+        assert worker.wait(60) == 0
+    finally:
+        stop([worker], 0)
+    assert job.record().status == "queued"

@@ -146,6 +146,11 @@ def test_room_is_found_by_trying(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_was_deleted_has_no_room_and_is_not_made_again(tmp_path):
+    assert not has_room(tmp_path / "gone", 1000)
+    assert not (tmp_path / "gone").exists()
+
+
 def test_what_a_game_remembers_needs_room_in_both_checkpoints(store):
     def needed(size: int) -> int:
         job = make_job(store, "simgan", game={"replay": {"size": size}})

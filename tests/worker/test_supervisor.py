@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from queue import SimpleQueue
 
 import pytest
 
@@ -14,7 +15,7 @@ from worker.processes import Kept, NotStarted, start, stop
 from worker.queue import Dispatcher
 from worker.redis import EmbeddedRedis
 from worker.settings import Settings
-from worker.supervisor import plan_slots
+from worker.supervisor import Slot, keep, plan_slots
 
 _WAIT = "import signal; signal.pause()"
 
@@ -246,6 +247,33 @@ def test_sigterm_does_not_wait_for_a_redis_that_is_away(
     if job:
         assert job.record().status == "queued"
         assert job.checkpoint().step == job.progress()["step"]
+
+
+class EvaluationsWait:
+    """A reconciler that has found an evaluation to do."""
+
+    evaluations_wait = True
+
+    def scan(self) -> None:
+        pass
+
+
+def test_a_slot_of_evaluations_that_cannot_be_started_is_tried_again(begin, monkeypatch):
+    monkeypatch.setattr("worker.supervisor._SCAN_SECONDS", 0.0)
+    monkeypatch.setattr("worker.supervisor.start", lambda *_: begin())
+    signals, slots, tried = SimpleQueue(), [], []
+
+    def new_slot():
+        tried.append(len(slots))
+        if len(tried) == 1:
+            signals.put(signal.SIGCHLD)
+            raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+        signals.put(signal.SIGTERM)
+        return Slot("evaluations", {}, "unix:///tmp/none.sock", "--evaluations")
+
+    keep(slots, EvaluationsWait(), signals, new_slot)
+    assert tried == [0, 0]
+    assert [slot.name for slot in slots] == ["evaluations"]
 
 
 def test_two_supervisors_share_the_work(run_worker, store, wait_until):

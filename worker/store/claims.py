@@ -15,7 +15,7 @@ from worker.errors import Conflict
 from worker.identity import ProcessIdentity
 from worker.store import disk
 from worker.store.epochs import EngineInUse, Epoch, name
-from worker.store.files import new_directory, replace_json
+from worker.store.files import new_directory, remove_directory, replace_json
 
 _BEAT_SECONDS = 1.0
 _RESERVE, _RESERVE_BYTES = "reserve", 65_536
@@ -50,16 +50,18 @@ class Claim:
                 for file, data in {**contents, _RESERVE: bytes(_RESERVE_BYTES)}.items():
                     disk.write(temporary / file, [data], durable=False)
                 lock = _locked(temporary / "lock")
+            return cls(epoch, lock)
         except BaseException as error:
             if lock >= 0:
                 os.close(lock)
             if isinstance(error, FileExistsError):
                 raise Conflict("job-running", "another process trains this job") from error
-            # It may be visible, where only its last sync failed.
+            # It may be visible, where only its last sync failed or no thread could be started.
             if epoch.holder == own:
                 (epoch.path / "holder").unlink()
+                with suppress(OSError):
+                    remove_directory(epoch.path)
             raise
-        return cls(epoch, lock)
 
     def begin(self, start_step: int, engine: EngineInUse | None = None) -> None:
         """Say from which step the attempt goes on, and on what it runs.

@@ -1,5 +1,6 @@
 """Datasets on disk: packed directories named by their content, and the names people gave them."""
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
@@ -19,6 +20,8 @@ from worker.store.files import (
     temporary_name,
 )
 from worker.store.locks import locked
+
+log = logging.getLogger("ringside.store")
 
 
 class Datasets:
@@ -43,8 +46,8 @@ class Datasets:
 
     def names(self) -> dict[str, str]:
         """What each name stands for, built-in names first."""
-        given = [read_json(path) for path in sorted(self._names.glob("*.json"))]
-        found = {entry["name"]: entry["dataset"] for entry in given}
+        given = [_read_name(path) for path in sorted(self._names.glob("*.json"))]
+        found = {entry["name"]: entry["dataset"] for entry in given if entry}
         builtin = {name: found.pop(name) for name in BUILTIN if name in found}
         return {**builtin, **dict(sorted(found.items()))}
 
@@ -123,9 +126,8 @@ class Datasets:
         return [name for name, named in self.names().items() if named == dataset_id]
 
     def _named(self, name: str) -> str | None:
-        path = self._names / f"{file_stem(name)}.json"
-        if path.exists():
-            return str(read_json(path)["dataset"])
+        if entry := _read_name(self._names / f"{file_stem(name)}.json"):
+            return entry["dataset"]
         if name not in BUILTIN:
             return None
         manifest, _ = self._add(lambda directory: pack(BUILTIN[name](), directory))
@@ -167,7 +169,8 @@ class Datasets:
         ensure_directory(self._names)
         path = self._names / f"{file_stem(name)}.json"
         with self._locked():
-            if path.exists() and read_json(path)["dataset"] != dataset_id:
+            entry = _read_name(path)
+            if entry and entry["dataset"] != dataset_id:
                 raise Conflict(
                     "name-taken",
                     f"{name} stands for another dataset; choose another name or delete that one",
@@ -206,3 +209,15 @@ def _is_sound(directory: Path) -> bool:
     except DataError:
         return False
     return True
+
+
+def _read_name(path: Path) -> dict[str, str] | None:
+    """A name and its dataset; None for one that can be given: none is there, or it is damaged."""
+    try:
+        entry = read_json(path)
+        return {"name": str(entry["name"]), "dataset": str(entry["dataset"])}
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError):
+        log.error("%s is damaged; the name is left out", path)
+        return None

@@ -223,8 +223,9 @@ class Evaluations:
     ) -> tuple[EvaluationRecord, bool]:
         """Put a checkpoint up for evaluation; it is on disk when this returns.
 
-        What was asked for before is the same evaluation: one that failed is queued again, any
-        other is left as it is. Returns whether it was put up now.
+        What was asked for before is the same evaluation: one that failed is put up again, one that
+        a training put up goes before all others once it is asked for on demand, any other is left
+        as it is. Returns whether it is to be queued now.
 
         Raises:
             NotFound: when the checkpoint was pruned just now.
@@ -237,10 +238,10 @@ class Evaluations:
             if known and known.status == "succeeded":
                 return known, False
             if known and known.is_pending:
-                self._mark(evaluation, _Note(known.checkpoint, room.on_demand))
+                is_marked = self._mark(evaluation, _Note(known.checkpoint, room.on_demand))
                 # Who put it up may have died before it was on disk; the answer is to last.
                 disk.sync_directory(evaluation.path.parent)
-                return known, False
+                return known, is_marked and known.status == "queued"
             self._check_room(job.id, room)
             record = self._put_up(evaluation, checkpoint, protocol, room.on_demand)
         # It was accepted; a disk that is full by now makes no difference to that.
@@ -389,13 +390,16 @@ class Evaluations:
             raise
         return record
 
-    def _mark(self, evaluation: Evaluation, note: _Note) -> None:
-        path = self._marker(Pending(evaluation.job.id, evaluation.id))
-        if path.exists():
+    def _mark(self, evaluation: Evaluation, note: _Note) -> bool:
+        """Whether it had no such marker yet; one that is on demand stays so."""
+        pending = Pending(evaluation.job.id, evaluation.id)
+        found = self._read(pending)
+        if found and (found.on_demand or not note.on_demand):
             disk.sync_directory(self._markers)
-        else:
-            words = [note.digest, _ON_DEMAND] if note.on_demand else [note.digest]
-            replace_file(path, " ".join(words).encode())
+            return False
+        words = [note.digest, _ON_DEMAND] if note.on_demand else [note.digest]
+        replace_file(self._marker(pending), " ".join(words).encode())
+        return True
 
     def _unmark(self, pending: Pending) -> None:
         disk.remove_file(self._marker(pending))

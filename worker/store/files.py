@@ -182,8 +182,11 @@ def remove_directory(path: Path) -> None:
 
 @contextmanager
 def temporary_file(directory: Path) -> Iterator[BinaryIO]:
-    """An open file to write and read, which is gone after the block; ``name`` is its path."""
-    directory.mkdir(parents=True, exist_ok=True)
+    """An open file to write and read, which is gone after the block; ``name`` is its path.
+
+    Raises:
+        FileNotFoundError: when there is no such directory.
+    """
     path = directory / temporary_name("file")
     try:
         with path.open("x+b") as file:

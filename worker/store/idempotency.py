@@ -49,7 +49,14 @@ class IdempotencyKeys:
             disk.sync_directory(self._directory)
         else:
             replace_json(path, {"fingerprint": fingerprint, "job": new_id("job")})
-        remembered: dict[str, Any] = read_json(path)
+        try:
+            remembered: dict[str, Any] = dict(read_json(path))
+        except (ValueError, TypeError):
+            raise Conflict(
+                "conflict",
+                "what is known of this Idempotency-Key is damaged; GET /jobs shows whether its job "
+                "was made; use a new key",
+            ) from None
         if remembered["fingerprint"] != fingerprint:
             raise Conflict(
                 "idempotency-mismatch",

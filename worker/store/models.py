@@ -1,16 +1,19 @@
 """Models: names with versions; a version points at a checkpoint, an alias at a version."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from worker.errors import NotFound, Unavailable
+from worker.errors import ModelCorrupt, NotFound, Unavailable
 from worker.names import file_stem
 from worker.store import disk
 from worker.store.files import ensure_directory, now, replace_json
 from worker.store.locks import locked
+
+log = logging.getLogger("ringside.store")
 
 
 class Version(BaseModel):
@@ -72,9 +75,15 @@ class Models:
         self._directory = directory
 
     def all(self) -> list[Model]:
-        """All models, by name."""
-        read = [Model.model_validate_json(p.read_bytes()) for p in self._directory.glob("*.json")]
-        return sorted((one for one in read if not one.is_deleted), key=lambda model: model.name)
+        """All models that can be read, by name."""
+        found = []
+        for path in self._paths():
+            try:
+                found.append(_parsed(path))
+            except (OSError, ModelCorrupt) as error:
+                # One that is damaged must not hide the others.
+                log.error("%s cannot be read; it is left out: %s", path, error)
+        return sorted((one for one in found if not one.is_deleted), key=lambda model: model.name)
 
     def get(self, name: str) -> Model:
         """The model of a name.
@@ -143,8 +152,13 @@ class Models:
             self._save(_deleted(model))
 
     def checkpoints_in_use(self, job_id: str) -> set[str]:
-        """Digests of a job's checkpoints that versions point at: they must not be pruned."""
-        versions = [version for model in self.all() for version in model.versions]
+        """Digests of a job's checkpoints that versions point at: they must not be pruned.
+
+        Raises:
+            ModelCorrupt: when that of one model is not known.
+            OSError: likewise.
+        """
+        versions = [version for path in self._paths() for version in _parsed(path).versions]
         return {version.checkpoint for version in versions if version.job == job_id}
 
     @contextmanager
@@ -161,14 +175,24 @@ class Models:
 
     def _read(self, name: str) -> Model | None:
         path = self.path(name)
-        return Model.model_validate_json(path.read_bytes()) if path.exists() else None
+        return _parsed(path) if path.exists() else None
 
     def _save(self, model: Model) -> None:
         replace_json(self.path(model.name), model.model_dump(mode="json"))
 
+    def _paths(self) -> list[Path]:
+        return sorted(self._directory.glob("*.json"))
+
     def path(self, name: str) -> Path:
         """Where a model is written down; the file is replaced, never changed."""
         return self._directory / f"{file_stem(name)}.json"
+
+
+def _parsed(path: Path) -> Model:
+    try:
+        return Model.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise ModelCorrupt from error
 
 
 def _deleted(model: Model) -> Model:
