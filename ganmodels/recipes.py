@@ -378,6 +378,9 @@ RECIPES: Mapping[str, Recipe] = {
             average=Average(half_life_images=60_000),
             discriminator_average=Average(half_life_images=60_000),
         ),
+        # What samples are like says nothing of the classifier, and the measures learn
+        # from labels that this game must not see: the last one becomes the version.
+        referee=Referee(evaluate_every=0),
     ),
     "points": Recipe(
         summary="Small perceptrons, told the cluster of each point, for a few dimensions",

@@ -18,6 +18,10 @@ class Replay(Spec):
     size: int = Field(default=50, ge=1, le=100_000)
     share: float = Field(default=0.5, ge=0, le=1)
 
+    def swapped(self, count: int) -> int:
+        """How many of so many fakes are swapped at once, where any are; at least one."""
+        return min(max(1, round(self.share * count)), self.size)
+
     def pool(self, shape: tuple[int, ...], device: torch.device) -> "Pool":
         """An empty pool for items of this shape."""
         return Pool(self, shape, device)
@@ -27,7 +31,7 @@ class Pool:
     """Earlier fakes with the labels they were made under; part of a match's state."""
 
     def __init__(self, replay: Replay, shape: tuple[int, ...], device: torch.device) -> None:
-        self._share = replay.share
+        self._replay = replay
         self._items = torch.zeros(replay.size, *shape, device=device)
         self._labels = torch.zeros(replay.size, dtype=torch.int64, device=device)
         # On the CPU, so that no step waits for the device to know whether the pool is full.
@@ -49,7 +53,7 @@ class Pool:
         if int(self._filled) < len(self._items):
             self._fill(fakes, labels)
             return fakes.detach(), labels
-        count = min(max(1, round(self._share * len(fakes))), len(self._items))
+        count = self._replay.swapped(len(fakes))
         # Distinct places, so that none of the fakes that go in is lost.
         order = torch.randperm(len(self._items), generator=random, device=random.device)
         places = order[:count].to(self._items.device)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ganmodels.data.batches import to_network
+from ganmodels.data.packed import evenly
 from ganmodels.games import Game
 from ganmodels.labels import Clusters
 from ganmodels.networks.discriminator import Company, Discriminator
@@ -82,7 +83,7 @@ class Mates(NamedTuple):
     ) -> "Mates":
         """As many as an item had at most in training, evenly from all."""
         count = min(batch_size - 1, COMPANY_ITEMS, len(items))
-        places = np.linspace(0, len(items) - 1, count).round().astype(np.int64)
+        places = evenly(np.arange(len(items)), count)
         chosen = None if labels is None else torch.from_numpy(labels[places])
         return cls(torch.from_numpy(np.array(items[places])), chosen)
 

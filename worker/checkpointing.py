@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ganmodels.data.packed import evenly
 from ganmodels.games.match import AVERAGE, Match, State, restore_pair
 from ganmodels.labels import Clusters, labels_of
 from ganmodels.sampling import Sampler
@@ -27,7 +28,7 @@ BATCH_SIZE = 100
 # Readings until a failure is named, from its first sign.
 _LONGEST_WINDOW = 12
 
-# Mates are chosen among about so many items, so that not all are read for it.
+# Mates are chosen among so many items, so that not all are read for it.
 _CHOICE = 1_000
 
 Files = Mapping[str, Mapping[str, Tensor]]
@@ -117,7 +118,7 @@ class CheckpointWriter:
 
     def _mates(self) -> Mates:
         dataset = self._guard.material.dataset
-        chosen = dataset.training_indices[:: max(1, len(dataset.training_indices) // _CHOICE)]
+        chosen = evenly(dataset.training_indices, _CHOICE)
         labels = labels_of(dataset, chosen, self._clusters)
         optimisation = self._config.optimisation
         at_once = optimisation.batch_size // optimisation.accumulate
@@ -126,7 +127,7 @@ class CheckpointWriter:
     def _make_probe(self, sampler: Sampler) -> Probe:
         dataset = self._guard.material.dataset
         held_out = dataset.held_out if len(dataset.held_out) else dataset.training_indices
-        chosen = held_out[:CALIBRATION_ITEMS]
+        chosen = evenly(held_out, CALIBRATION_ITEMS)
         labels = labels_of(dataset, chosen, self._clusters)
         return Probe.of(sampler, dataset.items[chosen], labels)
 

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from ganmodels.data.batches import to_network
-from ganmodels.data.packed import PackedDataset
+from ganmodels.data.packed import PackedDataset, evenly
 from ganmodels.games.match import restore_pair
 from ganmodels.labels import Clusters, labels_of
 from ganmodels.networks.discriminator import Discriminator
@@ -77,7 +77,7 @@ def neighbours(players: Players, dataset: PackedDataset, seed: int) -> bytes | N
         players.sampler.inputs(seed, 0, SHOWN), players.sampler.labels(seed, 0, SHOWN)
     )
     held_out = dataset.held_out if len(dataset.held_out) else dataset.training_indices
-    reals = dataset.items[_evenly(held_out, SHOWN)]
+    reals = dataset.items[evenly(held_out, SHOWN)]
     nearest = dataset.items[nearest_training(fakes, dataset)]
     tiles = _enlarged(np.concatenate([_filled(reals), fakes, nearest]))
     buffer = io.BytesIO()
@@ -119,7 +119,7 @@ def _edges(low: float, high: float) -> NDArray[np.float64]:
 def _of_reals(
     players: Players, dataset: PackedDataset, indices: NDArray[np.int64]
 ) -> NDArray[np.float32]:
-    chosen = _evenly(indices, _JUDGED)
+    chosen = evenly(indices, _JUDGED)
     if not len(chosen):
         return np.empty(0, dtype=np.float32)
     return _logits(players, dataset.items[chosen], labels_of(dataset, chosen, players.clusters))
@@ -140,12 +140,6 @@ def _enlarged(images: Items) -> Items:
     """Images large enough to be looked at, each pixel of theirs a square of pixels."""
     factor = max(1, _TILE_PIXELS // max(images.shape[1:3]))
     return images.repeat(factor, axis=1).repeat(factor, axis=2)
-
-
-def _evenly(indices: NDArray[np.int64], most: int) -> NDArray[np.int64]:
-    """At most so many, from the first to the last: datasets are often sorted by class."""
-    count = min(most, len(indices))
-    return indices[np.linspace(0, len(indices) - 1, count).round().astype(np.int64)]
 
 
 def _filled(items: Items) -> Items:

@@ -34,7 +34,8 @@ class Resnet(Spec):
     """Residual blocks with one width at every grid, for images of 8 to 128 pixels.
 
     Without normalisation the blocks start as the identity (fix-up): the last convolution of each
-    is zero and the first is scaled by blocks^(-1/4).
+    is zero and the first is scaled by blocks^(-1/2), as blocks have two (Zhang et al. 2019,
+    arXiv:1901.09321, section 3).
     """
 
     kind: Literal["resnet"] = "resnet"
@@ -199,4 +200,4 @@ def initialise(network: nn.Module, fixup: bool) -> None:
         for block in blocks:
             nn.init.zeros_(raw_weight(block.second))
             with torch.no_grad():
-                raw_weight(block.first).mul_(len(blocks) ** -0.25)
+                raw_weight(block.first).mul_(len(blocks) ** -0.5)

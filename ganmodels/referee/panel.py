@@ -55,7 +55,8 @@ class Panel(NamedTuple):
         thumbs = thumbnails_of(dataset, np.sort(training[:_MOST_CLUSTERED]))
         return cls(
             torch.from_numpy(np.resize(training, count)),
-            torch.from_numpy(np.sort(held_out)),
+            # In the order drawn: the first of them are judged, and datasets are often sorted.
+            torch.from_numpy(held_out),
             torch.from_numpy(np.sort(training[:_MOST_NEIGHBOURS])),
             torch.from_numpy(inputs.at(_SEED, 0, count)),
             _centres(thumbs, space),

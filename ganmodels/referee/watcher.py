@@ -54,10 +54,16 @@ class Watcher:
         random = stream(match.seed, "look", match.step, torch.Generator(match.device))
 
         def judge(items: Items, labels: Labels | None) -> Logits:
-            if not len(items):
+            count = min(_JUDGED, len(items))
+            if not count:
                 return items.new_empty(0)
-            some = None if labels is None else labels[:_JUDGED]
-            return match.judge(items[:_JUDGED], some, random)
+            # Few are joined by training items: who compares items heeds how many there are.
+            some = None
+            if labels is not None and self._labels is not None:
+                some = torch.cat([labels[:count], self._labels[: _JUDGED - count]])
+            joined = torch.cat([items[:count], self._reals[: _JUDGED - count]])
+            logits = match.judge(joined, some, random)
+            return logits[: len(logits) * count // _JUDGED]
 
         judged = Judgement.of(
             judge(self._reals, self._labels),

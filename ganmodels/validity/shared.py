@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from ganmodels.augmentation import Ada, Shift
 from ganmodels.config import TrainConfig
 from ganmodels.optimisation import BurnInDecay
+from ganmodels.replay import Replay
 from ganmodels.spaces import ImageSpace
 from ganmodels.validity.finding import Finding, error, warning
 
@@ -70,4 +71,19 @@ def shifts_stay_inside(config: TrainConfig) -> Iterator[Finding]:
         )
 
 
-RULES = (schedules_settle, shifts_stay_inside)
+def some_fakes_are_new(config: TrainConfig) -> Iterator[Finding]:
+    """The discriminator must see what the generator makes now."""
+    replay, optimisation = getattr(config.game, "replay", None), config.optimisation
+    if not isinstance(replay, Replay) or replay.share in (0, 1):
+        return
+    part = optimisation.batch_size // optimisation.accumulate
+    if part and replay.swapped(part) == part:
+        yield error(
+            "part-too-small",
+            "/optimisation/accumulate",
+            f"of the {part} fakes that are computed at once all would be swapped for old ones; "
+            "accumulate smaller, or make batch_size larger or replay.share smaller",
+        )
+
+
+RULES = (schedules_settle, shifts_stay_inside, some_fakes_are_new)

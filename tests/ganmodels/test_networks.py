@@ -1,6 +1,7 @@
 """Networks build for every space they claim, and take labels where they are told to."""
 
 import itertools
+import math
 
 import pytest
 import torch
@@ -106,6 +107,17 @@ def test_a_residual_block_without_normalisation_starts_as_the_identity():
     features = torch.randn(2, 4, 8, 8)
     for block in discriminator.trunk.blocks:
         assert torch.equal(block(features), features)
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_blocks_of_two_layers_start_smaller_by_the_root_of_their_number(count):
+    torch.manual_seed(0)
+    wide = Resnet(discriminator_width=64, discriminator_norm="none", blocks_per_grid=count)
+    blocks = Gan(network=wide).discriminator(image_space()).trunk.blocks
+    for block in blocks:
+        weight = block.first.weight
+        he = math.sqrt(2 / weight[0].numel())
+        assert weight.std().item() == pytest.approx(he / math.sqrt(len(blocks)), rel=0.05)
 
 
 def test_a_spectrally_normalised_discriminator_has_a_bounded_slope():

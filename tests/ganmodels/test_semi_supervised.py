@@ -216,3 +216,7 @@ def test_its_cost_is_known_before_it_is_trained():
     making = 3 * generator - latents + 2 * discriminator + features
     assert cost.step_flops == judging + making
     assert RECIPES[RECIPE].game.classifies
+
+
+def test_no_evaluation_that_learns_from_all_labels_chooses_the_version():
+    assert RECIPES["semi-supervised"].referee.evaluate_every == 0

@@ -117,6 +117,12 @@ def test_every_recipe_passes_without_a_warning(recipe):
         ),
         ("shift-too-far", "cgan", None, {"game": {"augmentation": {"kind": "shift", "pixels": 4}}}),
         (
+            "part-too-small",
+            "simgan",
+            None,
+            {"optimisation": {"batch_size": 4, "accumulate": 4}},
+        ),
+        (
             "shift-too-far",
             "semi-supervised",
             None,

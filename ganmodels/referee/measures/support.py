@@ -9,6 +9,8 @@ from ganmodels.referee.measures.distances import blocks, neighbour_radii
 from ganmodels.referee.measures.estimate import Estimate, FeatureArray, share
 
 _CLOSE = 0.01
+# Of the length of an item: what a distance by products can be off in float64, and float32 items.
+_ROUNDING = 1e-6
 # Of a Poisson count that came out as 0, this is the upper end with 95 % confidence.
 _UNSEEN_PAIRS = 3.0
 
@@ -53,7 +55,10 @@ def _duplicates(items: Views, feature_limit: float, pixel_limit: float) -> Tenso
 
 
 def _close(reals: FeatureArray) -> float:
-    return float(neighbour_radii(torch.from_numpy(reals).double(), 1).quantile(_CLOSE))
+    """The limit; where reals are equal themselves, that of what differs by rounding alone."""
+    items = torch.from_numpy(reals).double()
+    rounding = _ROUNDING * float(items.norm(dim=1).mean())
+    return max(rounding, float(neighbour_radii(items, 1).quantile(_CLOSE)))
 
 
 def _size(counts: Tensor) -> Estimate:

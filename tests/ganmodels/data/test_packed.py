@@ -15,7 +15,7 @@ from PIL import Image
 from ganmodels.data.archive import read_archive
 from ganmodels.data.errors import DataError
 from ganmodels.data.limits import Limits
-from ganmodels.data.packed import FILES, Manifest, choose_held_out, open_packed, pack
+from ganmodels.data.packed import FILES, Manifest, choose_held_out, evenly, open_packed, pack
 from ganmodels.data.preview import spread_indices
 from ganmodels.data.stream import Chunk, ImageFacts, ItemStream, PointFacts
 from ganmodels.spaces import ImageSpace, PointSpace
@@ -302,3 +302,12 @@ def test_spread_indices_are_distinct_and_cover_the_classes(values: list[int]) ->
     chosen = spread_indices(len(labels), labels, 64)
     assert len(set(chosen.tolist())) == len(chosen) <= 64
     assert len(np.unique(labels[chosen])) == min(64, len(np.unique(labels)))
+
+
+@pytest.mark.parametrize(("count", "most"), [(2000, 1000), (1500, 1000), (5, 10), (10, 1)])
+def test_some_are_chosen_evenly_from_the_first_to_the_last(count, most):
+    chosen = evenly(np.arange(count), most)
+    assert len(chosen) == len(set(chosen)) == min(count, most)
+    assert chosen[0] == 0
+    assert most == 1 or chosen[-1] == count - 1
+    assert np.ptp(np.diff(chosen)) <= 1 if len(chosen) > 1 else True

@@ -225,6 +225,16 @@ def test_support_without_a_duplicate_is_a_lower_bound():
     assert found.duplicates.value == 0
 
 
+def test_exact_copies_are_duplicates_where_reals_are_copies_of_each_other_too():
+    random = np.random.default_rng(0)
+    reals, images = random.uniform(-1, 1, (500, 256)), random.uniform(-1, 1, (50, 256))
+    reals[:20] = reals[20:40]
+    copies = np.repeat(images, 10, axis=0)
+    found = support(Views(copies, copies), Views(reals, reals))
+    assert found.duplicates.value == 1
+    assert found.size.value == pytest.approx(500 / 9 * 0.998, rel=0.01)
+
+
 def test_duplicates_are_alike_both_in_features_and_in_values():
     random = np.random.default_rng(0)
     reals, different = random.standard_normal((2, 100, 20))

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 
@@ -10,7 +11,7 @@ from ganmodels.recipes import RECIPES
 from ganmodels.referee.panel import Panel
 from ganmodels.referee.watcher import Watcher
 from tests.ganmodels.builders import CPU, config_for, match_for, play
-from tests.ganmodels.referee.datasets import builtin
+from tests.ganmodels.referee.datasets import builtin, packed
 
 
 @pytest.fixture(scope="module")
@@ -68,3 +69,29 @@ def test_the_panel_of_a_dataset_is_always_the_same(datasets):
     first, second = (Panel.choose(datasets["ring"], game) for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
     assert len(first.centres) == 8
+
+
+def test_held_out_items_that_are_judged_are_of_all_classes_of_a_sorted_dataset(tmp_path):
+    labels = np.repeat(np.arange(10), 60)
+    images = np.random.default_rng(0).integers(0, 256, (600, 8, 8, 1), dtype=np.uint8)
+    dataset = packed(tmp_path / "sorted", images, labels)
+    panel = Panel.choose(dataset, config_for("cgan").game)
+    assert set(labels[panel.held_out[:30].numpy()]) == set(range(10))
+
+
+@pytest.mark.parametrize("kind", ["minibatch_stddev", "minibatch_discrimination"])
+def test_few_held_out_items_are_not_told_by_their_number(kind, tmp_path):
+    # Two images in turn: what is held out is what was trained on.
+    image = np.random.default_rng(0).integers(0, 256, (1, 8, 8, 1), dtype=np.uint8)
+    images = np.concatenate([image, 255 - image] * 50)
+    dataset = packed(tmp_path / "equal", images)
+    game = {
+        "network": {"kind": "dcgan", "discriminator_norm": "none"},
+        "conditioning": {"kind": "none"},
+        "labels": {"kind": "given"},
+        "minibatch_features": {"kind": kind},
+    }
+    config = config_for("dcgan", dataset.manifest.space, game=game)
+    watcher = Watcher(Panel.choose(dataset, config.game), dataset, None, CPU)
+    seen = watcher.look(match_for(config))
+    assert 0.3 < seen["recognition"] < 0.7
