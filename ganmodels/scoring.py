@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ganmodels.data.batches import to_network
-from ganmodels.data.packed import evenly
+from ganmodels.data.spread import evenly
 from ganmodels.games import Game
 from ganmodels.labels import Clusters
 from ganmodels.networks.discriminator import Company, Discriminator

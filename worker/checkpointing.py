@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ganmodels.data.packed import evenly
+from ganmodels.data.spread import evenly
 from ganmodels.games.match import AVERAGE, Match, State, restore_pair
 from ganmodels.labels import Clusters, labels_of
 from ganmodels.sampling import Sampler

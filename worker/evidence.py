@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from ganmodels.data.batches import to_network
-from ganmodels.data.packed import PackedDataset, evenly
+from ganmodels.data.packed import PackedDataset
+from ganmodels.data.spread import evenly
 from ganmodels.games.match import restore_pair
 from ganmodels.labels import Clusters, labels_of
 from ganmodels.networks.discriminator import Discriminator

@@ -157,12 +157,6 @@ def choose_held_out(count: int) -> Labels:
     return np.sort(np.argsort(mixed, kind="stable")[:wanted]).astype(np.int64)
 
 
-def evenly(indices: Labels, most: int) -> Labels:
-    """At most so many of them, from the first to the last: datasets are often sorted by class."""
-    places = np.linspace(0, len(indices) - 1, min(most, len(indices)))
-    return indices[places.round().astype(np.int64)]
-
-
 def discard(directory: Path) -> None:
     """Remove the files of a packed dataset, and nothing else."""
     for name in FILES:

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from ganmodels.data.images import fit_image
+from ganmodels.data.spread import Indices, evenly, evenly_by_class
 
-Indices = NDArray[np.int64]
 ReadRows = Callable[[Indices], NDArray[Any]]
 
 _CELLS_A_SIDE = 8
@@ -27,30 +27,8 @@ def draw_preview(read_rows: ReadRows, count: int, labels: Indices | None) -> Ima
     """
     sample = read_rows(np.zeros(1, dtype=np.int64))
     if sample.ndim == 4:
-        return _draw_grid(read_rows(spread_indices(count, labels, _CELLS_A_SIDE**2)))
-    return _draw_scatter(read_rows(_evenly(count, _PLOTTED_POINTS)))
-
-
-def spread_indices(count: int, labels: Indices | None, wanted: int) -> Indices:
-    """Up to ``wanted`` indices, evenly over the dataset, and over its classes if labelled."""
-    if labels is None:
-        return _evenly(count, wanted)
-    classes = np.unique(labels)
-    classes = classes[_evenly(len(classes), wanted)]
-    shares = np.full(len(classes), wanted // len(classes))
-    shares[: wanted % len(classes)] += 1
-    chosen = []
-    for label, share in zip(classes, shares, strict=True):
-        members = np.flatnonzero(labels == label)
-        chosen.append(members[_evenly(len(members), int(share))])
-    return np.concatenate(chosen).astype(np.int64)
-
-
-def _evenly(count: int, wanted: int) -> Indices:
-    """The first item of each of ``wanted`` equal parts; all items when there are fewer."""
-    if count <= wanted:
-        return np.arange(count, dtype=np.int64)
-    return np.arange(wanted, dtype=np.int64) * count // wanted
+        return _draw_grid(read_rows(evenly_by_class(count, labels, _CELLS_A_SIDE**2)))
+    return _draw_scatter(read_rows(evenly(np.arange(count), _PLOTTED_POINTS)))
 
 
 def _draw_grid(images: NDArray[Any]) -> Image.Image:

@@ -15,8 +15,7 @@ from PIL import Image
 from ganmodels.data.archive import read_archive
 from ganmodels.data.errors import DataError
 from ganmodels.data.limits import Limits
-from ganmodels.data.packed import FILES, Manifest, choose_held_out, evenly, open_packed, pack
-from ganmodels.data.preview import spread_indices
+from ganmodels.data.packed import FILES, Manifest, choose_held_out, open_packed, pack
 from ganmodels.data.stream import Chunk, ImageFacts, ItemStream, PointFacts
 from ganmodels.spaces import ImageSpace, PointSpace
 
@@ -293,21 +292,3 @@ def test_points_of_any_dimension_have_a_preview(tmp_path: Path, dimensions: int)
     pack(point_stream(np.zeros((30, dimensions))), tmp_path)
     with Image.open(tmp_path / "preview.png") as preview:
         assert preview.size == (256, 256)
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.lists(st.integers(0, 80), min_size=1, max_size=200))
-def test_spread_indices_are_distinct_and_cover_the_classes(values: list[int]) -> None:
-    labels = np.array(values, dtype=np.int64)
-    chosen = spread_indices(len(labels), labels, 64)
-    assert len(set(chosen.tolist())) == len(chosen) <= 64
-    assert len(np.unique(labels[chosen])) == min(64, len(np.unique(labels)))
-
-
-@pytest.mark.parametrize(("count", "most"), [(2000, 1000), (1500, 1000), (5, 10), (10, 1)])
-def test_some_are_chosen_evenly_from_the_first_to_the_last(count, most):
-    chosen = evenly(np.arange(count), most)
-    assert len(chosen) == len(set(chosen)) == min(count, most)
-    assert chosen[0] == 0
-    assert most == 1 or chosen[-1] == count - 1
-    assert np.ptp(np.diff(chosen)) <= 1 if len(chosen) > 1 else True
