@@ -119,14 +119,14 @@ def test_only_regular_files_are_read(tmp_path):
 
 
 def test_a_temporary_file_is_there_for_the_block_alone(tmp_path):
-    with pytest.raises(KeyError), temporary_file(tmp_path / "uploads") as file:
+    with pytest.raises(KeyError), temporary_file(tmp_path) as file:
         file.write(b"123")
         file.seek(0)
         assert file.read() == b"123"
-        (path,) = (tmp_path / "uploads").iterdir()
+        (path,) = (tmp_path).iterdir()
         assert (file.name, maker_of(path.name)) == (str(path), ProcessIdentity.own())
         raise KeyError
-    assert list((tmp_path / "uploads").iterdir()) == []
+    assert list((tmp_path).iterdir()) == []
 
 
 @pytest.mark.parametrize(
