@@ -46,7 +46,6 @@ class Guard:
             "/translate": (settings.max_score_bytes, _UPLOAD_SECONDS),
         }
         self._room = _Room(max(settings.max_held_bytes, settings.max_score_bytes))
-        self._room = _Room(settings.max_held_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ganmodels.data.archive import has_image_suffix
+from ganmodels.data.archive import is_image_name
 from ganmodels.data.arrays import read_npy
 from ganmodels.data.errors import DataError, printable
 from ganmodels.data.images import decode_image, fit_image, read_image_header
@@ -56,8 +56,8 @@ def from_zip(data: bytes, space: Space) -> list[Received]:
     with _as_file(data) as path, open_zip(path, LIMITS) as archive:
         members = [
             member
-            for member in checked_members(archive, LIMITS)
-            if has_image_suffix(member_name(member))
+            for member in checked_members(archive, LIMITS, is_image_name)
+            if is_image_name(member_name(member))
         ]
         _check_count(len(members), MAX_ITEMS)
         files = [(member_name(member), partial(read_member, archive, member)) for member in members]
@@ -65,9 +65,13 @@ def from_zip(data: bytes, space: Space) -> list[Received]:
 
 
 def from_npy(data: bytes, space: Space) -> list[Received]:
-    """Images [n, h, w] or [n, h, w, c], or points [n, d] in the dataset's own units."""
+    """Images [n, h, w] or [n, h, w, c], or points [n, d] in the dataset's own units.
+
+    Floats of images are in [0, 1]: by their range alone a bright image in [-1, 1] could not be
+    told, and no item may be read by its neighbours.
+    """
     with _as_file(data) as path:
-        stream = read_npy(path, None, LIMITS)
+        stream = read_npy(path, None, LIMITS, signed=False)
         _check_count(stream.count, MAX_ITEMS if isinstance(space, ImageSpace) else MAX_POINTS)
         items = [item for chunk in stream.chunks() for item in chunk.values]
     if isinstance(space, ImageSpace):

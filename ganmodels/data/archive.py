@@ -52,7 +52,7 @@ def folder_classes(names: Sequence[str], limits: Limits) -> tuple[str, ...]:
     """
     folders = {PurePosixPath(name).parent for name in names}
     classes = {folder.name for folder in folders}
-    if len(classes) < 2 or classes <= _SPLIT_NAMES:
+    if len(classes) < 2 or {name.lower() for name in classes} <= _SPLIT_NAMES:
         return ()
     for folder in folders:
         mixed = folders.intersection(folder.parents)
@@ -76,9 +76,11 @@ def folder_classes(names: Sequence[str], limits: Limits) -> tuple[str, ...]:
     return _in_natural_order(classes)
 
 
-def has_image_suffix(name: str) -> bool:
-    """Whether a file name ends like that of an image."""
-    return PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
+def is_image_name(name: str) -> bool:
+    """Whether a path ends like that of an image, and no part of it is hidden or made by macOS."""
+    path = PurePosixPath(name)
+    is_hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
+    return not is_hidden and path.suffix.lower() in IMAGE_SUFFIXES
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,8 @@ def _survey(path: Path, limits: Limits, findings: Findings) -> tuple[list[_Image
     sizes: Counter[tuple[int, int]] = Counter()
     has_colour = has_alpha = False
     with open_zip(path, limits) as archive:
-        for image in _select_images(checked_members(archive, limits), findings):
+        members = checked_members(archive, limits, is_image_name)
+        for image in _select_images(members, findings):
             try:
                 data = read_member(archive, image.entry)
                 header = read_image_header(data, limits)
@@ -113,15 +116,9 @@ def _survey(path: Path, limits: Limits, findings: Findings) -> tuple[list[_Image
 
 def _select_images(entries: list[ZipInfo], findings: Findings) -> list[_Image]:
     candidates = [_Image(entry, member_name(entry)) for entry in entries]
-    images = [image for image in candidates if _is_image_name(image.name)]
+    images = [image for image in candidates if is_image_name(image.name)]
     findings.skipped = len(candidates) - len(images)
     return images
-
-
-def _is_image_name(name: str) -> bool:
-    parts = PurePosixPath(name).parts
-    is_hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
-    return not is_hidden and has_image_suffix(name)
 
 
 def _decode_all(

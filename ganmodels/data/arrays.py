@@ -28,14 +28,17 @@ _PREFIX_BYTES = {(1, 0): 10, (2, 0): 12}
 
 
 def read_npy(
-    path: Path, labels: StoredArray | None = None, limits: Limits = DEFAULT_LIMITS
+    path: Path,
+    labels: StoredArray | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+    signed: bool = True,
 ) -> ItemStream:
     """Images or points of an NPY file, as ``numeric.array_stream`` says.
 
     Raises: DataError ``npy_header``, ``npy_size_mismatch``, ``object_array``, ... and those
     of ``numeric.array_stream``.
     """
-    return array_stream(open_npy(path, limits), labels, limits)
+    return array_stream(open_npy(path, limits), labels, limits, signed)
 
 
 def read_npz(path: Path, limits: Limits = DEFAULT_LIMITS) -> ItemStream:

@@ -18,6 +18,9 @@ Pixels = NDArray[np.uint8]
 ALLOWED_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
 _CHANNELS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}
 _EXIF_ORIENTATION = 0x0112
+# A progressive JPEG is decoded once for each of its scans, of which common ones have ten. A scan
+# of a large image may be forty bytes long.
+_MOST_SCANS, _START_OF_SCAN = 100, b"\xff\xda"
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,8 @@ class ImageHeader:
 def decode_image(data: bytes, limits: Limits = DEFAULT_LIMITS) -> DecodedImage:
     """Decode PNG, JPEG, WebP, BMP or GIF, first frame only.
 
-    Sizes are checked in the header, before any pixel is decoded. Then in this order: EXIF
+    Sizes are checked in the header, and the scans of a JPEG counted, before any pixel is decoded.
+    Then in this order: EXIF
     rotation, 16 bits scaled by 1/257 (Pillow would clip), palettes looked up, 1 bit to 0/255,
     CMYK and others through RGB. Alpha is kept; all metadata is dropped.
 
@@ -107,6 +111,7 @@ def _opened(data: bytes, limits: Limits) -> Iterator[ImageFile]:
     try:
         with Image.open(BytesIO(data), formats=ALLOWED_FORMATS) as image:
             _check_size(image.width, image.height, limits)
+            _check_scans(image, data)
             yield image
     except DataError:
         raise
@@ -127,6 +132,15 @@ def _opened(data: bytes, limits: Limits) -> Iterator[ImageFile]:
 def _check_size(width: int, height: int, limits: Limits) -> None:
     if max(width, height) > limits.max_side or width * height > limits.max_pixels_per_image:
         raise _too_large(f"The image is {width}x{height} pixels and", limits)
+
+
+def _check_scans(image: ImageFile, data: bytes) -> None:
+    if image.format in ("JPEG", "MPO") and data.count(_START_OF_SCAN) > _MOST_SCANS:
+        raise DataError(
+            "image_too_large",
+            f"The JPEG has more than {_MOST_SCANS} scans, which would take long: save it again.",
+            _MOST_SCANS,
+        )
 
 
 def _too_large(subject: str, limits: Limits) -> DataError:

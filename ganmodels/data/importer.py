@@ -101,7 +101,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Pillow and NumPy warn about damaged files; the report says what matters.
     warnings.simplefilter("ignore")
     outcome = _import(options, limits)
-    sys.stdout.write(outcome.model_dump_json())
+    # Whatever the locale says.
+    sys.stdout.buffer.write(outcome.model_dump_json().encode())
     return 0 if outcome.manifest else _REFUSED_STATUS
 
 

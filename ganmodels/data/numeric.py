@@ -13,6 +13,8 @@ from ganmodels.data.stream import Chunk, ImageFacts, ItemStream, PointFacts
 
 MAX_DIMENSIONS = 64
 _SMALLEST_SIDE = 4
+# Of float32, in which the values of a column must spread.
+_LEAST_STEPS = 1_000
 # Rounding may push a normalised float a little over its bound.
 _SLACK = 1e-6
 
@@ -20,16 +22,19 @@ Labels = NDArray[np.int64]
 ToUint8 = Callable[[NDArray[Any]], NDArray[np.uint8]]
 
 
-def array_stream(array: StoredArray, labels: StoredArray | None, limits: Limits) -> ItemStream:
+def array_stream(
+    array: StoredArray, labels: StoredArray | None, limits: Limits, signed: bool = True
+) -> ItemStream:
     """Items of a numeric array, with one integer label each if ``labels`` is given.
 
     Float arrays [n, d] with d <= 64 are points. Images are [n, h, w], [n, h, w, c] with c in
     1..4, or [n, c, h, w] with c in 1, 3, 4 where the shape leaves no doubt; their values are
     uint8; uint16, scaled by 1/257; bool, as 0 and 255; or floats: taken as [0, 1] if all lie
-    there, else as [-1, 1] if all lie there, else refused. Channels stay as they are.
+    there, else as [-1, 1] if all lie there and they may be ``signed``, else refused. Channels stay
+    as they are.
 
     Raises: DataError ``dtype_unsupported``, ``shape_unsupported``, ``ambiguous_shape``,
-    ``value_range``, ``not_finite``, ``image_too_large``, ``array_too_large``,
+    ``value_range``, ``precision_lost``, ``not_finite``, ``image_too_large``, ``array_too_large``,
     ``too_few_items``, ``too_many_items``, ``labels_mismatch``, ``labels_not_integers``,
     ``too_many_classes``.
     """
@@ -37,12 +42,13 @@ def array_stream(array: StoredArray, labels: StoredArray | None, limits: Limits)
     classes, indices = _read_labels(labels, array.shape[0], limits) if labels else ((), None)
     if array.dtype.kind == "f" and len(array.shape) == 2:
         facts: ImageFacts | PointFacts = _point_facts(array)
+        _require_resolution(array)
         return ItemStream(
             facts, array.shape[0], classes, lambda: _point_chunks(array, indices), limits
         )
     height, width, channels, channels_first = _layout(array.shape)
     _check_side(height, width, limits)
-    convert = _conversion(array)
+    convert = _conversion(array, signed)
     facts = ImageFacts({(height, width): array.shape[0]}, channels)
 
     def chunks() -> Iterator[Chunk]:
@@ -117,6 +123,27 @@ def _point_facts(array: StoredArray) -> PointFacts:
     return PointFacts(dimensions)
 
 
+def _require_resolution(array: StoredArray) -> None:
+    """Points are kept in float32, which must tell their values apart."""
+    if array.dtype.itemsize <= np.dtype(np.float32).itemsize:
+        return
+    low = np.full(array.shape[1], np.inf)
+    high = -low
+    for _, block in _numbered(array):
+        if len(block):
+            low, high = np.minimum(low, block.min(axis=0)), np.maximum(high, block.max(axis=0))
+    with np.errstate(invalid="ignore", over="ignore"):
+        spread, step = high - low, np.maximum(abs(low), abs(high)) * np.finfo(np.float32).eps
+        lost = (spread > 0) & (spread < _LEAST_STEPS * step)
+    if lost.any():
+        column = int(np.argmax(lost))
+        raise DataError(
+            "precision_lost",
+            f"Column {column} lies between {low[column]:.17g} and {high[column]:.17g}, which "
+            "float32 hardly tells apart; subtract its mean.",
+        )
+
+
 def _point_chunks(array: StoredArray, indices: Labels | None) -> Iterator[Chunk]:
     for start, block in _numbered(array):
         with np.errstate(over="ignore"):
@@ -125,7 +152,7 @@ def _point_chunks(array: StoredArray, indices: Labels | None) -> Iterator[Chunk]
         yield Chunk(points, _part(indices, start, len(block)), array.dtype.name)
 
 
-def _conversion(array: StoredArray) -> ToUint8:
+def _conversion(array: StoredArray, signed: bool) -> ToUint8:
     """The function that turns blocks of this array into uint8."""
     kind, name = array.dtype.kind, array.dtype.name
     if name == "uint8":
@@ -143,11 +170,12 @@ def _conversion(array: StoredArray) -> ToUint8:
     low, high = _range(array)
     if low >= -_SLACK and high <= 1 + _SLACK:
         return lambda block: _scale(block, 255.0, 0.0)
-    if low >= -1 - _SLACK and high <= 1 + _SLACK:
+    if signed and low >= -1 - _SLACK and high <= 1 + _SLACK:
         return lambda block: _scale(block, 127.5, 127.5)
+    or_signed = " or [-1, 1]" if signed else ""
     raise DataError(
         "value_range",
-        f"The float images lie in [{low:g}, {high:g}]; scale them to [0, 1] or [-1, 1], "
+        f"The float images lie in [{low:g}, {high:g}]; scale them to [0, 1]{or_signed}, "
         "or save them as uint8.",
     )
 

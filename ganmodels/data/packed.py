@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
@@ -203,8 +204,19 @@ def _write_items(
     if not stream.classes:
         return None, spread.scale()
     labels = np.concatenate(label_parts)
+    _require_all_classes(stream.classes, labels)
     write_npy(directory / LABELS, labels)
     return labels, spread.scale()
+
+
+def _require_all_classes(classes: Sequence[str], labels: Labels) -> None:
+    counts = np.bincount(labels, minlength=len(classes))
+    if not counts.all():
+        empty = classes[int(np.argmin(counts))]
+        raise DataError(
+            "class_empty",
+            f"No item of the class {empty!r} can be read: repair them, or leave the class out.",
+        )
 
 
 def _fit(values: NDArray[Any], plan: Plan) -> NDArray[Any]:

@@ -4,7 +4,7 @@ import gzip
 from pathlib import Path
 from typing import Literal
 
-from ganmodels.data.archive import has_image_suffix, read_archive
+from ganmodels.data.archive import is_image_name, read_archive
 from ganmodels.data.arrays import NPY_MAGIC, open_npy, read_npy, read_npz
 from ganmodels.data.blocks import StoredArray
 from ganmodels.data.errors import DataError
@@ -56,7 +56,7 @@ def detect_kind(path: Path, limits: Limits = DEFAULT_LIMITS) -> Kind:
         start = file.read(len(NPY_MAGIC))
     if start.startswith(_ZIP_MAGICS):
         names = [name.lower() for name in list_names(path, limits)]
-        has_images = any(has_image_suffix(name.decode("latin-1")) for name in names)
+        has_images = any(is_image_name(name.decode("latin-1")) for name in names)
         has_arrays = any(name.endswith(b".npy") for name in names)
         return "npz" if has_arrays and not has_images else "archive"
     if start == NPY_MAGIC:

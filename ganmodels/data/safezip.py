@@ -9,6 +9,7 @@ import stat
 import struct
 import zipfile
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -58,8 +59,12 @@ def open_zip(path: Path, limits: Limits) -> ZipFile:
         raise _damaged() from None
 
 
-def checked_members(archive: ZipFile, limits: Limits) -> list[ZipInfo]:
+def checked_members(
+    archive: ZipFile, limits: Limits, is_read: Callable[[str], bool] = bool
+) -> list[ZipInfo]:
     """All entries that are files, after the whole directory passed every rule.
+
+    How large they may be is a matter of those alone whose name ``is_read``: others stay closed.
 
     Raises: DataError ``too_many_entries``, ``zip_slip``, ``zip_link``, ``zip_encrypted``,
     ``zip_method_unsupported``, ``zip_duplicate_name``, ``zip_overlap``, ``zip_bomb``.
@@ -71,10 +76,12 @@ def checked_members(archive: ZipFile, limits: Limits) -> list[ZipInfo]:
         _check_name(entry)
         _check_type(entry)
         _check_readable(entry)
-        _check_bytes(entry, limits)
     _check_distinct(entries)
     _check_overlap(entries, archive.start_dir)
-    _check_total(entries, limits)
+    opened = [entry for entry in entries if is_read(member_name(entry))]
+    for entry in opened:
+        _check_bytes(entry, limits)
+    _check_total(opened, limits)
     return [entry for entry in entries if not entry.is_dir()]
 
 
@@ -179,7 +186,7 @@ def _check_bytes(entry: ZipInfo, limits: Limits) -> None:
         raise DataError(
             "zip_bomb",
             f"The archive entry {printable(entry.filename)!r} unpacks to {entry.file_size} "
-            f"bytes; at most {limits.max_entry_bytes} are allowed.",
+            f"bytes; at most {limits.max_entry_bytes} are allowed: leave it out.",
             limits.max_entry_bytes,
         )
     is_large = entry.file_size > limits.ratio_free_bytes

@@ -17,6 +17,9 @@ _TIMEOUT = httpx2.Timeout(30, read=900, write=900)
 _STATUSES = {401: ExitStatus.AUTH, 403: ExitStatus.AUTH, 404: ExitStatus.NOT_FOUND}
 _UNAVAILABLE = frozenset({429, 502, 503, 504})
 
+# In every answer of Ringside's.
+_REQUEST_ID = "X-Request-ID"
+
 Json = Annotated[bool, typer.Option("--json", help="Print the API's JSON on standard output.")]
 
 
@@ -59,7 +62,7 @@ def reporting(url: str) -> Iterator[None]:
 
 
 def checked(response: httpx2.Response) -> httpx2.Response:
-    """The response, if it is no error.
+    """The response, if it is no error. A page of somebody else, as of a proxy, ends the command.
 
     Raises:
         httpx2.HTTPStatusError: when it is one; ``connect`` turns it into an exit status.
@@ -67,7 +70,14 @@ def checked(response: httpx2.Response) -> httpx2.Response:
     if response.is_error:
         response.read()
         raise httpx2.HTTPStatusError("refused", request=response.request, response=response)
-    return response
+    if response.is_success and _REQUEST_ID in response.headers:
+        return response
+    elsewhere = response.headers.get("Location")
+    said = f"HTTP {response.status_code}" + (f", see {elsewhere}" if elsewhere else "")
+    fail(
+        f"what answers at {response.request.url} is no Ringside ({said}); set RINGSIDE_URL",
+        ExitStatus.UNAVAILABLE,
+    )
 
 
 def refuse(response: httpx2.Response) -> NoReturn:

@@ -50,6 +50,20 @@ def add(
     if response.status_code == 200:
         note("this content was imported before")
     typer.echo(f"{dataset['name'] or dataset['id']}: {dataset['count']} items, {_space(dataset)}")
+    _note_what_was_left_out(dataset["report"])
+
+
+def _note_what_was_left_out(report: dict[str, Any]) -> None:
+    if report["skipped"]:
+        note(f"{report['skipped']} files are no images of a format that is read, and were left out")
+    if report["unreadable_count"]:
+        first = report["unreadable"][0]
+        count = report["unreadable_count"]
+        note(f"{count} images cannot be read and were left out; {first['name']}: {first['reason']}")
+    if report["duplicates"]:
+        note(f"{report['duplicates']} items are equal to an earlier one")
+    if report["resize_rule"]:
+        note(report["resize_rule"])
 
 
 @app.command("list")
@@ -90,9 +104,19 @@ def zipped(directory: Path) -> Iterator[IO[bytes]]:
         # Stored: images are compressed already.
         with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED, strict_timestamps=False) as archive:
             for path in paths:
-                archive.write(path, path.relative_to(directory).as_posix())
+                _add(archive, path, directory)
         target.seek(0)
         yield target
+
+
+def _add(archive: zipfile.ZipFile, path: Path, directory: Path) -> None:
+    try:
+        archive.write(path, path.relative_to(directory).as_posix())
+    except OSError as error:
+        fail(f"cannot pack {path} ({error.strerror})", ExitStatus.USAGE)
+    except UnicodeError:
+        shown = str(path).encode(errors="replace").decode()
+        fail(f"cannot pack {shown}: its name is no UTF-8; rename it", ExitStatus.USAGE)
 
 
 def _wanted(path: Path, directory: Path) -> bool:

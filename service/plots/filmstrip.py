@@ -34,8 +34,8 @@ def filmstrip_png(previews: Mapping[int, Path], space: Space) -> bytes | None:
 def filmstrip(previews: Mapping[int, Path], space: Space) -> Image.Image:
     """A picture of previews (by step, at least one) of at most ``MOST_STEPS`` steps."""
     if isinstance(space, ImageSpace):
-        return _rows(_read(previews), space)
-    return _plots(_read(previews))
+        return _rows(_read(previews, space.height), space)
+    return _plots(_read(previews, None))
 
 
 def choose_steps(steps: Sequence[int], most: int) -> list[int]:
@@ -47,16 +47,19 @@ def choose_steps(steps: Sequence[int], most: int) -> list[int]:
     return [ordered[place] for place in sorted(places)]
 
 
-def _read(previews: Mapping[int, Path]) -> list[tuple[int, Image.Image]]:
+def _read(previews: Mapping[int, Path], rows: int | None) -> list[tuple[int, Image.Image]]:
+    """As many steps as may be shown, and of each preview as many rows of pixels; None is all."""
     steps = sorted(previews)
     with Image.open(previews[steps[0]]) as first:
         width, height = first.size
     most = max(2, min(MOST_STEPS, _MOST_PIXELS // (width * height)))
-    return [(step, _on_white(previews[step])) for step in choose_steps(steps, most)]
+    return [(step, _on_white(previews[step], rows)) for step in choose_steps(steps, most)]
 
 
-def _on_white(path: Path) -> Image.Image:
-    with Image.open(path) as image:
+def _on_white(path: Path, rows: int | None) -> Image.Image:
+    with Image.open(path) as opened:
+        # A copy: what was read of the rest is let go.
+        image = opened.crop((0, 0, opened.width, rows or opened.height))
         if image.mode not in ("LA", "RGBA"):
             return image.convert("RGB")
         white = Image.new("RGBA", image.size, "white")

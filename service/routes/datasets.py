@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, File, Form, Response, UploadFile
 from fastapi.responses import FileResponse
 
+from ganmodels.data.builtin import BUILTIN
 from ganmodels.data.packed import Manifest
 from service.deps import ImportsDep, SettingsDep, StoreDep
 from service.pages import listing
@@ -118,6 +119,13 @@ def _check_name(name: str | None) -> None:
             "/name",
             "a name has 1 to 64 of a-z, 0-9, - and _, begins and ends with a letter or digit and "
             "is no id",
+        )
+    if name in BUILTIN:
+        raise body_problem(
+            "name-taken",
+            "/name",
+            f"{name} stands for a built-in dataset; choose another name",
+            status=409,
         )
 
 

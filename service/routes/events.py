@@ -23,6 +23,8 @@ router = APIRouter(prefix="/jobs", tags=["jobs"])
 _POLL_SECONDS, _PING_SECONDS = 0.2, 15.0
 _LIFETIME_SECONDS = 3600.0
 _MAX_STREAMS = 64
+# A long history is not held in memory.
+_READ_AT_ONCE = 1_000
 _FORMATS = {
     "sse": "text/event-stream",
     "ndjson": "application/x-ndjson",
@@ -117,16 +119,17 @@ async def _follow(job: Job, after: int, request: Request) -> AsyncIterator[Event
 
 async def _told(job: Job, after: int, request: Request) -> AsyncIterator[Event | None]:
     started = spoke = time.monotonic()
-    seen = -1
+    seen, reader = -1, job.events.reader(after)
     state = request.app.state
     while not state.stopping and time.monotonic() - started < _LIFETIME_SECONDS:
         settled = await asyncio.to_thread(_is_settled, job)
         size = job.events.size
         if size != seen:
             seen = size
-            for event in await asyncio.to_thread(lambda last: list(job.events.after(last)), after):
-                after, spoke = event.id, time.monotonic()
-                yield event
+            while found := await asyncio.to_thread(reader.read, _READ_AT_ONCE):
+                for event in found:
+                    spoke = time.monotonic()
+                    yield event
         if settled or await request.is_disconnected():
             return
         if time.monotonic() - spoke > _PING_SECONDS:

@@ -169,8 +169,13 @@ class Datasets:
         ensure_directory(self._names)
         path = self._names / f"{file_stem(name)}.json"
         with self._locked():
+            if not (self._directory / dataset_id).is_dir():
+                detail = "the dataset was deleted just now; import it again"
+                raise NotFound("dataset-not-found", detail)
             entry = _read_name(path)
-            if entry and entry["dataset"] != dataset_id:
+            known = entry and entry["dataset"]
+            # The name of one that is gone is free.
+            if known and known != dataset_id and (self._directory / known).is_dir():
                 raise Conflict(
                     "name-taken",
                     f"{name} stands for another dataset; choose another name or delete that one",

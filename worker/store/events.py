@@ -44,6 +44,10 @@ class EventLog:
             line = {"id": last_id + 1, "type": type_, "at": now(), "data": data}
             file.write(json.dumps(line, allow_nan=False).encode() + b"\n")
 
+    def reader(self, last_id: int) -> "EventReader":
+        """Reads on after an event, as more are written."""
+        return EventReader(self._path, last_id)
+
     def after(self, last_id: int) -> Iterator[Event]:
         """Events with a larger id, oldest first. A line still being written is left for later."""
         if not self._path.exists():
@@ -75,6 +79,33 @@ class EventLog:
     def size(self) -> int:
         """Bytes written so far: unchanged means that nothing is new."""
         return self._path.stat().st_size if self._path.exists() else 0
+
+
+class EventReader:
+    """Reads a history from some event on; what was read is not gone through again."""
+
+    def __init__(self, path: Path, last_id: int) -> None:
+        self._path, self._last_id = path, last_id
+        # Where the event after the last one begins; None until it was found.
+        self._offset: int | None = None
+
+    def read(self, most: int) -> list[Event]:
+        """The next events, at most so many; none when nothing new is whole."""
+        if not self._path.exists():
+            return []
+        with self._path.open("rb") as file:
+            if self._offset is None:
+                # An event's id is the number of its line.
+                self._offset = sum(map(len, islice(file, self._last_id)))
+            file.seek(self._offset)
+            found = []
+            for line in islice(file, most):
+                event = parse_line(line)
+                if event is None:
+                    break
+                found.append(Event(**event))
+                self._offset += len(line)
+            return found
 
 
 def _newest(file: BinaryIO, types: Collection[str], span_bytes: int = _TAIL_BYTES) -> Event | None:
