@@ -71,7 +71,7 @@ def from_npy(data: bytes, space: Space) -> list[Received]:
     told, and no item may be read by its neighbours.
     """
     with _as_file(data) as path:
-        stream = read_npy(path, None, LIMITS, signed=False)
+        stream = read_npy(path, None, LIMITS, is_dataset=False)
         _check_count(stream.count, MAX_ITEMS if isinstance(space, ImageSpace) else MAX_POINTS)
         items = [item for chunk in stream.chunks() for item in chunk.values]
     if isinstance(space, ImageSpace):

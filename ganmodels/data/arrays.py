@@ -31,14 +31,14 @@ def read_npy(
     path: Path,
     labels: StoredArray | None = None,
     limits: Limits = DEFAULT_LIMITS,
-    signed: bool = True,
+    is_dataset: bool = True,
 ) -> ItemStream:
     """Images or points of an NPY file, as ``numeric.array_stream`` says.
 
     Raises: DataError ``npy_header``, ``npy_size_mismatch``, ``object_array``, ... and those
     of ``numeric.array_stream``.
     """
-    return array_stream(open_npy(path, limits), labels, limits, signed)
+    return array_stream(open_npy(path, limits), labels, limits, is_dataset)
 
 
 def read_npz(path: Path, limits: Limits = DEFAULT_LIMITS) -> ItemStream:

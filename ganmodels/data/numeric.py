@@ -23,15 +23,15 @@ ToUint8 = Callable[[NDArray[Any]], NDArray[np.uint8]]
 
 
 def array_stream(
-    array: StoredArray, labels: StoredArray | None, limits: Limits, signed: bool = True
+    array: StoredArray, labels: StoredArray | None, limits: Limits, is_dataset: bool = True
 ) -> ItemStream:
     """Items of a numeric array, with one integer label each if ``labels`` is given.
 
     Float arrays [n, d] with d <= 64 are points. Images are [n, h, w], [n, h, w, c] with c in
     1..4, or [n, c, h, w] with c in 1, 3, 4 where the shape leaves no doubt; their values are
     uint8; uint16, scaled by 1/257; bool, as 0 and 255; or floats: taken as [0, 1] if all lie
-    there, else as [-1, 1] if all lie there and they may be ``signed``, else refused. Channels stay
-    as they are.
+    there, else as [-1, 1] if all lie there, else refused. Channels stay as they are. ``is_dataset``
+    is false for a few items, whose range tells nothing: their floats are in [0, 1].
 
     Raises: DataError ``dtype_unsupported``, ``shape_unsupported``, ``ambiguous_shape``,
     ``value_range``, ``precision_lost``, ``not_finite``, ``image_too_large``, ``array_too_large``,
@@ -42,13 +42,14 @@ def array_stream(
     classes, indices = _read_labels(labels, array.shape[0], limits) if labels else ((), None)
     if array.dtype.kind == "f" and len(array.shape) == 2:
         facts: ImageFacts | PointFacts = _point_facts(array)
-        _require_resolution(array)
+        if is_dataset:
+            _require_resolution(array)
         return ItemStream(
             facts, array.shape[0], classes, lambda: _point_chunks(array, indices), limits
         )
     height, width, channels, channels_first = _layout(array.shape)
     _check_side(height, width, limits)
-    convert = _conversion(array, signed)
+    convert = _conversion(array, may_be_signed=is_dataset)
     facts = ImageFacts({(height, width): array.shape[0]}, channels)
 
     def chunks() -> Iterator[Chunk]:
@@ -152,7 +153,7 @@ def _point_chunks(array: StoredArray, indices: Labels | None) -> Iterator[Chunk]
         yield Chunk(points, _part(indices, start, len(block)), array.dtype.name)
 
 
-def _conversion(array: StoredArray, signed: bool) -> ToUint8:
+def _conversion(array: StoredArray, may_be_signed: bool) -> ToUint8:
     """The function that turns blocks of this array into uint8."""
     kind, name = array.dtype.kind, array.dtype.name
     if name == "uint8":
@@ -170,9 +171,9 @@ def _conversion(array: StoredArray, signed: bool) -> ToUint8:
     low, high = _range(array)
     if low >= -_SLACK and high <= 1 + _SLACK:
         return lambda block: _scale(block, 255.0, 0.0)
-    if signed and low >= -1 - _SLACK and high <= 1 + _SLACK:
+    if may_be_signed and low >= -1 - _SLACK and high <= 1 + _SLACK:
         return lambda block: _scale(block, 127.5, 127.5)
-    or_signed = " or [-1, 1]" if signed else ""
+    or_signed = " or [-1, 1]" if may_be_signed else ""
     raise DataError(
         "value_range",
         f"The float images lie in [{low:g}, {high:g}]; scale them to [0, 1]{or_signed}, "

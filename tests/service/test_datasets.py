@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import shutil
 import struct
 import zipfile
 from pathlib import Path
@@ -243,3 +244,17 @@ def test_unknown_datasets_are_not_found(client: TestClient, reference: str) -> N
     for part in ("", "/preview"):
         answer = client.get(f"/datasets/{reference}{part}")
         assert_problem(answer, 404, answer.json()["code"])
+
+
+def test_a_built_in_name_cannot_be_taken(client: TestClient) -> None:
+    answer = send(client, archive({f"{n}.png": png(n) for n in range(30)}), name="digits")
+    assert_problem(answer, 409, "name-taken")
+    assert client.get("/datasets/digits").json()["count"] == 1797
+
+
+def test_the_name_of_a_dataset_that_is_gone_is_free(fresh: TestClient, tmp_path: Path) -> None:
+    first = send(fresh, archive({f"{n}.png": png(n) for n in range(30)}), name="mine").json()
+    shutil.rmtree(tmp_path / "home" / "datasets" / first["id"])
+    second = send(fresh, archive({f"{n}.png": png(n + 1) for n in range(30)}), name="mine")
+    assert second.status_code == 201, second.text
+    assert fresh.get("/datasets/mine").json()["id"] == second.json()["id"]

@@ -211,6 +211,18 @@ def test_bodies_have_so_much_room_in_all(
     assert statuses == [503, 422, 422, 422]
 
 
+def test_there_is_room_for_one_body_that_is_allowed(settings: Settings, redis_url: str) -> None:
+    limits = {"max_score_bytes": 200_000, "max_held_bytes": 100_000}
+    app = create_app(settings.model_copy(update=limits), redis_url)
+    with TestClient(app, base_url=ADDRESS) as client:
+        answer = client.post(
+            "/score?model=plain",
+            content=b"x" * 150_000,
+            headers={"Content-Type": "application/x-npy"},
+        )
+    assert answer.status_code == 422
+
+
 def test_an_announced_body_over_the_limit_is_refused_unread(tmp_path: Path, redis_url: str) -> None:
     app = create_app(Settings(home=tmp_path, max_json_bytes=1000), redis_url)
     client = Upload()

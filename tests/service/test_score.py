@@ -79,6 +79,24 @@ def test_every_kind_of_body_gives_the_same_score(client: TestClient) -> None:
     assert len({entries(answer)[0]["logit"] for answer in answers}) == 1
 
 
+def test_what_a_mac_adds_to_an_archive_is_passed_over(client: TestClient) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name in ("folder/a.png", "__MACOSX/folder/._a.png", "folder/.hidden.png"):
+            archive.writestr(name, png() if name == "folder/a.png" else b"no image")
+    answer = score(client, buffer.getvalue(), "application/zip")
+    assert [entry["name"] for entry in entries(answer)] == ["folder/a.png"]
+
+
+def test_floats_are_read_alike_whoever_is_beside_them(client: TestClient) -> None:
+    grey = np.full((1, 16, 16), 0.6)
+    beside = np.concatenate([grey, np.linspace(0, 1, 256).reshape(1, 16, 16)])
+    answers = [score(client, npy(items), "application/x-npy") for items in (grey, beside)]
+    assert len({entries(answer)[0]["logit"] for answer in answers}) == 1
+    answer = score(client, npy(np.concatenate([grey, -grey])), "application/x-npy")
+    assert "[0, 1]" in assert_problem(answer, 422, "value-range")["detail"]
+
+
 def test_a_score_has_logit_probability_and_percentiles(client: TestClient) -> None:
     answer = score(client, png(), "image/png")
     entry = entries(answer)[0]

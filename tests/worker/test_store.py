@@ -30,6 +30,22 @@ def test_event_ids_count_without_gaps_whoever_writes(tmp_path):
     assert [event.id for event in log.after(97)] == [98, 99, 100]
 
 
+def test_a_reader_goes_on_where_it_was_and_takes_some_at_a_time(tmp_path):
+    path = tmp_path / "events.jsonl"
+    log = EventLog(path)
+    reader = log.reader(2)
+    assert reader.read(10) == []
+    for number in range(6):
+        log.append("test", {"number": number})
+    assert [event.id for event in reader.read(3)] == [3, 4, 5]
+    assert [event.id for event in reader.read(3)] == [6]
+    with path.open("ab") as file:
+        file.write(b'{"id": 7, "type": "to')
+    assert reader.read(3) == []
+    log.append("seventh", {})
+    assert [event.type for event in reader.read(3)] == ["seventh"]
+
+
 def test_a_torn_last_event_is_not_read_and_is_cut_off_by_the_next(tmp_path):
     path = tmp_path / "events.jsonl"
     log = EventLog(path)

@@ -16,6 +16,7 @@ from PIL import Image
 from ganmodels.data.archive import folder_classes, read_archive
 from ganmodels.data.errors import DataError
 from ganmodels.data.limits import Limits
+from ganmodels.data.packed import pack
 from ganmodels.data.readers import read_file
 from ganmodels.data.stream import Chunk, ImageFacts, ItemStream
 
@@ -93,8 +94,19 @@ def test_integer_classes_are_in_numeric_order() -> None:
     assert folder_classes([*names, "x/a.png"], Limits()) == ("1", "10", "2", "9", "x")
 
 
-def test_train_and_test_folders_are_no_classes() -> None:
-    assert folder_classes(["train/1.png", "test/1.png"], Limits()) == ()
+@pytest.mark.parametrize("folders", [("train", "test"), ("Train", "Test"), ("TRAIN", "val")])
+def test_train_and_test_folders_are_no_classes(folders: tuple[str, str]) -> None:
+    assert folder_classes([f"{folder}/1.png" for folder in folders], Limits()) == ()
+
+
+def test_a_class_of_which_no_image_can_be_read_is_refused(tmp_path: Path) -> None:
+    # Its header is sound, so that it is missed in the second pass only.
+    torn = png(3, (64, 64), "RGB")[:-40]
+    members = {f"a/{index}.png": png(index) for index in range(30)} | {"b/1.png": torn}
+    path = write_zip(tmp_path / "x", members)
+    with pytest.raises(DataError, match="class 'b'") as refusal:
+        pack(read_archive(path), tmp_path / "packed")
+    assert refusal.value.code == "class_empty"
 
 
 @pytest.mark.parametrize("stray", ["1.png", "data/1.png", "data/cat/deeper/1.png"])
@@ -265,6 +277,19 @@ def test_entry_that_runs_into_the_next_is_refused(tmp_path: Path) -> None:
     path = write_zip(tmp_path / "a.zip", three_images())
     patch(path, b"PK\x01\x02", 0, 20, struct.pack("<L", len(png()) + 10))
     assert refuse(path).code == "zip_overlap"
+
+
+def test_a_large_file_that_is_not_read_harms_nobody(tmp_path: Path) -> None:
+    limits = Limits(max_entry_bytes=1000)
+    members = {
+        **three_images(),
+        "annotations.json": bytes(2000),
+        "deep/__MACOSX/a.png": bytes(2000),
+    }
+    stream = read_archive(write_zip(tmp_path / "x", members), limits)
+    assert len(chunks(stream)) == 3
+    assert stream.findings.skipped == 2
+    assert refuse(write_zip(tmp_path / "y", {"a.png": bytes(2000)}), limits).code == "zip_bomb"
 
 
 def test_one_entry_of_extreme_ratio_is_a_bomb(tmp_path: Path) -> None:

@@ -115,6 +115,15 @@ def test_points_beyond_float32_are_refused(tmp_path: Path) -> None:
     assert refusal(save(tmp_path / "x", np.full((3, 2), 1e300))).code == "not_finite"
 
 
+def test_points_that_float32_cannot_tell_apart_are_refused(tmp_path: Path) -> None:
+    times = np.stack([np.arange(40.0), 1.6e9 + np.arange(40)], axis=1)
+    error = refusal(save(tmp_path / "x", times))
+    assert error.code == "precision_lost"
+    assert "Column 1" in error.detail
+    for fine in (times - times.mean(0), np.full((9, 2), 1.6e9), times.astype(np.float32)):
+        assert read_file(save(tmp_path / "x", fine)).count == len(fine)
+
+
 def test_float_matrix_is_points(tmp_path: Path) -> None:
     points = np.random.default_rng(0).normal(size=(9, 64))
     stream = read_file(save(tmp_path / "x", points))

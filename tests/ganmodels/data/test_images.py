@@ -242,3 +242,17 @@ def test_damaged_images_give_pixels_or_a_data_error(
         return
     assert decoded.pixels.dtype == np.uint8
     assert decoded.pixels.shape[2] in (1, 2, 3, 4)
+
+
+def progressive_jpeg(scans: int) -> bytes:
+    """A progressive JPEG whose last scan is repeated until there are so many more."""
+    data = encode(Image.fromarray(noise(64, 64)), "JPEG", progressive=True)
+    last = data.rindex(b"\xff\xda")
+    return data[:-2] + data[last:-2] * scans + data[-2:]
+
+
+def test_a_jpeg_of_very_many_scans_is_refused_unread() -> None:
+    assert decode_image(progressive_jpeg(20)).height == 64
+    assert code_of(progressive_jpeg(200)) == "image_too_large"
+    with pytest.raises(DataError):
+        read_image_header(progressive_jpeg(200))

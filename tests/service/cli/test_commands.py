@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import zipfile
 
 import numpy as np
@@ -39,6 +40,22 @@ def test_an_array_file_becomes_a_dataset(invoke, tmp_path):
     added = invoke("datasets", "add", tmp_path / "items.npy", "--name", "from-array")
     assert added.exit_code == 0, added.output
     assert added.stdout == "from-array: 20 items, 8x8x1\n"
+
+
+def test_what_an_import_leaves_out_is_said(invoke, pictures):
+    (pictures / "left" / "scan.tiff").write_bytes(b"TIFF")
+    (pictures / "right" / "6.png").write_bytes((pictures / "right" / "5.png").read_bytes())
+    added = invoke("datasets", "add", pictures)
+    assert added.exit_code == 0, added.output
+    assert "1 files are no images" in added.stderr
+    assert "1 items are equal" in added.stderr
+
+
+def test_a_file_whose_name_is_no_utf_8_is_named(invoke, pictures):
+    (pictures / os.fsdecode(b"caf\xe9.png")).write_bytes(b"")
+    answer = invoke("datasets", "add", pictures)
+    assert answer.exit_code == 2, answer.output
+    assert "caf?.png" in answer.stderr
 
 
 def test_an_empty_directory_is_a_usage_error(invoke, tmp_path):

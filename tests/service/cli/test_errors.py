@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -52,6 +54,41 @@ def test_a_wrong_key_is_status_4(invoke):
 def test_the_first_of_the_services_keys_is_sent(invoke):
     answer = invoke("jobs", "list", RINGSIDE_API_KEY="", RINGSIDE_API_KEYS="key-for-tests,other")
     assert answer.exit_code == 0, answer.output
+
+
+@pytest.fixture
+def somebody_else():
+    """The address of a server that redirects the models and has a page for all else."""
+
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(302 if self.path.startswith("/models") else 200)
+            self.send_header("Location", "https://elsewhere.example/")
+            self.end_headers()
+            self.wfile.write(b"<html>log in</html>")
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_page_of_somebody_else_is_no_answer_and_overwrites_nothing(
+    invoke, somebody_else, tmp_path
+):
+    picture = tmp_path / "samples.png"
+    picture.write_bytes(b"mine")
+    for command in (("models",), ("sample", "m", "-o", picture), ("jobs", "list")):
+        answer = invoke(*command, RINGSIDE_URL=somebody_else)
+        assert answer.exit_code == 5, answer.output
+        assert "no Ringside" in answer.stderr
+        assert len(answer.stderr.splitlines()) == 1
+    assert picture.read_bytes() == b"mine"
 
 
 def test_no_service_is_one_line_and_status_5(invoke):
