@@ -261,7 +261,8 @@ def _check_cost(
         raise Problem(
             "config-too-large",
             f"one step would take {cost.step_flops} floating-point operations and may take "
-            f"{configuration.max_step_flops}; lower batch_size or the networks' widths",
+            f"{configuration.max_step_flops}; lower batch_size or the networks' widths, or let the "
+            "service take larger ones: RINGSIDE_MAX_STEP_FLOPS",
             limit=configuration.max_step_flops,
             estimate=cost.step_flops,
         )

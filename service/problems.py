@@ -150,11 +150,11 @@ class Problem(HTTPException):
 
     def body(self, request_id: str) -> dict[str, Any]:
         """The problem document."""
-        kind = KINDS.get(self.code) or KINDS[STATUS_CODES.get(self.status, "malformed")]
+        known = self.code if self.code in KINDS else STATUS_CODES.get(self.status, "malformed")
         listed = [error.model_dump(exclude_none=True) for error in self.errors[:_MAX_ERRORS]]
         return {
-            "type": f"/problems/{self.code}",
-            "title": kind.title,
+            "type": f"/problems/{known}",
+            "title": KINDS[known].title,
             "status": self.status,
             "detail": self.detail,
             "code": self.code,

@@ -76,3 +76,10 @@ def test_the_rules_of_validity_are_all_in_the_documentation():
 def test_every_recipe_has_a_paragraph():
     told = (ROOT / "docs/recipes.md").read_text()
     assert {name for name in RECIPES if f"**`{name}`**" not in told} == set()
+
+
+def test_every_recipe_shows_what_it_draws_but_those_said_to_be_left_out():
+    told = (ROOT / "docs/recipes.md").read_text()
+    for_gpus = {"r3gan", "r3gan-stacked-mnist"}
+    missing = {name for name in RECIPES if f"(images/recipes/{name}.png)" not in told}
+    assert missing <= for_gpus | {"sngan", "cgan-pd"}

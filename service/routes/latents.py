@@ -23,10 +23,12 @@ from service.negotiation import choose_format
 from service.origins import Mix, Origin, Seeded, drawn
 from service.places import Term
 from service.problems import body_problem, parameter_problem
-from service.routes.sample import CodesText, Count, Format, MixMode, MixText, Offset, Truncation
+from service.routes.sample import CodesText, Format, MixMode, MixText, Offset, Truncation
 from service.schemas import Body
 
 router = APIRouter(tags=["samples"])
+
+LatentCount = Annotated[int, Query(ge=1, description="as many as images or points: 64 or 10,000")]
 
 _OF_TERMS = Counted("/n", "ask again with a larger offset in each term")
 _FORMATS = {"json": "application/json", "npy": "application/x-npy"}
@@ -74,7 +76,7 @@ async def latents(
     engine: EngineDep,
     model: ModelDep,
     seed: Annotated[int | None, Query(ge=0, le=MAX_SEED, description="or give mix")] = None,
-    n: Count = 1,
+    n: LatentCount = 1,
     offset: Offset = 0,
     truncation: Truncation = 1.0,
     codes: CodesText = None,
@@ -82,7 +84,7 @@ async def latents(
     mix_mode: MixMode = None,
     format: Format = None,
 ) -> Response:
-    """The latents [n, width] and labels [n] behind the same ``GET /sample``."""
+    """The latents [n, width] behind the same ``GET /sample``; JSON has the labels [n] too."""
     require_latents(model.config)
     mixture = query_mix(mix, mix_mode, seed)
     if mixture is None and seed is None:

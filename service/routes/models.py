@@ -59,8 +59,8 @@ async def set_alias(
 ) -> ModelView:
     """Point an alias at a version; the next request already sees it.
 
-    The version is loaded first: nobody waits for it later, and one that cannot be loaded gets no
-    requests.
+    The version is loaded first, so one that cannot be loaded gets no requests. Nobody waits for it
+    in this process later; other processes of the API load it at their first request.
     """
     resolved = await run_in_threadpool(resolve, store, f"{name}:{body.version}")
     await engine.run(request, resolved.checkpoint, lambda _: None)

@@ -11,8 +11,10 @@ from ganmodels.games.gan import Gan
 from ganmodels.latents import Latent
 from ganmodels.networks import R3, Dcgan, Maxout, Mlp, Resnet, Tiny
 from ganmodels.networks.mlp import NOISE_PACE
+from ganmodels.recipes import RECIPES
+from ganmodels.shapes import shapes_only
 from ganmodels.spaces import PointSpace
-from tests.ganmodels.builders import image_space
+from tests.ganmodels.builders import config_for, image_space
 
 NETWORKS = {
     "mlp": Mlp(generator_widths=(8, 8), discriminator_widths=(8,)),
@@ -208,3 +210,15 @@ def test_where_an_item_stands_in_its_batch_does_not_change_what_a_labelled_perce
         logits = discriminator(items, labels).logits
         turned = discriminator(items.roll(1, 0), labels.roll(1)).logits
     assert torch.equal(turned, logits.roll(1))
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_no_discriminator_squashes_its_logits(recipe):
+    """Losses take logits: what is squashed twice has no slope left."""
+    config = config_for(recipe)
+    with shapes_only():
+        networks = config.game.networks(config)
+    squashing = (torch.nn.Sigmoid, torch.nn.Softmax, torch.nn.LogSoftmax, torch.nn.LogSigmoid)
+    for name, network in networks.items():
+        if name.endswith("discriminator"):
+            assert not [m for m in network.modules() if isinstance(m, squashing)]

@@ -186,3 +186,13 @@ def test_bad_terms_are_pointed_at(client: TestClient, change: dict[str, Any], po
 
 def test_too_many_mixed_latents_are_refused(client: TestClient) -> None:
     assert_problem(combine(client, {"seed": 1}, n=65), 422, "sample-too-large")
+
+
+def test_as_many_points_as_are_given_can_be_drawn_from_their_latents(client: TestClient) -> None:
+    query = {"model": "points", "seed": 3, "n": 10_000}
+    given = client.get("/latents", params=query, headers={"Accept": "application/json"}).json()
+    body = {"model": "points", "latents": given["latents"], "labels": given["labels"]}
+    drawn = client.post("/sample", json={**body, "format": "npy"})
+    assert drawn.status_code == 200, drawn.text
+    seeded = client.get("/sample", params={**query, "format": "npy"})
+    assert np.array_equal(array(drawn), array(seeded))

@@ -107,6 +107,16 @@ def test_an_unknown_recipe_is_not_found(client: TestClient) -> None:
 
 
 def test_the_type_of_a_problem_leads_to_its_meaning(client: TestClient) -> None:
-    problem = client.get("/sample?model=plain&n=65").json()
-    meaning = client.get(problem["type"]).json()
-    assert (meaning["status"], meaning["title"]) == (problem["status"], problem["title"])
+    problems = [
+        client.get("/sample?model=plain&n=65"),
+        client.get("/sample?model=nobody"),
+        client.get("/jobs/job_00000000000000000000000000"),
+        client.get("/datasets/nobody"),
+        client.post("/datasets", files={"file": b"no data"}),
+        client.post("/datasets", files={"file": b"no data"}, data={"name": "ring"}),
+        client.put("/models/plain/aliases/best", json={"version": 99}),
+    ]
+    for problem in (answer.json() for answer in problems):
+        meaning = client.get(problem["type"])
+        assert meaning.status_code == 200, problem
+        assert meaning.json()["title"] == problem["title"]
