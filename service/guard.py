@@ -22,8 +22,8 @@ from worker.store.files import new_id
 _SANE_ID, _LENGTH = re.compile(r"[A-Za-z0-9_-]{1,64}"), re.compile(r"[0-9]{1,18}")
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 _JSON_SECONDS, _UPLOAD_SECONDS = 15.0, 900.0
-# As many latents as may be given at once, in decimal digits.
-_LATENTS_BYTES = 4 << 20
+# Latents of as many points as are drawn at once, in decimal digits, take more than other JSON.
+_LATENTS_SHARE = 4
 # What every answer says that says nothing else of it; as they are sent, which saves time.
 _USUAL_HEADERS = (
     (b"cache-control", b"no-store"),
@@ -43,7 +43,7 @@ class Guard:
         self._app, self._settings = app, settings
         self._limits = {
             "/datasets": (settings.max_upload_bytes, _UPLOAD_SECONDS),
-            "/sample": (max(settings.max_json_bytes, _LATENTS_BYTES), _JSON_SECONDS),
+            "/sample": (_LATENTS_SHARE * settings.max_json_bytes, _JSON_SECONDS),
             "/score": (settings.max_score_bytes, _UPLOAD_SECONDS),
             "/features": (settings.max_score_bytes, _UPLOAD_SECONDS),
             "/translate": (settings.max_score_bytes, _UPLOAD_SECONDS),
