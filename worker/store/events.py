@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -54,11 +54,8 @@ class EventLog:
             return
         with self._path.open("rb") as file:
             # An event's id is the number of its line, so those before need not be understood.
-            for line in islice(file, last_id, None):
-                event = parse_line(line)
-                if event is None:
-                    return
-                yield Event(**event)
+            for event, _ in _whole(islice(file, last_id, None)):
+                yield event
 
     def newest(self, types: Collection[str]) -> Event | None:
         """The newest event of one of some types."""
@@ -99,13 +96,19 @@ class EventReader:
                 self._offset = sum(map(len, islice(file, self._last_id)))
             file.seek(self._offset)
             found = []
-            for line in islice(file, most):
-                event = parse_line(line)
-                if event is None:
-                    break
-                found.append(Event(**event))
-                self._offset += len(line)
+            for event, size_bytes in _whole(islice(file, most)):
+                found.append(event)
+                self._offset += size_bytes
             return found
+
+
+def _whole(lines: Iterable[bytes]) -> Iterator[tuple[Event, int]]:
+    """Events and the bytes they take, up to one that is still being written."""
+    for line in lines:
+        event = parse_line(line)
+        if event is None:
+            return
+        yield Event(**event), len(line)
 
 
 def _newest(file: BinaryIO, types: Collection[str], span_bytes: int = _TAIL_BYTES) -> Event | None:

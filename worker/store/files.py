@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, TypeVar
 from pydantic import BaseModel, ValidationError
 from ulid import ULID
 
-from worker.errors import JobCorrupt
+from worker.errors import Corrupt, JobCorrupt
 from worker.identity import ProcessIdentity
 from worker.store import disk
 
@@ -92,17 +92,19 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_bytes())
 
 
-def read_model(path: Path, model: type[Record]) -> Record:
+def read_model(
+    path: Path, model: type[Record], corrupt: Callable[[], Corrupt] = JobCorrupt
+) -> Record:
     """The record in a JSON file.
 
     Raises:
-        JobCorrupt: when it cannot be understood.
+        Corrupt: of the kind given, when it cannot be understood.
         FileNotFoundError: when there is none.
     """
     try:
         return model.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        raise JobCorrupt from error
+        raise corrupt() from error
 
 
 def parse_line(line: bytes) -> dict[str, Any] | None:

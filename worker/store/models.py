@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from worker.errors import ModelCorrupt, NotFound, Unavailable
 from worker.names import file_stem
 from worker.store import disk
-from worker.store.files import ensure_directory, now, replace_json
+from worker.store.files import ensure_directory, now, read_model, replace_json
 from worker.store.locks import locked
 
 log = logging.getLogger("ringside.store")
@@ -189,10 +189,7 @@ class Models:
 
 
 def _parsed(path: Path) -> Model:
-    try:
-        return Model.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        raise ModelCorrupt from error
+    return read_model(path, Model, ModelCorrupt)
 
 
 def _deleted(model: Model) -> Model:
