@@ -62,12 +62,15 @@ def weigh_session(niceness: int) -> None:
 
 
 def session_niceness(process: int) -> int:
-    """The niceness of another process's session, as ``weigh_session`` gave it; 0 where unknown."""
+    """The niceness of another process's session, as ``weigh_session`` gave it; 0 where unknown.
+
+    The kernel tells nothing of a process that is in no session's group, as in some containers.
+    """
     try:
-        told = Path(f"/proc/{process}/autogroup").read_text()
+        told = Path(f"/proc/{process}/autogroup").read_text().split()
     except OSError:
         return 0
-    return int(told.split()[-1])
+    return int(told[-1]) if told else 0
 
 
 def start(

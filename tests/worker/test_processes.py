@@ -69,6 +69,11 @@ def test_a_process_that_is_gone_has_no_niceness():
     assert session_niceness(2**22 + 1) == 0
 
 
+def test_a_process_of_which_the_kernel_tells_nothing_has_no_niceness(monkeypatch):
+    monkeypatch.setattr(Path, "read_text", lambda path: "")
+    assert session_niceness(os.getpid()) == 0
+
+
 def test_a_child_is_out_of_reach_of_ctrl_c(begin):
     assert os.getsid(begin(_WAIT).pid) != os.getsid(0)
 
