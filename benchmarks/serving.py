@@ -6,12 +6,13 @@
     python -m benchmarks.serving --rounds 1 --seconds 1   quickly, to see that it works
 
 The models are DCGAN generators of random weights, committed as checkpoints: 64x64x3 with 3.58
-million parameters, and 32x32x1 with 1.07. In each round all contenders take turns, and each is
-alone on the machine meanwhile: it is started, warmed up, put under load by wrk on the same
-machine, and stopped. Seeds are random, so that nothing is answered from a cache but where caches
-are measured. The bare generator is the network as the service prepares it, forward passes in a
-loop, in as many processes of one thread as there are cores. Each peer is measured in the best of a
-few settings. Shares and ratios are those of one round; of all rounds the median counts.
+million parameters, and 32x32x1 with 1.07; for a GPU also R3GAN's, 32x32x3. In each round all
+contenders take turns, and each is alone on the machine meanwhile: it is started, warmed up, put
+under load by wrk on the same machine, and stopped. Seeds are random, so that nothing is answered
+from a cache but where caches are measured. The bare generator is the network as the service
+prepares it, forward passes in a loop, in as many processes of one thread as there are cores. Each
+peer is measured in the best of a few settings. Shares and ratios are those of one round; of all
+rounds the median counts.
 """
 
 import signal
@@ -34,7 +35,7 @@ from benchmarks.serving_lab.overload import overload
 from benchmarks.serving_lab.peers.environments import NotInstalled, install, versions
 from benchmarks.serving_lab.peers.known import PEERS
 from benchmarks.serving_lab.table import conditions, show
-from benchmarks.serving_lab.throughput import arrays, engine, pictures, small
+from benchmarks.serving_lab.throughput import arrays, engine, gpu, gpu_r3gan, pictures, small
 
 SECTIONS: Mapping[str, Callable[[Lab], Outcome]] = {
     "npy": arrays,
@@ -46,6 +47,8 @@ SECTIONS: Mapping[str, Callable[[Lab], Outcome]] = {
     "overload": overload,
     "models": many_models,
     "start": started,
+    "gpu": gpu,
+    "gpu-r3gan": gpu_r3gan,
 }
 
 

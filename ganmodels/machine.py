@@ -1,5 +1,8 @@
-"""What the machine is, as far as numbers depend on it: its processor, and what bfloat16 brings."""
+"""What the machine is, as far as numbers depend on it: its processor, and what bfloat16 brings;
+and whether it has run out of memory.
+"""
 
+import errno
 import platform
 import time
 from collections.abc import Callable, Mapping
@@ -64,6 +67,16 @@ def timed(work: Callable[[], Answer], device: torch.device) -> tuple[Answer, flo
     start = clock()
     answer = work()
     return answer, clock() - start
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """PyTorch has a class for a full GPU, and for a full machine only sentences."""
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    said = ("DefaultCPUAllocator", "bad_alloc")
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in said)
 
 
 def _convolution(

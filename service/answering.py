@@ -27,8 +27,9 @@ async def answer(request: Request, drawing: Drawing, engine: Engine, seeded: boo
 
     ``seeded``: whether the client named what it wants, so that it may be kept.
     """
-    encoding, etag = FORMATS[drawing.format], drawing.etag() if seeded else None
-    headers = drawing_headers(drawing, etag)
+    encoding = FORMATS[drawing.format]
+    headers = drawing_headers(drawing, engine.kind_of_machine, seeded)
+    etag = headers["ETag"] if seeded else None
     if unchanged := not_modified(request, engine, headers, etag):
         return unchanged
     if etag and (known := engine.answers.get(etag)) is not None:
@@ -92,14 +93,14 @@ def server_timing(stages: Sequence[Stages]) -> str:
     return _TIMING % tuple(1000 * sum(column) for column in zip(*stages, strict=True))
 
 
-def drawing_headers(drawing: Drawing, etag: str | None) -> dict[str, str]:
+def drawing_headers(drawing: Drawing, kind_of_machine: str, seeded: bool) -> dict[str, str]:
     """Cache rules: for ever where model and seed are pinned, revalidated where only the seed is."""
     lasting = "private, max-age=31536000, immutable" if drawing.resolved.pinned else "no-cache"
     headers = model_headers(drawing.resolved) | {
-        "Cache-Control": lasting if etag else "no-store",
+        "Cache-Control": lasting if seeded else "no-store",
     }
     if isinstance(drawing.origin, Seeded):
         headers["Ringside-Seed"] = str(drawing.origin.seed)
     if not isinstance(drawing.origin, Listed):
-        headers["ETag"] = etag or drawing.etag()
+        headers["ETag"] = drawing.etag(kind_of_machine)
     return headers

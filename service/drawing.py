@@ -4,16 +4,13 @@ import hashlib
 import math
 import re
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from ganmodels.config import TrainConfig
 from ganmodels.latents import Latent
-from ganmodels.preparation import kind_of_machine
 from ganmodels.spaces import ImageSpace
 from service.codes import Codes
 from service.engine.encoding.formats import ENCODER_VERSION, FORMATS, Encoding
@@ -47,7 +44,7 @@ class Drawing(NamedTuple):
     offset: int = 0
     truncation: float = 1.0
     codes: Codes | None = None
-    # The digest of all but origin and offset, where somebody has kept it.
+    # What ``digest`` returns, where somebody has kept it.
     kept_digest: bytes | None = None
 
     @property
@@ -76,18 +73,18 @@ class Drawing(NamedTuple):
             **self.look.parameters(),
         }
 
-    def etag(self) -> str:
-        """Strong, and known before the model is touched."""
+    def etag(self, kind_of_machine: str) -> str:
+        """Strong, and known before the model is touched; other machines may round otherwise."""
         place = as_text({"offset": self.offset, **self.origin.parameters()})
         digest = hashlib.sha256(self.kept_digest or self.digest())
-        digest.update(place.encode())
+        digest.update((place + kind_of_machine).encode())
         return f'"{digest.hexdigest()[:32]}"'
 
     def digest(self) -> bytes:
-        """Of all that decides about the bytes but origin and offset."""
+        """Of all that decides about the bytes but origin, offset and machine."""
         named = self._settings() | {"look": self.look, "format": self.format}
-        # Another version of either, or another machine, may round or draw differently.
-        named |= {"encoder": ENCODER_VERSION, "numpy": np.__version__, "made_by": _made_by()}
+        # Another version of either may round or draw differently.
+        named |= {"encoder": ENCODER_VERSION, "numpy": np.__version__}
         return hashlib.sha256(as_text(named).encode()).digest()
 
     def rows(self, model: LoadedModel, start: int, stop: int) -> tuple[NDArray[Any], ...]:
@@ -127,11 +124,6 @@ class Drawing(NamedTuple):
     def part(self, start: int, count: int) -> "Drawing":
         """The drawing of some of the items alone."""
         return self._replace(offset=self.offset + start, item_count=count, kept_digest=None)
-
-
-@lru_cache(maxsize=1)
-def _made_by() -> str:
-    return kind_of_machine(torch.device("cpu"))
 
 
 def require_latents(config: TrainConfig, place: str = "model") -> Latent:

@@ -30,8 +30,8 @@ async def stream(request: Request, drawing: Drawing, engine: Engine, seeded: boo
     Raises:
         Problem: before anything is sent; what goes wrong later cuts the connection.
     """
-    etag = drawing.etag() if seeded else None
-    headers = drawing_headers(drawing, etag)
+    headers = drawing_headers(drawing, engine.kind_of_machine, seeded)
+    etag = headers["ETag"] if seeded else None
     if unchanged := not_modified(request, engine, headers, etag):
         return unchanged
     checkpoint = drawing.resolved.checkpoint

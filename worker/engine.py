@@ -18,8 +18,8 @@ class DeviceUnavailable(Exception):  # noqa: N818 - named for what it says
     """The device that the settings name is not there."""
 
 
-def choose_device(wanted: str) -> torch.device:
-    """The device of a setting: ``auto`` takes the first GPU if there is one.
+def choose_device(wanted: str, variable: str = "RINGSIDE_DEVICE") -> torch.device:
+    """The device of a setting, which ``variable`` holds: ``auto`` takes a GPU if there is one.
 
     Raises:
         DeviceUnavailable: when the one named is not there.
@@ -29,7 +29,7 @@ def choose_device(wanted: str) -> torch.device:
     device = torch.device(wanted)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise DeviceUnavailable(
-            f"RINGSIDE_DEVICE is {wanted}; PyTorch finds {torch.cuda.device_count()} GPUs "
+            f"{variable} is {wanted}; PyTorch finds {torch.cuda.device_count()} GPUs "
             "here; set it to auto or install PyTorch for your GPU"
         )
     return device

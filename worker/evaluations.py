@@ -10,6 +10,7 @@ from contextlib import suppress
 import torch
 
 from ganmodels.data.errors import DataError
+from ganmodels.machine import is_out_of_memory
 from ganmodels.referee.evaluation.evaluate import evaluate
 from ganmodels.referee.features.loading import FeaturesUnavailable, load_features
 from ganmodels.referee.findings import Findings
@@ -17,7 +18,6 @@ from worker.best import conclude
 from worker.engine import DeviceUnavailable, choose_device
 from worker.errors import NotFound, StoreError
 from worker.evidence import Players, neighbours, scores
-from worker.failures import is_out_of_memory
 from worker.material import Material
 from worker.queue import STOP_SIGNALS
 from worker.settings import Settings
@@ -111,7 +111,8 @@ def _measure(
     dataset, source = material = Material.of(store, checkpoint.config())
     for one in material.all:
         one.verify()
-    protocol, device = record.protocol, choose_device(settings.evaluation_device)
+    device = choose_device(settings.evaluation_device, "RINGSIDE_EVALUATION_DEVICE")
+    protocol = record.protocol
     cache = dataset.directory / _CLASSIFIER
     weights = settings.inception_weights
     features = load_features(protocol.features, dataset, cache, weights, device, replace_file)
@@ -131,8 +132,7 @@ def _reason(error: Exception, evaluation: Evaluation) -> JobError:
     if isinstance(error, NotFound | DataError | FeaturesUnavailable):
         return JobError(code=error.code.replace("_", "-"), detail=error.detail)
     if isinstance(error, DeviceUnavailable):
-        detail = str(error).replace("RINGSIDE_DEVICE", "RINGSIDE_EVALUATION_DEVICE")
-        return JobError(code="device-unavailable", detail=detail)
+        return JobError(code="device-unavailable", detail=str(error))
     if isinstance(error, CheckpointCorrupt):
         return JobError(code="checkpoint-corrupt", detail=str(error))
     if isinstance(error, OSError) and is_storage_trouble(error):

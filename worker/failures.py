@@ -1,6 +1,5 @@
 """What becomes of a job whose training ended with an exception."""
 
-import errno
 import logging
 import traceback
 from contextlib import suppress
@@ -9,6 +8,7 @@ import torch
 
 from ganmodels.data.errors import DataError
 from ganmodels.games.recorded import RecordingFailed
+from ganmodels.machine import is_out_of_memory
 from worker.endings import FollowerLost, TrainingDiverged
 from worker.engine import DeviceUnavailable
 from worker.errors import Corrupt, NotFound, Unavailable
@@ -105,13 +105,3 @@ def _diverged(error: TrainingDiverged, job: Job) -> JobError:
     newest = job.checkpoint()
     kept = f"the checkpoint of step {newest.step} is intact" if newest else "none was saved before"
     return JobError(code="diverged", detail=f"{error}; {kept}", step=error.step)
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """PyTorch has a class for a full GPU, and for a full machine only sentences."""
-    if isinstance(error, OSError):
-        return error.errno == errno.ENOMEM
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    said = ("DefaultCPUAllocator", "bad_alloc")
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in said)

@@ -10,9 +10,9 @@ from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from ganmodels.data.batches import Deck
 from ganmodels.games.match import Match
+from ganmodels.machine import is_out_of_memory
 from ganmodels.several import Order, Several
 from worker.engine import be_deterministic
-from worker.failures import is_out_of_memory
 from worker.group import OUT_OF_MEMORY_STATUS, START_SECONDS, Task, ready
 from worker.material import Material
 from worker.roll_call import answering

@@ -62,6 +62,7 @@ class Settings(BaseSettings):
     device: str = Field(default="auto", pattern=DEVICE_PATTERN)
     train_threads: int = Field(default_factory=half_of_the_cores, ge=1, le=256)
     processes: int = Field(default=1, ge=1, le=64)
+    sampling_device: str = Field(default="cpu", pattern=DEVICE_PATTERN)
     sample_threads: int = Field(default_factory=some_of_the_cores, ge=1, le=256)
     max_upload_bytes: int = Field(default=1024 * MIB, ge=1)
     max_json_bytes: int = Field(default=MIB, ge=1)

@@ -63,17 +63,17 @@ class Bare:
 
 
 @contextmanager
-def bare(checkpoint: Path, processes: int) -> Iterator[Bare]:
+def bare(checkpoint: Path, processes: int, device: str = "cpu") -> Iterator[Bare]:
     """The generator in so many processes, which end with the block."""
     with ExitStack() as stack:
-        started = [stack.enter_context(_process(checkpoint)) for _ in range(processes)]
+        started = [stack.enter_context(_process(checkpoint, device)) for _ in range(processes)]
         yield Bare(started)
 
 
 @contextmanager
-def _process(checkpoint: Path) -> Iterator[subprocess.Popen[str]]:
+def _process(checkpoint: Path, device: str) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.serving_lab.bare", str(checkpoint)],
+        [sys.executable, "-m", "benchmarks.serving_lab.bare", str(checkpoint), device],
         env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "PYTHONPATH": str(ROOT)},
         cwd=ROOT,
         stdin=subprocess.PIPE,
@@ -109,8 +109,8 @@ def _answer(process: subprocess.Popen[str]) -> Any:
 class _Answering:
     """What a process answers."""
 
-    def __init__(self, checkpoint: Path) -> None:
-        self._prepared = prepared(checkpoint)
+    def __init__(self, checkpoint: Path, device: torch.device) -> None:
+        self._prepared = prepared(checkpoint, device)
         self._drawing = PreparedDrawing(self._prepared.sampler)
 
     def precision(self) -> str:
@@ -123,10 +123,16 @@ class _Answering:
         sampler = self._prepared.sampler
         latents, labels = sampler.latents(0, 0, batch), sampler.labels(0, 0, batch)
         given = sampler.game.given(latents, sampler.space, sampler.device)
-        told = torch.from_numpy(labels)
-        _timed(lambda: sampler.generator(given, told), _WARM_UP_SECONDS)
+        told = torch.from_numpy(labels).to(sampler.device)
+
+        def make() -> None:
+            made = sampler.generator(given, told)
+            if made.is_cuda:
+                torch.cuda.synchronize(made.device)
+
+        _timed(make, _WARM_UP_SECONDS)
         began = time.process_time()
-        taken = _timed(lambda: sampler.generator(given, told), seconds)
+        taken = _timed(make, seconds)
         images, cpu_seconds = batch * len(taken), time.process_time() - began
         return Pace(images / sum(taken), 1000 * cpu_seconds / images)
 
@@ -150,13 +156,12 @@ def _timed(work: Callable[[], Any], seconds: float, rest_ms: float = 0.0) -> lis
     return taken
 
 
-def _serve(checkpoint: Path) -> None:
-    torch.set_num_threads(1)
-    answering = _Answering(checkpoint)
+def _serve(checkpoint: Path, device: torch.device) -> None:
+    answering = _Answering(checkpoint, device)
     for line in sys.stdin:
         question = json.loads(line)
         print(json.dumps(getattr(answering, question.pop("what"))(**question)), flush=True)
 
 
 if __name__ == "__main__":
-    _serve(Path(sys.argv[1]))
+    _serve(Path(sys.argv[1]), torch.device(sys.argv[2]))

@@ -59,19 +59,19 @@ def ours(
     return Contender(name, measure)
 
 
-def bare_generator(lab: Lab, size: str) -> Entry:
-    """The generator of a size as it is served, in as many processes as there are cores."""
-    checkpoint, processes = lab.checkpoints[size], available_cores()
-    with bare(checkpoint, processes) as generator:
+def bare_generator(lab: Lab, size: str, device: str = "cpu") -> Entry:
+    """The generator of a size as it is served, in a process for each core, or one on a GPU."""
+    checkpoint, processes = lab.checkpoints[size], available_cores() if device == "cpu" else 1
+    with bare(checkpoint, processes, device) as generator:
         batch = generator.best_batch(lab.options.seconds / 4)
         precision = generator.precision
 
     def measure(seconds: float) -> Measured:
-        with bare(checkpoint, processes) as generator:
+        with bare(checkpoint, processes, device) as generator:
             pace = generator.pace(batch, seconds)
         return Measured(pace.per_second, cpu_ms=pace.cpu_ms)
 
-    note = f"{BARE}: {precision}, {processes} processes of 1 thread, batch {batch} (the best)"
+    note = f"{BARE}: {precision}, {processes} x 1 thread on {device}, batch {batch} (the best)"
     return Entry(Contender(BARE, measure), note)
 
 

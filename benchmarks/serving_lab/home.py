@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ganmodels.config import TrainConfig
 from ganmodels.games import Gan
 from ganmodels.latents import Latent
-from ganmodels.networks import Dcgan
+from ganmodels.networks import R3, Dcgan
 from ganmodels.optimisation import Optimisation
 from ganmodels.scoring import QUANTILES
 from ganmodels.spaces import ImageSpace
@@ -25,11 +25,16 @@ _DATASET = "ds_" + "0" * 32
 _SETTLING_ITEMS = 64
 
 
+# Radford's generator: a stem and doublings, 64 channels at half of the resolution.
+_RADFORD = Dcgan(generator_width=64, discriminator_width=64, extra_convolutions=False)
+
+
 class Size(NamedTuple):
-    """What the generator draws: square images of so many pixels a side."""
+    """What a generator draws, square images of so many pixels a side, and its networks."""
 
     pixels: int
     channels: int
+    network: Dcgan | R3 = _RADFORD
 
     @property
     def image_bytes(self) -> int:
@@ -40,6 +45,8 @@ class Size(NamedTuple):
 # Generators of 3.58 and 1.07 million parameters: 209 and 35 million operations an image.
 LARGE, SMALL = Size(64, 3), Size(32, 1)
 SIZES: Mapping[str, Size] = {"large": LARGE, "small": SMALL}
+# Of the recipe for GPUs that is not too large for any; without norms, in bfloat16 or not.
+R3GAN = Size(32, 3, R3(widths=(192, 128, 64)))
 
 
 def add_model(home: Path, name: str, size: Size, seed: int) -> Path:
@@ -68,12 +75,11 @@ def add_model(home: Path, name: str, size: Size, seed: int) -> Path:
 
 
 def config_of(size: Size) -> TrainConfig:
-    """Radford's generator: a stem and doublings, 64 channels at half of the resolution."""
-    network = Dcgan(generator_width=64, discriminator_width=64, extra_convolutions=False)
+    """A plain game of the size's networks, for a dataset that is not there."""
     settings = {
         "dataset": _DATASET,
         "space": ImageSpace(height=size.pixels, width=size.pixels, channels=size.channels),
-        "game": Gan(network=network, latent=Latent(gaussian=LATENT_WIDTH)),
+        "game": Gan(network=size.network, latent=Latent(gaussian=LATENT_WIDTH)),
         "optimisation": Optimisation(),
         "schedule": {},
     }

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from rich.console import Console
 
 from benchmarks.fault_lab.service import new_home
-from benchmarks.serving_lab.home import SIZES, add_model
+from benchmarks.serving_lab.home import R3GAN, SIZES, add_model
 from benchmarks.serving_lab.options import Options
 
 
@@ -25,5 +25,6 @@ class Lab(NamedTuple):
 def new_lab(options: Options, console: Console) -> Iterator[Lab]:
     """A lab with a home of its own, which is gone after the block."""
     with new_home() as home:
-        made = {name: add_model(home, name, size, seed=0) for name, size in SIZES.items()}
+        sizes = {**SIZES, "r3gan": R3GAN} if "gpu-r3gan" in options.sections else SIZES
+        made = {name: add_model(home, name, size, seed=0) for name, size in sizes.items()}
         yield Lab(options, console, home, made)

@@ -17,11 +17,12 @@ from torch import nn
 
 from ganmodels.config import TrainConfig
 from ganmodels.games.match import restore_pair
-from ganmodels.preparation import prepare
+from ganmodels.preparation import be_repeatable, prepare
 from ganmodels.sampling import Sampler
 from service.engine.encoding.metadata import METADATA_KEY, as_text
 from service.engine.encoding.png import encode_png
 
+CPU = torch.device("cpu")
 Items = NDArray[np.generic]
 
 
@@ -32,10 +33,10 @@ class Prepared(NamedTuple):
     precision: str
 
 
-def prepared(checkpoint: Path) -> Prepared:
+def prepared(checkpoint: Path, device: torch.device = CPU) -> Prepared:
     """The generator as the service runs it."""
+    be_repeatable(device)
     config, generator = _read(checkpoint)
-    device = torch.device("cpu")
     made = prepare(generator, config.game, config.space, device)
     sampler = Sampler(
         config.game, config.space, made.network, device=device, batch_sizes=made.batch_sizes

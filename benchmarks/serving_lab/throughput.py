@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import torch
+
 from benchmarks.lab.rounds import Rounds, play
 from benchmarks.lab.verdicts import Outcome, Verdict, at_least, at_most, unmeasured
 from benchmarks.serving_lab.contenders import OURS, Entry, bare_generator, ours, tuned_peers
@@ -50,11 +52,37 @@ def engine(lab: Lab) -> Outcome:
     return outcome._replace(verdicts=[*_ahead_of_each(rounds, peers), share, _no_failure(rounds)])
 
 
+def gpu(lab: Lab) -> Outcome:
+    """The large generator on a GPU."""
+    return _on_gpu(lab, "gpu", "large")
+
+
+def gpu_r3gan(lab: Lab) -> Outcome:
+    """R3GAN's generator on a GPU."""
+    return _on_gpu(lab, "gpu-r3gan", "r3gan")
+
+
+def _on_gpu(lab: Lab, name: str, size: str) -> Outcome:
+    load = ARRAYS._replace(path=ARRAYS.path.replace("large", size), clients=16)
+    what = f"{size}: 64 images a request as npy, {load.clients} clients; bare: recorded kernels"
+    measure = "share of the bare generator"
+    if not torch.cuda.is_available():
+        return Outcome(name, what, Rounds({}), [unmeasured(measure, "no GPU here")])
+    outcome, rounds = _beside_bare(lab, name, what, load, size, device="cuda")
+    return outcome._replace(verdicts=[at_least(measure, 0.85, rounds.ratio(OURS, BARE))])
+
+
 def _beside_bare(
-    lab: Lab, name: str, what: str, load: Load, size: str, times: float = 1
+    lab: Lab,
+    name: str,
+    what: str,
+    load: Load,
+    size: str,
+    times: float = 1,
+    device: str = "cpu",
 ) -> tuple[Outcome, Rounds]:
-    bare = bare_generator(lab, size)
-    rounds = _play(lab, load, [bare], times)
+    bare = bare_generator(lab, size, device)
+    rounds = _play(lab, load, [bare], times, device)
     return Outcome(name, what, rounds, [], [bare.note]), rounds
 
 
@@ -69,8 +97,11 @@ def _beside_peers(
     return Outcome(name, what, rounds, [], notes), [entry.contender.name for entry in peers]
 
 
-def _play(lab: Lab, load: Load, entries: Sequence[Entry], times: float = 1) -> Rounds:
-    contenders = [ours(lab, load), *(entry.contender for entry in entries)]
+def _play(
+    lab: Lab, load: Load, entries: Sequence[Entry], times: float = 1, device: str = "cpu"
+) -> Rounds:
+    settings = {"RINGSIDE_SAMPLING_DEVICE": device}
+    contenders = [ours(lab, load, settings=settings), *(entry.contender for entry in entries)]
     return play(contenders, lab.options.rounds, times * lab.options.seconds, lab.console)
 
 

@@ -1,5 +1,11 @@
 """Generators made ready to serve, once, when they are loaded."""
 
-from ganmodels.preparation.preparing import Preparation, Prepared, kind_of_machine, prepare
+from ganmodels.preparation.preparing import (
+    Preparation,
+    Prepared,
+    be_repeatable,
+    kind_of_machine,
+    prepare,
+)
 
-__all__ = ["Preparation", "Prepared", "kind_of_machine", "prepare"]
+__all__ = ["Preparation", "Prepared", "be_repeatable", "kind_of_machine", "prepare"]

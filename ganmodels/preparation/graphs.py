@@ -14,7 +14,8 @@ _WARM_UPS = 3
 class _Recording:
     """One batch size: the memory that kernels read and write, and the kernels."""
 
-    def __init__(self, network: nn.Module, batch: FixedBatch) -> None:
+    def __init__(self, network: nn.Module, batch: FixedBatch, before: "_Recording | None") -> None:
+        """Shares the memory of the recording made before it."""
         self.inputs, self.labels = batch.inputs.clone(), batch.labels.clone()
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
@@ -24,7 +25,9 @@ class _Recording:
                 network(self.inputs, self.labels)
         torch.cuda.current_stream().wait_stream(stream)
         self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph):
+        pool = before.graph.pool() if before else None
+        # Other threads go on using the GPU meanwhile, for models that are in memory.
+        with torch.cuda.graph(self.graph, pool=pool, capture_error_mode="thread_local"):
             self.items: Tensor = network(self.inputs, self.labels)
 
     def replay(self, inputs: Tensor, labels: Labels) -> Items:
@@ -38,6 +41,7 @@ class _Recording:
 class Graphed(nn.Module):
     """(inputs, labels) of one of the batch sizes to items; other sizes run kernel by kernel.
 
+    All sizes share their memory: one is replayed at a time, and its items are copied out of it.
     Not yet run on a GPU: the machines that this was written on had none.
     """
 
@@ -45,8 +49,13 @@ class Graphed(nn.Module):
     def __init__(self, network: nn.Module, fixed: FixedBatch, sizes: tuple[int, ...]) -> None:
         super().__init__()
         self.network = network
-        self._recordings = {size: _Recording(network, fixed.part(0, size)) for size in sizes}
-        self._lock = threading.Lock()
+        self._device, self._lock = fixed.inputs.device, threading.Lock()
+        self._recordings: dict[int, _Recording] = {}
+        last = None
+        with torch.cuda.device(self._device):
+            # The largest first: the others find room in what it took.
+            for size in sorted(sizes, reverse=True):
+                last = self._recordings[size] = _Recording(network, fixed.part(0, size), last)
 
     @torch.inference_mode()
     def forward(self, inputs: Tensor, labels: Labels) -> Items:
@@ -55,5 +64,5 @@ class Graphed(nn.Module):
         if recording is None:
             items: Items = self.network(inputs, labels)
             return items
-        with self._lock:
+        with self._lock, torch.cuda.device(self._device):
             return recording.replay(inputs, labels)

@@ -1,5 +1,6 @@
 """A generator made ready to serve: folded, laid out and narrowed as far as its items stay."""
 
+import os
 from copy import deepcopy
 from typing import Literal, NamedTuple
 
@@ -31,12 +32,14 @@ _MOST_WORK, _FEWEST_ITEMS = 4_500_000_000, 2
 class Preparation(Spec):
     """What was chosen for one generator on this machine, and why.
 
+    ``device`` is ``cpu`` or the name of a GPU; ``graphs``: whether its kernels are recorded there.
     ``grey_difference`` is the largest of an item's values in bfloat16 from those in float32,
     where it was tried. ``refused_sizes`` would give other bytes than ``batch_sizes``. Seconds, by
     precision and by batch size, and with them the largest batch size, vary between starts; no
     byte of an item depends on them.
     """
 
+    device: str
     precision: Precision
     reason: str
     grey_difference: int | None
@@ -72,7 +75,7 @@ def prepare(generator: nn.Module, game: Game, space: Space, device: torch.device
     processor gains from bfloat16 at all, which no noise hides. Sizes of batches that would change
     bytes are refused for the same reason; time decides only how large batches are worth while.
     Measured on 64 items, on fewer where they are so large that loading would take seconds. Expects
-    that PyTorch uses one thread.
+    that ``be_repeatable`` was called.
     """
     plain = deepcopy(generator).to(device).eval().requires_grad_(False)
     quicker, offered = quick_copy(plain), fixed_batch(game, space, device)
@@ -86,6 +89,7 @@ def prepare(generator: nn.Module, game: Game, space: Space, device: torch.device
     sizes = exact_sizes(verdict.network, fixed)
     graphs = device.type == "cuda"
     choice = Preparation(
+        device=_name(device),
         precision=verdict.precision,
         reason=verdict.reason,
         grey_difference=verdict.grey_difference,
@@ -100,6 +104,21 @@ def prepare(generator: nn.Module, game: Game, space: Space, device: torch.device
     )
     ready = Graphed(verdict.network, fixed, sizes.exact) if graphs else verdict.network
     return Prepared(ready, verdict.precision, sizes.exact, choice)
+
+
+def be_repeatable(device: torch.device) -> None:
+    """Settle, for this process, all that would let equal batches come out with other bits.
+
+    To be called before a device computes.
+    """
+    torch.set_num_threads(1)
+    if device.type == "cuda":
+        # Read by cuBLAS at its first call.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.backends.cudnn.deterministic = True
+        torch.backends.cudnn.benchmark = False
+        # Convolutions of float32 would else round their operands to ten bits.
+        torch.backends.cudnn.allow_tf32 = False
 
 
 def largest_batch(work: Work) -> int:
@@ -131,9 +150,9 @@ def _lay_out(network: nn.Module) -> Literal["channels_last", "contiguous"]:
 
 def kind_of_machine(device: torch.device) -> str:
     """What bytes depend on beside a model: machines of one kind make the same bytes of it."""
-    name = (
-        torch.cuda.get_device_name(device)
-        if device.type == "cuda"
-        else f"{processor()} {family()}".strip()
-    )
+    name = f"{processor()} {family()}".strip() if device.type == "cpu" else _name(device)
     return f"preparation {VERSION}, torch {torch.__version__}, {name}"
+
+
+def _name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

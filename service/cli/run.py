@@ -60,8 +60,9 @@ def api(
     Example: RINGSIDE_REDIS_URL=redis://localhost ringside api --processes 2
     """
     settings = serving_settings(**({} if processes is None else {"processes": processes}))
-    url = _redis_url(settings, may_be_away=True)
     _let_threads_sleep()
+    _check_sampling_device(settings)
+    url = _redis_url(settings, may_be_away=True)
     if settings.processes > 1 and descriptor is None:
         from service.cli.several import serve_several
 
@@ -98,6 +99,19 @@ def worker(
 
     log_to_stderr()
     supervise(settings, url)
+
+
+def _check_sampling_device(settings: Settings) -> None:
+    """End with one line where it is a GPU that is not here; libraries are asked for no other."""
+    if settings.sampling_device == "cpu":
+        return
+    from service.engine.models import sampling_device
+    from worker.engine import DeviceUnavailable
+
+    try:
+        sampling_device(settings)
+    except DeviceUnavailable as error:
+        fail(str(error))
 
 
 def _redis_url(settings: Settings, may_be_away: bool = False) -> str:

@@ -5,15 +5,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Generic, NamedTuple, TypeVar
 
-import torch
 from prometheus_client import CollectorRegistry
 from starlette.requests import Request
 
+from ganmodels.machine import is_out_of_memory
+from ganmodels.preparation import be_repeatable, kind_of_machine
 from service.engine.answers import AnswerCache
 from service.engine.crew import Crew
 from service.engine.desk import Desk
 from service.engine.gauges import Gauges
-from service.engine.models import LoadedModel, ModelCache
+from service.engine.models import LoadedModel, ModelCache, sampling_device
 from service.engine.operations import Ask
 from service.engine.orders import DeadlinePassed, Dropped, Operation, Order, Rows, Stages
 from service.engine.outbox import Outbox
@@ -33,13 +34,21 @@ class Done(NamedTuple, Generic[Answer]):
 
 
 class Engine:
-    """Answers orders for models; refuses some when too many wait."""
+    """Answers orders for models; refuses some when too many wait.
+
+    ``kind_of_machine`` says on what bytes depend beside model and request.
+
+    Raises:
+        DeviceUnavailable: when the device of the settings is not there.
+    """
 
     def __init__(self, settings: Settings, registry: CollectorRegistry) -> None:
+        device = sampling_device(settings)
         # Several requests share the cores by threads of ours, not by torch's.
-        torch.set_num_threads(1)
+        be_repeatable(device)
+        self.kind_of_machine = kind_of_machine(device)
         self.gauges = Gauges(registry)
-        self.models = ModelCache(settings.model_cache_bytes, self._note_load)
+        self.models = ModelCache(settings.model_cache_bytes, device, self._note_load)
         self._outbox, self._watch = Outbox(), Watch()
         self._crew = Crew(self.models, settings.sample_threads, self.gauges, self._outbox.send)
         self._desk = Desk(max(1, settings.sample_threads // 2), self._outbox.send)
@@ -123,6 +132,11 @@ class Engine:
         except ClientGone:
             self.gauges.note_refusal("client-gone")
             raise Problem("client-gone", "the client closed the connection") from None
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            self.gauges.note_refusal("overloaded")
+            raise Problem("overloaded", "memory ran out; try again later or ask for less") from None
         except Dropped:
             raise Problem("overloaded", "the service is stopping; try again later") from None
         finally:

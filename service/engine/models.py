@@ -16,6 +16,8 @@ from ganmodels.networks.discriminator import Discriminator
 from ganmodels.preparation import Preparation, prepare
 from ganmodels.sampling import Sampler
 from ganmodels.scoring import Calibration, Mates, Scorer
+from worker.engine import choose_device
+from worker.settings import Settings
 from worker.store.checkpoints import Checkpoint
 
 
@@ -30,8 +32,17 @@ class LoadedModel(NamedTuple):
     preparation: Preparation
 
 
-def load(checkpoint: Checkpoint) -> LoadedModel:
-    """Read a checkpoint, verifying every byte that is used.
+def sampling_device(settings: Settings) -> torch.device:
+    """Where models sample and score.
+
+    Raises:
+        DeviceUnavailable: when it is not there.
+    """
+    return choose_device(settings.sampling_device, "RINGSIDE_SAMPLING_DEVICE")
+
+
+def load(checkpoint: Checkpoint, device: torch.device) -> LoadedModel:
+    """Read a checkpoint onto a device, verifying every byte that is used.
 
     Raises:
         CheckpointCorrupt: when it is damaged.
@@ -48,7 +59,6 @@ def load(checkpoint: Checkpoint) -> LoadedModel:
     mates = checkpoint.tensors("mates") if discriminator.mates_matter else {}
     told = Clusters(**clusters) if clusters else None
     company = Mates(**mates) if mates else None
-    device = torch.device("cpu")
     ready = {
         name: prepare(networks[name], game, space, device)
         for name in {"generator", *game.directions.values()}
@@ -61,7 +71,7 @@ def load(checkpoint: Checkpoint) -> LoadedModel:
     return LoadedModel(
         config,
         sampler("generator", told),
-        Scorer(game, space, discriminator, calibration, told, company),
+        Scorer(game, space, discriminator, calibration, told, company, device),
         {way: sampler(name) for way, name in game.directions.items()},
         _size_bytes(*held.values(), quantiles, clusters, mates),
         ready["generator"].choice,
@@ -80,9 +90,14 @@ class ModelCache:
     used go first. Safe to use from several threads.
     """
 
-    def __init__(self, limit_bytes: int, told: Callable[[int], object] = lambda _: None) -> None:
+    def __init__(
+        self,
+        limit_bytes: int,
+        device: torch.device,
+        told: Callable[[int], object] = lambda _: None,
+    ) -> None:
         """``told`` is given the bytes in memory after each load."""
-        self._limit_bytes, self._told = limit_bytes, told
+        self._limit_bytes, self._device, self._told = limit_bytes, device, told
         self._models: OrderedDict[str, LoadedModel] = OrderedDict()
         self._preparations: dict[str, Preparation] = {}
         self._leases: Counter[str] = Counter()
@@ -128,7 +143,7 @@ class ModelCache:
             with loading:
                 if found := self._found(digest):
                     return found
-                model = load(checkpoint)
+                model = load(checkpoint, self._device)
                 with self._lock:
                     self._models[digest] = model
                     self._preparations[digest] = model.preparation

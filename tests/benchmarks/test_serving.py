@@ -10,10 +10,11 @@ from rich.console import Console
 from benchmarks.lab.rounds import Contender, Measured, Rounds, play
 from benchmarks.lab.verdicts import at_least, at_most, unmeasured
 from benchmarks.serving_lab import load
-from benchmarks.serving_lab.home import Size, add_model
+from benchmarks.serving_lab.home import R3GAN, Size, add_model
 from benchmarks.serving_lab.load import NoLoad, answers, require_wrk
-from benchmarks.serving_lab.network import PlainDrawing, PreparedDrawing, prepared
+from benchmarks.serving_lab.network import CPU, PlainDrawing, PreparedDrawing, prepared
 from benchmarks.serving_lab.peers.setting import Setting, Task, own_task
+from ganmodels.networks import R3
 from service.engine.models import load as load_model
 from worker.store import Store
 from worker.store.references import resolve
@@ -43,14 +44,19 @@ def written(**changes):
 
 def test_a_model_of_random_weights_is_served_as_any_other_and_is_not_grey(checkpoint):
     checkpoint.verify()
-    sampler = load_model(checkpoint).sampler
+    sampler = load_model(checkpoint, CPU).sampler
     drawn = sampler.draw(sampler.latents(7, 0, 8), sampler.labels(7, 0, 8))
     assert drawn.shape == (8, 16, 16, 3)
     assert drawn.std() > 10
 
 
+def test_the_generator_for_gpus_is_one_that_can_be_served(tmp_path):
+    path = add_model(tmp_path, "r3gan", R3GAN._replace(network=R3(widths=(16,))), seed=0)
+    assert prepared(path).sampler.generator is not None
+
+
 def test_peers_that_are_given_our_generator_draw_what_the_service_draws(checkpoint):
-    sampler = load_model(checkpoint).sampler
+    sampler = load_model(checkpoint, CPU).sampler
     drawing = PreparedDrawing(prepared(checkpoint.path).sampler)
     drawn = drawing.items([3, 4])
     for item, seed in zip(drawn, (3, 4), strict=True):

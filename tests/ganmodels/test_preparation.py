@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from ganmodels.games.match import restore
-from ganmodels.preparation import prepare
+from ganmodels.preparation import be_repeatable, prepare
 from ganmodels.preparation.fixed import FIXED_ITEMS, fixed_batch
 from ganmodels.preparation.folding import count_norms, fold, quick_copy
 from ganmodels.preparation.precision import narrowed
@@ -239,6 +239,20 @@ def test_the_choice_is_told_as_json():
     told = json.loads(choice.model_dump_json())
     assert told["precision"] == "float32" and "small" in told["reason"]
     assert (told["folded_norms"], told["kept_norms"]) == (count_norms(generator), 0)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("recipe", ["dcgan", "r3gan-small"])
+def test_on_a_gpu_recorded_kernels_make_the_same_bytes_in_every_size(recipe):
+    gpu = torch.device("cuda")
+    be_repeatable(gpu)
+    config, generator = generator_for(recipe, LARGE)
+    ready = prepare(generator, config.game, config.space, gpu)
+    assert ready.choice.graphs
+    fixed = fixed_batch(config.game, config.space, gpu)
+    whole = fixed.part(0, ready.batch_sizes[-1]).through(ready.network)
+    for size in ready.batch_sizes:
+        assert torch.equal(fixed.part(0, size).through(ready.network), whole[:size])
 
 
 def test_a_restored_generator_is_prepared():

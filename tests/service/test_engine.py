@@ -11,6 +11,7 @@ from typing import Any
 import httpx2
 import numpy as np
 import pytest
+import torch
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 from starlette.requests import Request
@@ -31,6 +32,7 @@ from worker.settings import Settings
 from worker.store import Store
 from worker.store.checkpoints import Checkpoint
 
+CPU = torch.device("cpu")
 IMAGE_FORMATS = {name for name, encoding in FORMATS.items() if encoding.images_only}
 
 
@@ -306,6 +308,25 @@ def test_who_waits_when_the_service_stops_is_told_so(
     asyncio.run(run())
 
 
+def test_who_asks_for_more_than_memory_holds_is_told_to_come_back(
+    tmp_path: Path, checkpoint: Checkpoint
+) -> None:
+    engine = busy(tmp_path)
+
+    def too_much(model: LoadedModel) -> torch.Tensor:
+        return torch.empty(2**55)
+
+    async def run() -> None:
+        with pytest.raises(Problem, match="memory ran out") as caught:
+            await engine.run(staying(), checkpoint, too_much)
+        assert caught.value.code == "overloaded"
+        served = await engine.run(staying(), checkpoint, lambda _: "served")
+        assert served.answer == "served"
+
+    asyncio.run(run())
+    engine.close()
+
+
 def test_a_place_over_the_limit_is_refused_at_once(tmp_path: Path, checkpoint: Checkpoint) -> None:
     engine, held = busy(tmp_path, max_waiting_requests=1), Held()
 
@@ -383,7 +404,7 @@ def test_a_model_is_loaded_once_and_dropped_when_others_need_the_room(
     store: Store, trained: Trained
 ) -> None:
     first, second = store.jobs.get(trained.plain).checkpoints()
-    roomy, narrow = ModelCache(2**30), ModelCache(1)
+    roomy, narrow = ModelCache(2**30, CPU), ModelCache(1, CPU)
     for cache in (roomy, narrow):
         with cache.lease(first) as loaded, cache.lease(first) as again:
             assert again is loaded
@@ -395,7 +416,7 @@ def test_a_model_is_loaded_once_and_dropped_when_others_need_the_room(
 
 def test_a_model_in_use_is_not_dropped(store: Store, trained: Trained) -> None:
     first, second = store.jobs.get(trained.plain).checkpoints()
-    cache = ModelCache(1)
+    cache = ModelCache(1, CPU)
     with cache.lease(first):
         with cache.lease(second):
             assert cache.holds(first.digest)
@@ -409,8 +430,8 @@ def test_many_who_want_a_model_at_once_wait_for_one_load(
     checkpoint = store.jobs.get(trained.plain).checkpoint()
     assert checkpoint is not None
     loads: list[Checkpoint] = []
-    monkeypatch.setattr(models, "load", lambda one: loads.append(one) or load(one))
-    cache = ModelCache(2**30)
+    monkeypatch.setattr(models, "load", lambda one, device: loads.append(one) or load(one, device))
+    cache = ModelCache(2**30, CPU)
 
     def lease(_: int) -> LoadedModel:
         with cache.lease(checkpoint) as model:
@@ -432,7 +453,7 @@ def test_only_what_is_loaded_of_a_checkpoint_counts_against_the_cache(
     sizes = {entry.name: entry.size_bytes for entry in checkpoint.manifest.files}
     loaded = sum(size for name, size in sizes.items() if name not in unloaded)
     # A file of tensors is as large as they are, and a header of some hundred bytes for each.
-    assert 0.5 * loaded < load(checkpoint).size_bytes <= loaded < checkpoint.size_bytes
+    assert 0.5 * loaded < load(checkpoint, CPU).size_bytes <= loaded < checkpoint.size_bytes
 
 
 def test_a_damaged_checkpoint_is_no_error_of_the_service(

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 import worker.training
+from ganmodels.machine import is_out_of_memory
 from tests.worker.builders import make_job, train
-from worker.failures import is_out_of_memory
 from worker.memory import cost_here, fitting_here, shortage
 from worker.settings import Settings
 

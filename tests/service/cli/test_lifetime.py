@@ -109,6 +109,12 @@ def test_parts_alone_need_a_redis(refusal, command):
     assert "set RINGSIDE_REDIS_URL" in refusal(command)
 
 
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_a_gpu_that_is_not_here_is_one_clear_line(refusal, processes):
+    line = refusal("api", RINGSIDE_SAMPLING_DEVICE="cuda:99", RINGSIDE_PROCESSES=processes)
+    assert "RINGSIDE_SAMPLING_DEVICE is cuda:99; PyTorch finds" in line
+
+
 def test_an_unreachable_redis_is_one_clear_line(refusal):
     line = refusal("worker", RINGSIDE_REDIS_URL="redis://127.0.0.1:9")
     assert "no Redis answers at RINGSIDE_REDIS_URL" in line
