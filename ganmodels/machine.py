@@ -75,7 +75,8 @@ def is_out_of_memory(error: Exception) -> bool:
         return error.errno == errno.ENOMEM
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    said = ("DefaultCPUAllocator", "bad_alloc")
+    # The last one is oneDNN's, which says no more when it gets no memory for its code.
+    said = ("DefaultCPUAllocator", "bad_alloc", "could not create a primitive")
     return isinstance(error, RuntimeError) and any(words in str(error) for words in said)
 
 

@@ -48,14 +48,6 @@ class _Classifier(Spec):
         smoothing = (1 - self.real_target) * real.mean()
         return softplus(-real).mean() + smoothing + softplus(fake).mean()
 
-    def probability(self, logits: Verdicts) -> Verdicts | None:
-        """D's belief in [0, 1] that an item is real.
-
-        The optimal D is t p / (p + q) for the densities p of reals and q of fakes, so D / t is
-        the posterior of "real".
-        """
-        return (torch.sigmoid(logits) / self.real_target).clamp(max=1)
-
 
 class Minimax(_Classifier):
     """The saturating loss of the first GAN: G minimises log(1 - D(G(z))).
@@ -103,10 +95,6 @@ class LeastSquares(Spec):
         """(D(G(z)) - 1)^2 / 2, mean."""
         return (fake - 1).square().mean() / 2
 
-    def probability(self, logits: Verdicts) -> Verdicts | None:
-        """The optimal D is the posterior of "real" itself, so the logit, held in [0, 1]."""
-        return logits.clamp(0, 1)
-
 
 class Hinge(Spec):
     """Hinge loss: D stops pushing logits that are beyond the margin.
@@ -129,10 +117,6 @@ class Hinge(Spec):
         """-D(G(z)), mean."""
         return -fake.mean()
 
-    def probability(self, logits: Verdicts) -> Verdicts | None:
-        """None: hinge logits are no log-odds."""
-        return None
-
 
 class Wasserstein(Spec):
     """The critic's estimate of the earth mover's distance; needs a Lipschitz discriminator.
@@ -153,10 +137,6 @@ class Wasserstein(Spec):
     def generator_loss(self, real: Verdicts | None, fake: Verdicts) -> Scalar:
         """-mean D(G(z))."""
         return -fake.mean()
-
-    def probability(self, logits: Verdicts) -> Verdicts | None:
-        """None: a critic's output is a potential, known up to a constant."""
-        return None
 
 
 class RelativisticPairing(Spec):
@@ -191,10 +171,6 @@ class RelativisticPairing(Spec):
             raise ValueError("relativistic pairing needs real logits in the generator's step")
         _require_pairs(real, fake)
         return softplus(real - fake).mean()
-
-    def probability(self, logits: Logits) -> Logits | None:
-        """None: one logit alone says nothing, only a difference does."""
-        return None
 
 
 def _require_pairs(real: Logits, fake: Logits) -> None:

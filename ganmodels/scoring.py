@@ -1,8 +1,4 @@
-"""Scoring: what the discriminator thinks of an item, made comparable by quantiles.
-
-A raw logit means nothing by itself. Each checkpoint stores quantiles of the logits of held-out
-real items and of fakes, so a score can say where among them an item stands.
-"""
+"""Scoring: what the discriminator thinks of an item, made comparable by calibration."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
@@ -14,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ganmodels.calibration import Calibration, Logits
 from ganmodels.data.batches import to_network
 from ganmodels.data.spread import evenly
 from ganmodels.games import Game
@@ -24,43 +21,12 @@ from ganmodels.preparation.judging import steady_size
 from ganmodels.sampling import FIXED_BATCH, Sampler
 from ganmodels.spaces import Space
 
-QUANTILES = 512
 # In the place of a label: the one under which the item is taken for the most real.
 ANY_LABEL = -1
 CALIBRATION_ITEMS = 1_000
 _CALIBRATION_SEED = 0
 
-Logits = NDArray[np.float32]
 Probabilities = NDArray[np.float32]
-
-
-class Calibration(NamedTuple):
-    """512 evenly spaced quantiles, ascending, of the logits of reals and of fakes.
-
-    Reals are held out from training where the dataset holds some out. With a conditional
-    discriminator reals are judged under their own label, fakes under the one asked for.
-    """
-
-    real: Logits
-    fake: Logits
-
-    @classmethod
-    def of(cls, real: Logits, fake: Logits) -> "Calibration":
-        """The quantiles of two sets of logits."""
-        levels = np.linspace(0, 1, QUANTILES)
-        return cls(
-            np.quantile(real, levels).astype(np.float32),
-            np.quantile(fake, levels).astype(np.float32),
-        )
-
-    def percentiles(self, logits: Logits) -> tuple[Logits, Logits]:
-        """Share in percent of reals, and of fakes, whose logit is at most this one."""
-        return _percentile(self.real, logits), _percentile(self.fake, logits)
-
-
-def _percentile(quantiles: Logits, logits: Logits) -> Logits:
-    below = np.searchsorted(quantiles, logits, side="right")
-    return (100 * below / len(quantiles)).astype(np.float32)
 
 
 # One less than a batch of common size: a discriminator that looks at its batch finds it as it was.
@@ -98,8 +64,10 @@ class Mates(NamedTuple):
 
 
 class Scores(NamedTuple):
-    """For each item: logit, probability where the objective defines one, percentiles, label.
+    """For each item: logit, probability, percentiles, label.
 
+    ``probabilities`` [n] are those of "real", by the calibration: of items of which half are real
+    ones that nobody trained on and half are this generator's, as many as that are real.
     ``labels`` are those under which the items were judged, or the most probable ones where the
     discriminator names classes; None for a model that knows no labels. ``classes`` [n, classes]
     are the probabilities of all labels, where the discriminator names them; ``codes`` those of
@@ -108,7 +76,7 @@ class Scores(NamedTuple):
     """
 
     logits: Logits
-    probabilities: Logits | None
+    probabilities: Logits
     percentile_real: Logits
     percentile_fake: Logits
     labels: NDArray[np.int64] | None
@@ -147,7 +115,8 @@ class Scorer:
         mates: Mates | None = None,
         device: torch.device | None = None,
     ) -> None:
-        self.game, self.space, self.calibration = game, space, calibration
+        self.game, self.space = game, space
+        self.calibration, self._odds = calibration, calibration.odds()
         self.clusters = clusters
         self.device = device or torch.device("cpu")
         self.discriminator = discriminator.to(self.device).eval()
@@ -170,13 +139,11 @@ class Scorer:
             logits, labels = self._judge(judged, nearest), None
         else:
             logits, labels = self._best(judged, asked)
-        # Vectors and what is left of them round float32 otherwise; float64 has digits to spare.
-        probability = self.game.probability(torch.from_numpy(logits).double())
+        probabilities = self._odds.probability(logits)
         real, fake = self.calibration.percentiles(logits)
-        known = None if probability is None else probability.float().numpy()
         codes = self._codes(judged) if self.discriminator.recogniser else None
         mates = 0 if self.company is None else self.discriminator.mates(self.company)
-        return Scores(logits, known, real, fake, labels, classes, codes, mates)
+        return Scores(logits, probabilities, real, fake, labels, classes, codes, mates)
 
     @cached_property
     def batch_size(self) -> int:
@@ -283,20 +250,15 @@ def calibrate(
     """Measure a discriminator, which must be in evaluation mode."""
     company = mates and mates.company(sampler.space, sampler.device)
     fakes = sampler.draw(probe.inputs, probe.fake_labels)
-    labels = None if probe.real_labels is None else torch.from_numpy(probe.real_labels)
+    asked = probe.fake_labels if sampler.clusters is None else sampler.clusters.nearest(fakes)
+
+    def logits(items: NDArray[np.generic], labels: NDArray[np.int64] | None) -> Logits:
+        seen = to_network(items, sampler.space, sampler.device)
+        told = None if labels is None else torch.from_numpy(labels)
+        return judge(discriminator, seen, told, sampler.batch_sizes[-1], company)
+
     with torch.inference_mode():
-        real = to_network(probe.reals, sampler.space, sampler.device)
-        fake = to_network(fakes, sampler.space, sampler.device)
-        return Calibration.of(
-            judge(discriminator, real, labels, sampler.batch_sizes[-1], company),
-            judge(
-                discriminator,
-                fake,
-                torch.from_numpy(probe.fake_labels),
-                sampler.batch_sizes[-1],
-                company,
-            ),
-        )
+        return Calibration.of(logits(probe.reals, probe.real_labels), logits(fakes, asked))
 
 
 def judge(

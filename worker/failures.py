@@ -1,28 +1,22 @@
 """What becomes of a job whose training ended with an exception."""
 
 import logging
-import traceback
 from contextlib import suppress
 
 import torch
 
 from ganmodels.data.errors import DataError
 from ganmodels.games.recorded import RecordingFailed
-from ganmodels.machine import is_out_of_memory
 from worker.endings import FollowerLost, TrainingDiverged
 from worker.engine import DeviceUnavailable
 from worker.errors import Corrupt, NotFound, Unavailable
-from worker.memory import shortage
-from worker.settings import Settings
+from worker.shortage import OutOfMemory
 from worker.storage import is_storage_trouble, loss_of_storage
-from worker.store import Store
 from worker.store.checkpoints import CheckpointCorrupt
 from worker.store.claims import Claim
 from worker.store.epochs import Loss
 from worker.store.job import Job
 from worker.store.records import JobError, Status
-
-_TOO_LARGE = "the training did not fit into memory; lower batch_size or the networks' widths"
 
 log = logging.getLogger("ringside.training")
 
@@ -76,29 +70,12 @@ def _reason(error: Exception, job: Job) -> JobError:
         return JobError(code="device-unavailable", detail=str(error))
     if isinstance(error, CheckpointCorrupt):
         return JobError(code="checkpoint-unrecoverable", detail=str(error))
-    if is_out_of_memory(error):
-        return _out_of_memory(error, job)
+    if isinstance(error, OutOfMemory):
+        return JobError(code="out-of-memory", detail=str(error), memory=error.lacked)
     log.error("%s failed", job.id, exc_info=error)
     return JobError(
         code="internal", detail=f"{type(error).__name__}; the log of the job says where"
     )
-
-
-def _out_of_memory(error: Exception, job: Job) -> JobError:
-    # What failed still holds its tensors, and the estimate needs some room of its own.
-    traceback.clear_frames(error.__traceback__)
-    lacked, detail = None, _TOO_LARGE
-    with suppress(MemoryError, RuntimeError, OSError):
-        lacked, detail = shortage(job.config(), Settings(), _resident_bytes(job))
-    return JobError(code="out-of-memory", detail=detail, memory=lacked)
-
-
-def _resident_bytes(job: Job) -> int:
-    """Size of the datasets that the training held in memory."""
-    datasets = Store(job.path.parents[1]).datasets
-    with suppress(NotFound, DataError):
-        return sum(datasets.get(name).items.nbytes for name in job.config().datasets)
-    return 0
 
 
 def _diverged(error: TrainingDiverged, job: Job) -> JobError:

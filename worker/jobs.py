@@ -11,6 +11,7 @@ from worker.losses import LOG, keep_output
 from worker.outcomes import record_ending, record_failure
 from worker.queue import STOP_SIGNALS, Dispatcher
 from worker.settings import Settings
+from worker.shortage import explained, resident_bytes
 from worker.storage import is_storage_trouble
 from worker.store import Store
 from worker.store.claims import Claim, Fenced
@@ -83,7 +84,7 @@ def train_job(settings: Settings, job: Job, interrupted: threading.Event) -> Non
 
 def _attempt(settings: Settings, job: Job, claim: Claim, interrupted: threading.Event) -> None:
     """Train, and record how it ended; an end that cannot be recorded is a failure too."""
-    store = Store(settings.home)
+    store, before_bytes = Store(settings.home), resident_bytes()
     try:
         ending = play(settings, store, job, claim, interrupted)
         record_ending(store, job, claim, ending)
@@ -94,4 +95,5 @@ def _attempt(settings: Settings, job: Job, claim: Claim, interrupted: threading.
         claim.check()
         if job.record().status != "running":
             raise
-        record_failure(job, claim, error, settings.max_attempts)
+        reason = explained(error, job, settings, before_bytes)
+        record_failure(job, claim, reason, settings.max_attempts)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-import worker.training
+import worker.setup
 from benchmarks.fault_lab.local_jobs import fork, new_job, succeeded, train_here
 from benchmarks.fault_lab.report import Figure, Report, exactly
 from benchmarks.fault_lab.service import new_home
@@ -86,7 +86,7 @@ def _train_poisoned(store: Store, job: Job, step: int, place: float) -> None:
                     weights[int(place * len(weights))].view(-1)[0] = torch.nan
 
     # Where the training looks for it; this process ends with the training.
-    vars(worker.training)["Match"] = Poisoned
+    vars(worker.setup)["Match"] = Poisoned
     train_here(store, job)
 
 

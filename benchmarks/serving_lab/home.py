@@ -7,12 +7,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ganmodels.calibration import QUANTILES
 from ganmodels.config import TrainConfig
 from ganmodels.games import Gan
 from ganmodels.latents import Latent
 from ganmodels.networks import R3, Dcgan
 from ganmodels.optimisation import Optimisation
-from ganmodels.scoring import QUANTILES
 from ganmodels.spaces import ImageSpace
 from worker.store import Store
 from worker.store.checkpoints import Environment, Manifest, commit

@@ -133,10 +133,6 @@ class Gan(Drawn):
         """The logit above which an item is taken for real; None where only differences count."""
         return self.objective.boundary
 
-    def probability(self, logits: Logits) -> Logits | None:
-        """The discriminator's belief in [0, 1] that an item is real, where it has one."""
-        return self.objective.probability(logits)
-
     @property
     def metrics(self) -> tuple[str, ...]:
         """Names of what a step measures."""

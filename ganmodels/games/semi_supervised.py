@@ -71,10 +71,6 @@ class SemiSupervised(Drawn):
         "generator_gradient_norm",
     )
 
-    def probability(self, logits: Logits) -> Logits | None:
-        """The discriminator's belief in [0, 1] that an item is of any class at all."""
-        return torch.sigmoid(logits)
-
     def networks(self, config: TrainConfig) -> dict[str, nn.Module]:
         """New networks by the names of their players."""
         space, network = config.space, self.network

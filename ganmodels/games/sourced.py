@@ -57,10 +57,6 @@ class Sourced(Spec):
         """The logit above which an item is taken for real; None where only differences count."""
         return self.objective.boundary
 
-    def probability(self, logits: Logits) -> Logits | None:
-        """The discriminator's belief in [0, 1] that an item is real, where it has one."""
-        return self.objective.probability(logits)
-
     def inputs(self, source: PackedDataset | None) -> Inputs | None:
         """The source's items; none where the source is not at hand."""
         return None if source is None else ItemInputs(source)

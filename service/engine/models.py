@@ -9,13 +9,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ganmodels.calibration import Calibration
 from ganmodels.config import TrainConfig
 from ganmodels.games.match import restore
 from ganmodels.labels import Clusters
 from ganmodels.networks.discriminator import Discriminator
 from ganmodels.preparation import Preparation, prepare
 from ganmodels.sampling import Sampler
-from ganmodels.scoring import Calibration, Mates, Scorer
+from ganmodels.scoring import Mates, Scorer
 from worker.engine import choose_device
 from worker.settings import Settings
 from worker.store.checkpoints import Checkpoint

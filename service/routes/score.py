@@ -6,9 +6,10 @@ from typing import Annotated, Any
 import numpy as np
 from fastapi import APIRouter, Query, Request, Response
 
+from ganmodels.calibration import QUANTILES
 from ganmodels.config import TrainConfig
 from ganmodels.latents import Latent
-from ganmodels.scoring import ANY_LABEL, CALIBRATION_ITEMS, QUANTILES, Scores
+from ganmodels.scoring import ANY_LABEL, CALIBRATION_ITEMS, Scores
 from ganmodels.spaces import ImageSpace, Space
 from service.answering import server_timing
 from service.deps import ChosenModel, EngineDep, ModelDep
@@ -41,7 +42,10 @@ async def score(
         str | None, Query(max_length=100, description="the class that the items claim to be")
     ] = None,
 ) -> dict[str, Any]:
-    """Logit, probability where the objective defines one, and percentiles, for each item.
+    """Logit, calibrated probability of being real, and percentiles, for each item.
+
+    Half of the items that the probability speaks of are real ones that were held out from training,
+    and half are this model's samples.
 
     A model that names classes says how probable each label is; ``label`` is the most probable.
 
@@ -143,12 +147,12 @@ def _entries(
 
 
 def _entry(scores: Scores, position: int, config: TrainConfig) -> dict[str, Any]:
-    probability, labels = scores.probabilities, scores.labels
+    labels = scores.labels
     if not np.isfinite(scores.logits[position]):
         return {"error": {"code": "score-not-finite", "detail": _TOO_FAR}}
     return {
         "logit": float(scores.logits[position]),
-        "probability": None if probability is None else float(probability[position]),
+        "probability": float(scores.probabilities[position]),
         "percentile_real": float(scores.percentile_real[position]),
         "percentile_fake": float(scores.percentile_fake[position]),
         "label": None if labels is None else config.space.classes[labels[position]],

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from ganmodels.calibration import Calibration
 from ganmodels.layers import PENULTIMATE, features, layers
 from ganmodels.recipes import RECIPES
-from ganmodels.scoring import ANY_LABEL, Calibration, Mates, Scorer
+from ganmodels.scoring import ANY_LABEL, Mates, Scorer
 from tests.ganmodels.builders import (
     clusters_for,
     config_for,

@@ -6,6 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ganmodels.calibration import QUANTILES, Calibration
 from ganmodels.labels import ClusterLabels
 from ganmodels.latents import MAX_SEED, Latent
 from ganmodels.rendering import picture
@@ -13,8 +14,6 @@ from ganmodels.sampling import Sampler, from_network
 from ganmodels.scoring import (
     ANY_LABEL,
     CALIBRATION_ITEMS,
-    QUANTILES,
-    Calibration,
     Probe,
     Scorer,
     Scores,
@@ -154,13 +153,6 @@ def test_calibration_holds_ascending_quantiles_of_reals_and_fakes():
         assert quantiles.shape == (QUANTILES,)
         assert (np.diff(quantiles) >= 0).all()
     assert CALIBRATION_ITEMS == 1000
-
-
-def test_percentiles_say_where_a_logit_stands():
-    calibration = Calibration.of(np.arange(1000.0), np.arange(1000.0) - 500)
-    real, fake = calibration.percentiles(np.array([-1.0, 499.5, 2000.0], dtype=np.float32))
-    assert real == pytest.approx([0, 50, 100], abs=0.3)
-    assert fake == pytest.approx([50, 100, 100], abs=0.3)
 
 
 def test_a_conditional_score_without_a_label_is_the_best_over_labels():

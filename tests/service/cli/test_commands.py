@@ -197,11 +197,11 @@ def test_score_shows_the_label_of_a_model_that_knows_labels(invoke, trained, tmp
 
 
 def test_score_shows_company_and_no_label_where_there_is_none(capsys):
-    entry = {"name": "a.png", "logit": 1.5, "probability": None, "label": None}
+    entry = {"name": "a.png", "logit": 1.5, "probability": 0.75, "label": None}
     entry |= {"percentile_real": 20.0, "percentile_fake": 90.0}
     show_scores({"data": [entry], "company": {"items": 63, "rule": "judged together"}})
     shown = capsys.readouterr()
-    assert shown.out == "item\tlogit\tprobability\treal %\tfake %\na.png\t1.5\t-\t20\t90\n"
+    assert shown.out == "item\tlogit\tprobability\treal %\tfake %\na.png\t1.5\t0.75\t20\t90\n"
     assert shown.err == "beside 63 real items: judged together\n"
 
 
