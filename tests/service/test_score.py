@@ -115,7 +115,7 @@ def test_probabilities_follow_the_logits_of_any_objective(client: TestClient) ->
     found = entries(score(client, sent, "application/x-npy", "points"))
     probabilities = np.array([entry["probability"] for entry in found])
     logits = np.array([entry["logit"] for entry in found])
-    assert ((probabilities > 0) & (probabilities < 1)).all()
+    assert ((probabilities >= 0) & (probabilities <= 1)).all()
     turned = np.diff(probabilities[np.argsort(logits)])
     assert (turned >= 0).all() or (turned <= 0).all()
 
