@@ -18,6 +18,7 @@ from worker.store.evaluations import EvaluationRecord
 from worker.store.job import Job
 from worker.store.models import Model, Version
 from worker.store.records import JobError, Status, StoppedBy
+from worker.store.references import Resolved
 
 
 def _no_id(name: str) -> str:
@@ -322,6 +323,33 @@ class VersionView(Version):
             reference=f"{model.name}:{version.version}",
             aliases=tuple(name for name, to in model.aliases.items() if to == version.version),
             preparation=prepared(version.checkpoint),
+        )
+
+
+class ReferenceView(BaseModel):
+    """The checkpoint that a reference to a job means now; no model needs to know it."""
+
+    object: Literal["reference"] = "reference"
+    reference: str
+    job: str
+    step: int
+    checkpoint: str
+    created_at: str
+    preparation: Preparation | None
+
+    @classmethod
+    def of(
+        cls, resolved: Resolved, prepared: Callable[[str], Preparation | None]
+    ) -> "ReferenceView":
+        """The view of what was found; ``prepared`` as in ``VersionView.of``."""
+        checkpoint, manifest = resolved.checkpoint, resolved.checkpoint.manifest
+        return cls(
+            reference=resolved.reference,
+            job=manifest.job,
+            step=manifest.step,
+            checkpoint=checkpoint.digest,
+            created_at=manifest.created_at,
+            preparation=prepared(checkpoint.digest),
         )
 
 

@@ -8,9 +8,9 @@ from starlette.concurrency import run_in_threadpool
 from service.deps import EngineDep, StoreDep
 from service.engine.engine import Engine
 from service.pages import listing
-from service.schemas import AliasRequest, Listing, ModelView, VersionView
+from service.schemas import AliasRequest, Listing, ModelView, ReferenceView, VersionView
 from worker.errors import NotFound
-from worker.names import NAME_PATTERN
+from worker.names import NAME_PATTERN, is_id
 from worker.store import Store
 from worker.store.checkpoints import CheckpointCorrupt
 from worker.store.models import Model
@@ -29,12 +29,16 @@ def list_models(store: StoreDep, engine: EngineDep) -> Listing:
 
 @router.get("/{reference}")
 def get_model(
-    reference: Annotated[str, Path(description="name, or name:version or name@alias of a version")],
+    reference: Annotated[
+        str, Path(description="name; name:version or name@alias of a version; job id or job:step")
+    ],
     store: StoreDep,
     engine: EngineDep,
-) -> ModelView | VersionView:
-    """A model with its versions and aliases, or one of its versions."""
+) -> ModelView | VersionView | ReferenceView:
+    """A model with its versions and aliases, one of its versions, or a checkpoint of a job."""
     asked = Reference.parse(reference)
+    if is_id("job", asked.base):
+        return ReferenceView.of(resolve(store, reference), engine.models.preparation)
     model = store.models.get(asked.base)
     version = asked.version(model)
     if version is None:

@@ -45,6 +45,18 @@ def test_a_version_can_be_looked_at_by_its_number_and_its_alias(client: TestClie
     assert_problem(client.get("/models/nobody:1"), 404, "model-not-found")
 
 
+def test_a_checkpoint_of_a_job_can_be_looked_at_and_says_how_it_was_made_ready(
+    client: TestClient, trained: Trained
+) -> None:
+    client.get("/sample", params={"model": trained.plain, "seed": 1}).raise_for_status()
+    newest = client.get(f"/models/{trained.plain}").json()
+    assert (newest["object"], newest["job"]) == ("reference", trained.plain)
+    assert newest["preparation"]["device"] == "cpu"
+    named = client.get(f"/models/{newest['reference']}").json()
+    assert named == newest
+    assert_problem(client.get(f"/models/{trained.plain}:7"), 404, "checkpoint-not-found")
+
+
 def test_a_reference_to_a_version_never_means_another_one(
     client: TestClient, store: Store, trained: Trained
 ) -> None:
