@@ -183,18 +183,22 @@ def check_count(
 def items_at_once(config: TrainConfig, size: int | None = None) -> int:
     """How many items are drawn for one request before any of them is sent."""
     space = config.space
-    if not isinstance(space, ImageSpace):
-        return MAX_POINTS
-    drawn, sent = space.width * space.height, math.prod(edges(space.width, space.height, size))
-    return min(MAX_IMAGES, MAX_PIXELS // max(drawn, sent))
+    if isinstance(space, ImageSpace):
+        return min(MAX_IMAGES, _images_in_memory(space, size))
+    return MAX_POINTS
 
 
-def most_frames(config: TrainConfig) -> int:
-    """How many items a plane or a way through keyframes may have."""
+def most_frames(config: TrainConfig, size: int | None) -> int:
+    """How many items a plane or a way through keyframes may have, as ``check_count``."""
     space = config.space
     if isinstance(space, ImageSpace):
-        return min(MAX_FRAMES, MAX_PIXELS // (space.height * space.width))
+        return min(MAX_FRAMES, _images_in_memory(space, size))
     return MAX_FRAMES
+
+
+def _images_in_memory(space: ImageSpace, size: int | None) -> int:
+    drawn, sent = space.width * space.height, math.prod(edges(space.width, space.height, size))
+    return MAX_PIXELS // max(drawn, sent)
 
 
 def parse_labels(

@@ -15,7 +15,8 @@ from service.answering import draw, model_headers
 from service.deps import ChosenModel, EngineDep, StoreDep, choose_model
 from service.drawing import MAX_FRAMES, Drawing, most_frames, parse_labels, require_latents
 from service.engine.encoding.frames import FRAME_FORMATS, Pace
-from service.engine.encoding.samples import Look
+from service.engine.encoding.layout import resized
+from service.engine.encoding.samples import MAX_EDGE_PIXELS, Look, Resampling
 from service.engine.models import LoadedModel
 from service.negotiation import choose_format
 from service.origins import Path
@@ -47,6 +48,10 @@ class InterpolationRequest(Body):
     easing: Easing = "linear"
     truncation: float = Field(default=1.0, ge=0, le=1.5)
     label: str | None = Field(default=None, max_length=100, description="one class")
+    size: int | None = Field(
+        default=None, ge=1, le=MAX_EDGE_PIXELS, description="longer edge of a frame, in pixels"
+    )
+    resample: Resampling = "lanczos"
     duration_ms: int = Field(default=40, ge=10, le=10_000, description="of a frame")
     format: str | None = Field(default=None, max_length=20, description="overrides Accept")
 
@@ -69,6 +74,8 @@ async def interpolate(
 
     def finish(loaded: LoadedModel, items: NDArray[generic]) -> bytes:
         samples = drawing.samples(loaded, items, encoding.keeps_latents)
+        if isinstance(drawing.config.space, ImageSpace):
+            samples = samples._replace(items=resized(samples.items, drawing.look))
         return encoding.encode(samples, pace)
 
     made = await draw(request, engine, drawing, finish)
@@ -112,8 +119,11 @@ def _drawing(body: InterpolationRequest, model: ChosenModel, chosen: str) -> Dra
         Problem: when it is too much, or does not fit the model.
     """
     config, count = model.config, body.frame_count()
-    if count > (most := most_frames(config)):
-        detail = f"{count} frames were asked for, and {most} are made at once; take fewer steps"
+    if count > (most := most_frames(config, body.size)):
+        in_size = "" if body.size is None else " in this size"
+        detail = (
+            f"{count} frames were asked for, and {most} are made at once{in_size}; take fewer steps"
+        )
         raise body_problem("sample-too-large", "/steps", detail, limit=most)
     _check_pace(body, count, chosen)
     labels = parse_labels(body.label, config, "/label")
@@ -132,7 +142,7 @@ def _drawing(body: InterpolationRequest, model: ChosenModel, chosen: str) -> Dra
         config,
         count,
         labels,
-        look=Look(count),
+        look=Look(count, size=body.size, resample=body.resample),
         format=chosen,
         truncation=body.truncation,
         origin=path,

@@ -21,7 +21,7 @@ from service.engine.encoding.formats import FORMATS
 from service.engine.encoding.samples import Look
 from service.origins import Plane
 from service.problems import parameter_problem
-from service.routes.sample import CodesText, Format, Label, Truncation
+from service.routes.sample import CodesText, Format, Label, Quality, Resample, Size, Truncation
 
 router = APIRouter(tags=["samples"])
 
@@ -45,6 +45,9 @@ async def plane(
     label: Label = None,
     truncation: Truncation = 1.0,
     codes: CodesText = None,
+    size: Size = None,
+    resample: Resample = "lanczos",
+    quality: Quality = None,
     format: Format = None,
 ) -> Response:
     """Items over a plane: a in its first corner, b at the end of its row, c of its column.
@@ -53,16 +56,19 @@ async def plane(
     """
     resolved, config = model
     require_latents(config)
-    count, most = rows * columns, most_frames(config)
+    count, most = rows * columns, most_frames(config, size)
     if count > most:
-        detail = f"this model's planes have {most} items at most; ask for fewer rows or columns"
+        in_size = "" if size is None else " in this size"
+        detail = (
+            f"this model's planes have {most} items at most{in_size}; ask for fewer rows or columns"
+        )
         raise parameter_problem("sample-too-large", "rows", detail, limit=most)
     drawing = Drawing(
         resolved,
         config,
         count,
         parse_labels(label, config),
-        Look(columns),
+        Look(columns, size=size, resample=resample, quality=quality),
         choose_encoding(format, request.headers.get("accept"), config, None, count),
         truncation=truncation,
         codes=parse_codes(codes, config),

@@ -259,6 +259,33 @@ def test_a_plane_is_a_picture_that_can_be_kept(client: TestClient) -> None:
     assert len(etags - {etag}) == len(changes)
 
 
+@pytest.mark.parametrize("format_", ["webp", "gif", "png", "npy"])
+def test_frames_come_in_the_size_that_was_asked_for(client: TestClient, format_: str) -> None:
+    """Enlarged without mixing, a frame is the same image with each pixel four times."""
+    asked: dict[str, Any] = {"steps": 2, "format": format_}
+    small = interpolate(client, **asked)
+    large = interpolate(client, **asked, size=32, resample="nearest")
+    if format_ == "npy":
+        assert np.array_equal(array(large), array(small).repeat(2, 1).repeat(2, 2))
+        return
+    picture = Image.open(io.BytesIO(large.content))
+    assert picture.height == 32
+    assert b'"resample":"nearest"' in large.content.replace(b" ", b"")
+
+
+def test_frames_that_are_too_large_together_are_refused(client: TestClient) -> None:
+    problem = assert_problem(interpolate(client, steps=8, size=2048), 422, "sample-too-large")
+    assert problem["errors"][0]["pointer"] == "/steps"
+    assert "in this size" in problem["detail"]
+    assert_problem(plane(client, rows=3, columns=2, size=2048), 422, "sample-too-large")
+
+
+def test_a_plane_comes_in_the_size_that_was_asked_for(client: TestClient) -> None:
+    small = array(plane(client, rows=2, columns=2, format="npy"))
+    large = array(plane(client, rows=2, columns=2, format="npy", size=32, resample="nearest"))
+    assert np.array_equal(large, small.repeat(2, 1).repeat(2, 2))
+
+
 def test_a_plane_of_one_item_is_its_first_seed(client: TestClient) -> None:
     alone = plane(client, model="conditional", label="3", rows=1, columns=1, format="npy")
     assert np.array_equal(array(alone), sample(client, seed=7))
