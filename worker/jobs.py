@@ -17,6 +17,7 @@ from worker.store import Store
 from worker.store.claims import Claim, Fenced
 from worker.store.job import Job
 from worker.training import play
+from worker.watchdog import watched
 
 log = logging.getLogger("ringside.training")
 
@@ -86,7 +87,8 @@ def _attempt(settings: Settings, job: Job, claim: Claim, interrupted: threading.
     """Train, and record how it ended; an end that cannot be recorded is a failure too."""
     store, before_bytes = Store(settings.home), resident_bytes()
     try:
-        ending = play(settings, store, job, claim, interrupted)
+        with watched(settings.stall_seconds) as go_on:
+            ending = play(settings, store, job, claim, interrupted, go_on)
         record_ending(store, job, claim, ending)
     except Fenced:
         raise

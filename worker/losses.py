@@ -7,10 +7,13 @@ import sys
 from pathlib import Path
 
 from worker.store.epochs import Loss
+from worker.watchdog import was_ended
 
 LOG = "training.log"
 _LONGEST_LOG_BYTES = 1 << 20
 _TAIL_LINES, _TAIL_BYTES = 20, 4_000
+# Of all threads of a process.
+_LAST_WORDS_BYTES = 1 << 16
 
 _CAUSES: dict[int, str] = {
     signal.SIGKILL: "somebody or the system killed it, perhaps for want of memory",
@@ -50,6 +53,13 @@ def loss_of(job: Path, wait_status: int, oom_kills_before: int) -> Loss:
             signal=number,
             log_tail=log_tail(job),
         )
+    if was_ended(_end_of_log(job, _LAST_WORDS_BYTES)):
+        return Loss(
+            code="stalled",
+            detail="the training finished no step for RINGSIDE_STALL_SECONDS and was ended; the "
+            "log says where it was; raise it if steps take that long",
+            log_tail=log_tail(job),
+        )
     return Loss(
         code="process-lost",
         detail=f"the training process ended {_how(wait_status, number)}",
@@ -82,13 +92,16 @@ def loss_unseen(job: Path) -> Loss:
 
 def log_tail(job: Path) -> tuple[str, ...]:
     """The last lines of a job's log."""
+    return tuple(_end_of_log(job, _TAIL_BYTES).splitlines()[-_TAIL_LINES:])
+
+
+def _end_of_log(job: Path, most_bytes: int) -> str:
     try:
         with (job / LOG).open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
-            text = file.read().decode(errors="replace")
+            file.seek(max(0, file.seek(0, os.SEEK_END) - most_bytes))
+            return file.read().decode(errors="replace")
     except OSError:
-        return ()
-    return tuple(text.splitlines()[-_TAIL_LINES:])
+        return ""
 
 
 def _how(wait_status: int, number: int | None) -> str:

@@ -1,6 +1,7 @@
 """One attempt at a training: everything is set up from the job's directory, then played."""
 
 import threading
+from collections.abc import Callable
 
 import torch
 
@@ -27,9 +28,14 @@ from worker.tensorboard import Board
 
 
 def play(
-    settings: Settings, store: Store, job: Job, claim: Claim, interrupted: threading.Event
+    settings: Settings,
+    store: Store,
+    job: Job,
+    claim: Claim,
+    interrupted: threading.Event,
+    go_on: Callable[[], None],
 ) -> Ending:
-    """Train from the newest checkpoint that counts to an end.
+    """Train from the newest checkpoint that counts to an end; ``go_on`` is called step by step.
 
     Raises:
         TrainingDiverged: when a value is not finite.
@@ -61,7 +67,7 @@ def play(
         attempt = Attempt(job, claim, writer, referee, material, clusters, board)
         deck = make_deck(config, material, clusters, device, group)
         try:
-            return _run(match, deck, attempt, crew, interrupted)
+            return _run(match, deck, attempt, crew, interrupted, go_on)
         finally:
             attempt.close()
 
@@ -76,9 +82,15 @@ def _config_now(config: TrainConfig, record: JobRecord) -> TrainConfig:
 
 
 def _run(
-    match: Match, deck: Deck, attempt: Attempt, crew: Crew, interrupted: threading.Event
+    match: Match,
+    deck: Deck,
+    attempt: Attempt,
+    crew: Crew,
+    interrupted: threading.Event,
+    go_on: Callable[[], None],
 ) -> Ending:
     def stop_wanted() -> Outcome | None:
+        go_on()
         attempt.check()
         crew.check()
         return "interrupt" if interrupted.is_set() else attempt.job.stop_wanted()
