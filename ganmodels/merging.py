@@ -20,7 +20,7 @@ def settings(recipe: str, changes: Json, items: int) -> Json:
     ``batch_size``, ``learning_rate`` and ``gpus`` stand for what everyone sets.
     """
     base = fit_to_items(RECIPES[recipe], items)
-    json = base.model_dump(mode="json", exclude={"summary", "source"})
+    json = base.model_dump(mode="json", exclude={"summary", "papers"})
     merged: Json = merge_patch(json, expand_shortcuts(changes))
     return merged
 

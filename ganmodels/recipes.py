@@ -64,7 +64,7 @@ class Recipe(Spec):
     """Everything a training needs but the dataset and the seed."""
 
     summary: str = Field(max_length=300)
-    source: str = Field(max_length=300)
+    papers: str = Field(max_length=300)
     game: Game
     optimisation: Optimisation
     schedule: Schedule = Schedule()
@@ -112,7 +112,7 @@ _RESNET_PACE = Optimisation(
 RECIPES: Mapping[str, Recipe] = {
     "vanilla": Recipe(
         summary="Fully connected networks, told the cluster of each item in place of a label",
-        source="Goodfellow et al. 2014, arXiv:1406.2661; clusters: Liu et al. 2020, "
+        papers="Goodfellow et al. 2014, arXiv:1406.2661; clusters: Liu et al. 2020, "
         "arXiv:2006.10728; penalty: Mescheder et al. 2018, arXiv:1801.04406",
         game=Gan(
             latent=Latent(gaussian=100),
@@ -136,7 +136,7 @@ RECIPES: Mapping[str, Recipe] = {
     ),
     "vanilla-2014": Recipe(
         summary="The first GAN as it was: maxout units, dropout, plain descent; takes its time",
-        source="Goodfellow et al. 2014, arXiv:1406.2661, and its published settings for MNIST",
+        papers="Goodfellow et al. 2014, arXiv:1406.2661, and its published settings for MNIST",
         game=Gan(latent=Latent(gaussian=0, uniform=100), network=Maxout(latent_scale=math.sqrt(3))),
         # Theirs halves the discriminator's loss in place of its rate.
         optimisation=Optimisation(
@@ -148,38 +148,38 @@ RECIPES: Mapping[str, Recipe] = {
     ),
     "dcgan": Recipe(
         summary="Convolutional networks, told the cluster of each item in place of a label",
-        source="Radford et al. 2015, arXiv:1511.06434; clusters: Liu et al. 2020, arXiv:2006.10728",
+        papers="Radford et al. 2015, arXiv:1511.06434; clusters: Liu et al. 2020, arXiv:2006.10728",
         game=Gan(conditioning=LearnedMap(), labels=ClusterLabels(count=50)),
         optimisation=_DIGITS_PACE,
     ),
     "cgan": Recipe(
         summary="dcgan that is told the label: the best samples wherever labels exist",
-        source="Mirza & Osindero 2014, arXiv:1411.1784; shift: Zhao et al. 2020, arXiv:2006.10738",
+        papers="Mirza & Osindero 2014, arXiv:1411.1784; shift: Zhao et al. 2020, arXiv:2006.10738",
         game=Gan(conditioning=ClassNorm(), augmentation=Shift(pixels=1)),
         optimisation=_DIGITS_PACE,
     ),
     "lsgan": Recipe(
         summary="dcgan with least squares in place of the logistic loss",
-        source="Mao et al. 2017, arXiv:1611.04076",
+        papers="Mao et al. 2017, arXiv:1611.04076",
         game=Gan(objective=LeastSquares()),
         optimisation=_DIGITS_PACE,
     ),
     "acgan": Recipe(
         summary="A discriminator that names the class of items; the generator is told it",
-        source="Odena et al. 2016, arXiv:1610.09585; shift: Zhao et al. 2020, arXiv:2006.10738",
+        papers="Odena et al. 2016, arXiv:1610.09585; shift: Zhao et al. 2020, arXiv:2006.10738",
         game=Gan(conditioning=Auxiliary(), augmentation=Shift(pixels=1)),
         optimisation=_DIGITS_PACE,
     ),
     "cdcgan": Recipe(
         summary="dcgan with the label beside the input of every layer of both networks",
-        source="Radford et al. 2015, arXiv:1511.06434, conditional networks for MNIST",
+        papers="Radford et al. 2015, arXiv:1511.06434, conditional networks for MNIST",
         game=Gan(conditioning=EveryLayer(), augmentation=Shift(pixels=1)),
         # A generator as quick as its discriminator makes one picture of each class here.
         optimisation=_DIGITS_PACE.model_copy(update={"generator": _MEDIUM}),
     ),
     "infogan": Recipe(
         summary="Codes that the discriminator recovers: one of ten kinds, two that vary smoothly",
-        source="Chen et al. 2016, arXiv:1606.03657",
+        papers="Chen et al. 2016, arXiv:1606.03657",
         game=Gan(
             latent=Latent(gaussian=0, uniform=62, categorical=(10,), continuous=2),
             # Four times the paper's: kinds that meet in the midst of a digit are given up sooner.
@@ -189,7 +189,7 @@ RECIPES: Mapping[str, Recipe] = {
     ),
     "wgan": Recipe(
         summary="Wasserstein critic whose weights are clipped, five turns per step",
-        source="Arjovsky et al. 2017, arXiv:1701.07875",
+        papers="Arjovsky et al. 2017, arXiv:1701.07875",
         game=Gan(
             network=Dcgan(discriminator_norm="none"),
             objective=Wasserstein(),
@@ -203,25 +203,25 @@ RECIPES: Mapping[str, Recipe] = {
     ),
     "dragan": Recipe(
         summary="dcgan whose discriminator is held smooth around the data",
-        source="Kodali et al. 2017, arXiv:1705.07215",
+        papers="Kodali et al. 2017, arXiv:1705.07215",
         game=Gan(network=Dcgan(discriminator_norm="none"), penalties=(Dragan(),)),
         optimisation=_SLOW_PACE,
     ),
     "unrolled": Recipe(
         summary="A generator that looks five updates of its discriminator ahead",
-        source="Metz et al. 2017, arXiv:1611.02163",
+        papers="Metz et al. 2017, arXiv:1611.02163",
         game=Gan(network=Dcgan(discriminator_norm="none"), unrolling=Unrolling(steps=5)),
         optimisation=Optimisation(batch_size=32, generator=_QUICK, discriminator=_QUICK),
     ),
     "pacgan": Recipe(
         summary="dcgan whose discriminator judges two items at a time, against lost modes",
-        source="Lin et al. 2017, arXiv:1712.04086",
+        papers="Lin et al. 2017, arXiv:1712.04086",
         game=Gan(pack=2, generator_steps=2),
         optimisation=_SLOW_PACE,
     ),
     "improved-gan": Recipe(
         summary="dcgan with smoothed labels, minibatch discrimination and virtual normalisation",
-        source="Salimans et al. 2016, arXiv:1606.03498, as its best model, on smaller networks",
+        papers="Salimans et al. 2016, arXiv:1606.03498, as its best model, on smaller networks",
         game=Gan(
             network=Dcgan(generator_norm="virtual"),
             objective=NonSaturating(real_target=0.9),
@@ -231,25 +231,25 @@ RECIPES: Mapping[str, Recipe] = {
     ),
     "feature-matching": Recipe(
         summary="A generator that imitates the mean features of reals in its discriminator",
-        source="Salimans et al. 2016, arXiv:1606.03498, section 3.1",
+        papers="Salimans et al. 2016, arXiv:1606.03498, section 3.1",
         game=Gan(network=Dcgan(discriminator_norm="none"), feature_matching=FeatureMatching()),
         optimisation=_QUICK_GENERATOR_PACE,
     ),
     "ada": Recipe(
         summary="cgan for a few hundred images: augmented the more, the surer the discriminator is",
-        source="Karras et al. 2020, arXiv:2006.06676",
+        papers="Karras et al. 2020, arXiv:2006.06676",
         game=Gan(conditioning=ClassNorm(), augmentation=Ada(adjust_images=100_000)),
         optimisation=_DIGITS_PACE,
     ),
     "diffaugment": Recipe(
         summary="cgan for a few hundred images: all are shifted and recoloured before D sees them",
-        source="Zhao et al. 2020, arXiv:2006.10738",
+        papers="Zhao et al. 2020, arXiv:2006.10738",
         game=Gan(conditioning=ClassNorm(), augmentation=DiffAugment()),
         optimisation=_DIGITS_PACE,
     ),
     "cgan-pd": Recipe(
         summary="sngan with labels: class-conditional normalisation in G, projection in D",
-        source="Miyato & Koyama 2018, arXiv:1802.05637",
+        papers="Miyato & Koyama 2018, arXiv:1802.05637",
         game=Gan(
             network=Resnet(generator_width=32, discriminator_width=32),
             conditioning=Projection(),
@@ -260,7 +260,7 @@ RECIPES: Mapping[str, Recipe] = {
     ),
     "wgan-gp": Recipe(
         summary="Wasserstein critic with the one-centred gradient penalty, five turns per step",
-        source="Gulrajani et al. 2017, arXiv:1704.00028",
+        papers="Gulrajani et al. 2017, arXiv:1704.00028",
         game=Gan(
             network=Dcgan(discriminator_norm="none"),
             objective=Wasserstein(),
@@ -271,7 +271,7 @@ RECIPES: Mapping[str, Recipe] = {
     ),
     "sngan": Recipe(
         summary="Residual networks, spectral normalisation, hinge loss, five turns of D per step",
-        source="Miyato et al. 2018, arXiv:1802.05957",
+        papers="Miyato et al. 2018, arXiv:1802.05957",
         game=Gan(
             network=Resnet(generator_width=32, discriminator_width=32),
             objective=Hinge(),
@@ -281,7 +281,7 @@ RECIPES: Mapping[str, Recipe] = {
     ),
     "r3gan": Recipe(
         summary="Relativistic pairing, R1 and R2, no normalisation; up to 32 pixels, for GPUs",
-        source="Huang et al. 2024, arXiv:2501.05441, table 9 for CIFAR-10, without labels",
+        papers="Huang et al. 2024, arXiv:2501.05441, table 9 for CIFAR-10, without labels",
         game=Gan(
             network=R3(widths=(768,)),
             objective=RelativisticPairing(),
@@ -301,7 +301,7 @@ RECIPES: Mapping[str, Recipe] = {
     ),
     "r3gan-stacked-mnist": Recipe(
         summary="r3gan for the 1,000 modes of Stacked MNIST: narrower, 10 million images; for GPUs",
-        source="Huang et al. 2024, arXiv:2501.05441, table 9 for Stacked MNIST; widths are ours",
+        papers="Huang et al. 2024, arXiv:2501.05441, table 9 for Stacked MNIST; widths are ours",
         game=Gan(
             network=R3(widths=(192, 128, 64)),
             objective=RelativisticPairing(),
@@ -318,7 +318,7 @@ RECIPES: Mapping[str, Recipe] = {
     ),
     "r3gan-small": Recipe(
         summary="r3gan with networks and schedules for a CPU and images of about 28 pixels",
-        source="Huang et al. 2024, arXiv:2501.05441; widths, rates and schedules measured here",
+        papers="Huang et al. 2024, arXiv:2501.05441; widths, rates and schedules measured here",
         game=Gan(
             network=R3(widths=(64, 32, 16), blocks_per_grid=1),
             objective=RelativisticPairing(),
@@ -335,7 +335,7 @@ RECIPES: Mapping[str, Recipe] = {
     ),
     "simgan": Recipe(
         summary="Makes simulated images look real and keeps what they show: their labels hold",
-        source="Shrivastava et al. 2016, arXiv:1612.07828; Adam in place of its plain descent",
+        papers="Shrivastava et al. 2016, arXiv:1612.07828; Adam in place of its plain descent",
         game=Refiner(
             network=ResidualRefiner(width=16, discriminator_width=48),
             self_regularisation=10.0,
@@ -355,7 +355,7 @@ RECIPES: Mapping[str, Recipe] = {
     ),
     "cyclegan": Recipe(
         summary="Translates images of one dataset into the style of another and back, unpaired",
-        source="Zhu et al. 2017, arXiv:1703.10593; fewer channels and blocks, larger batches",
+        papers="Zhu et al. 2017, arXiv:1703.10593; fewer channels and blocks, larger batches",
         game=Translator(network=ResidualTranslator(generator_width=16, blocks=3)),
         optimisation=Optimisation(
             batch_size=8,
@@ -368,7 +368,7 @@ RECIPES: Mapping[str, Recipe] = {
     ),
     "semi-supervised": Recipe(
         summary="A classifier from a few labels of each class, taught by fakes and by all the rest",
-        source="Salimans et al. 2016, arXiv:1606.03498; decay and averages measured here",
+        papers="Salimans et al. 2016, arXiv:1606.03498; decay and averages measured here",
         game=SemiSupervised(),
         optimisation=Optimisation(
             batch_size=100,
@@ -384,7 +384,7 @@ RECIPES: Mapping[str, Recipe] = {
     ),
     "points": Recipe(
         summary="Small perceptrons, told the cluster of each point, for a few dimensions",
-        source="Huang et al. 2024, arXiv:2501.05441 (objective); clusters: Liu et al. 2020, "
+        papers="Huang et al. 2024, arXiv:2501.05441 (objective); clusters: Liu et al. 2020, "
         "arXiv:2006.10728; the rest measured here",
         game=Gan(
             latent=Latent(gaussian=6),

@@ -98,7 +98,7 @@ def test_recipes_come_with_a_schema(client: TestClient) -> None:
     body = client.get("/recipes").json()
     for recipe in body["data"]:
         assert client.get(f"/recipes/{recipe['name']}").json() == recipe
-        assert recipe["summary"] and recipe["source"]
+        assert recipe["summary"] and recipe["papers"]
     schema = body["config_schema"]
     assert schema["properties"]["schedule"]
     defined = {f"#/$defs/{name}" for name in schema["$defs"]}
