@@ -4,6 +4,7 @@ and whether it has run out of memory.
 
 import errno
 import platform
+import re
 import time
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
@@ -21,6 +22,12 @@ _CPU_INFO = Path("/proc/cpuinfo")
 # best as fast: no noise takes one for the other.
 _SPEEDUP_THAT_PAYS = 1.3
 _ROUNDS = 10
+# The last one is oneDNN's, which says no more when it gets no memory for its code. Of a "primitive
+# descriptor" it says the same where a shape or a format is none that it knows.
+_OUT_OF_MEMORY = re.compile(
+    "DefaultCPUAllocator|bad_alloc|CUDA error: out of memory|STATUS_ALLOC_FAILED"
+    "|could not create a primitive(?! descriptor)"
+)
 
 
 def processor() -> str:
@@ -44,12 +51,15 @@ def _cpu_info() -> dict[str, str]:
 
 @lru_cache
 def bfloat16_pays(device: torch.device, kernel: Kernel = "convolution") -> bool:
-    """Whether a typical kernel is clearly faster in bfloat16; a flag would not tell.
+    """Whether a typical kernel is clearly faster in bfloat16; on a CPU a flag would not tell.
 
+    GPUs have units for it from compute capability 8 on, and kernels too short to be timed.
     Measured once a process: the best of ten runs each, taken in turn, so that what else the
     machine does at the moment falls on both. A job's own networks would be a closer measure, and
     one so close to the limit for some that two jobs of one seed could decide differently.
     """
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
     work = [_KERNELS[kernel](device, kind) for kind in (torch.float32, torch.bfloat16)]
     wide = narrow = float("inf")
     for _ in range(_ROUNDS):
@@ -75,9 +85,7 @@ def is_out_of_memory(error: Exception) -> bool:
         return error.errno == errno.ENOMEM
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    # The last one is oneDNN's, which says no more when it gets no memory for its code.
-    said = ("DefaultCPUAllocator", "bad_alloc", "could not create a primitive")
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in said)
+    return isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(str(error)) is not None
 
 
 def _convolution(

@@ -62,6 +62,11 @@ class Attempt:
         self.claim.check()
         self._saver.check()
 
+    @property
+    def saving_seconds(self) -> float:
+        """For how long a checkpoint has been being written by now; 0 where none is."""
+        return self._saver.writing_seconds
+
     def write_metrics(self, match: Match, means: dict[str, float], rate: float) -> Ending | None:
         """One row, to the file, the event log and the progress of the job.
 

@@ -86,16 +86,18 @@ def train_job(settings: Settings, job: Job, interrupted: threading.Event) -> Non
 def _attempt(settings: Settings, job: Job, claim: Claim, interrupted: threading.Event) -> None:
     """Train, and record how it ended; an end that cannot be recorded is a failure too."""
     store, before_bytes = Store(settings.home), resident_bytes()
-    try:
-        with watched(settings.stall_seconds) as go_on:
+    with watched(settings.stall_seconds) as go_on:
+        try:
             ending = play(settings, store, job, claim, interrupted, go_on)
-        record_ending(store, job, claim, ending)
-    except Fenced:
-        raise
-    except Exception as error:
-        # One that was taken over or deleted is not to be settled here.
-        claim.check()
-        if job.record().status != "running":
+            go_on()
+            record_ending(store, job, claim, ending)
+        except Fenced:
             raise
-        reason = explained(error, job, settings, before_bytes)
-        record_failure(job, claim, reason, settings.max_attempts)
+        except Exception as error:
+            go_on()
+            # One that was taken over or deleted is not to be settled here.
+            claim.check()
+            if job.record().status != "running":
+                raise
+            reason = explained(error, job, settings, before_bytes)
+            record_failure(job, claim, reason, settings.max_attempts)

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from worker.store.epochs import Loss
-from worker.watchdog import was_ended
+from worker.watchdog import last_calls
 
 LOG = "training.log"
 _LONGEST_LOG_BYTES = 1 << 20
@@ -27,8 +27,9 @@ _CAUSES: dict[int, str] = {
 
 def keep_output(path: Path) -> None:
     """From now on this process's standard error goes to a log, crashes of native code included."""
-    mode = "wb" if path.exists() and path.stat().st_size > _LONGEST_LOG_BYTES else "ab"
-    with path.open(mode) as file:
+    with path.open("ab") as file:
+        if file.tell() > _LONGEST_LOG_BYTES:
+            file.truncate(0)
         os.dup2(file.fileno(), sys.stderr.fileno())
     faulthandler.enable()
 
@@ -53,12 +54,13 @@ def loss_of(job: Path, wait_status: int, oom_kills_before: int) -> Loss:
             signal=number,
             log_tail=log_tail(job),
         )
-    if was_ended(_end_of_log(job, _LAST_WORDS_BYTES)):
+    calls = last_calls(_end_of_log(job, _LAST_WORDS_BYTES))
+    if calls is not None and number is None and os.waitstatus_to_exitcode(wait_status) == 1:
         return Loss(
             code="stalled",
             detail="the training finished no step for RINGSIDE_STALL_SECONDS and was ended; the "
             "log says where it was; raise it if steps take that long",
-            log_tail=log_tail(job),
+            log_tail=tuple(calls[:_TAIL_LINES]),
         )
     return Loss(
         code="process-lost",

@@ -76,7 +76,7 @@ class Settings(BaseSettings):
     gpus_per_slot: int = Field(default=1, ge=1, le=64)
     max_attempts: int = Field(default=3, ge=1, le=1000)
     lease_seconds: float = Field(default=20, ge=3, le=3600)
-    stall_seconds: float = Field(default=3600, gt=0, le=10**6)
+    stall_seconds: float = Field(default=3600, ge=10, le=10**6)
     max_step_flops: int = Field(default=10**14, ge=1)
     model_cache_bytes: int = Field(default=512 * MIB, ge=1)
     answer_cache_bytes: int = Field(default=64 * MIB, ge=0)

@@ -35,8 +35,8 @@ class OutOfMemory(Exception):  # noqa: N818 - named for what it says
 
 
 def resident_bytes() -> int:
-    """Memory that this process occupies."""
-    return _entry("self/status", "VmRSS")
+    """Memory that this process occupies alone; pages of files count as available."""
+    return _entry("self/status", "RssAnon") + _entry("self/status", "RssShmem")
 
 
 def explained(error: Exception, job: Job, settings: Settings, before_bytes: int) -> Exception:
@@ -49,10 +49,8 @@ def explained(error: Exception, job: Job, settings: Settings, before_bytes: int)
     # What failed still holds its tensors, and the estimate needs some room of its own.
     traceback.clear_frames(error.__traceback__)
     with suppress(MemoryError, RuntimeError, OSError):
-        available_bytes = _available_bytes(settings.device, before_bytes) - _data_bytes(
-            job, settings
-        )
-        return shortage(job.config(), settings, max(0, available_bytes))
+        available = _available_bytes(job.config(), settings, before_bytes)
+        return shortage(job.config(), settings, max(0, available - _data_bytes(job, settings)))
     return OutOfMemory(_TOO_LARGE, None)
 
 
@@ -71,24 +69,31 @@ def shortage(config: TrainConfig, settings: Settings, available_bytes: int) -> O
 
 
 def _data_bytes(job: Job, settings: Settings) -> int:
-    """Size of the datasets that the training held in memory, in each of its processes."""
-    config, datasets = job.config(), Store(settings.home).datasets
+    """Size of the datasets that the training held in memory, in each of its processes.
+
+    What is streamed to a GPU is held beside it.
+    """
+    config, engine, datasets = job.config(), job.engine(), Store(settings.home).datasets
+    if choose_device(settings.device).type == "cuda" and engine and engine.data == "streamed":
+        return 0
     with suppress(NotFound, DataError):
         each = sum(datasets.get(name).items.nbytes for name in config.datasets)
         return processes_here(config, settings) * each
     return 0
 
 
-def _available_bytes(device: str, before_bytes: int) -> int:
-    """Memory for a training in this process: what is free, and what it holds itself."""
-    if choose_device(device).type == "cuda":
+def _available_bytes(config: TrainConfig, settings: Settings, before_bytes: int) -> int:
+    """Memory for a training: what is free, and what this process holds for it."""
+    if choose_device(settings.device).type == "cuda":
         free, _ = torch.cuda.mem_get_info()
         return int(free) + torch.cuda.memory_reserved()
     held = max(0, resident_bytes() - before_bytes)
     free = _entry("meminfo", "MemAvailable")
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     if limit != resource.RLIM_INFINITY:
-        free = min(free, limit - _entry("self/status", "VmSize"))
+        # Each of several processes has that limit.
+        own = limit - _entry("self/status", "VmSize")
+        free = min(free, processes_here(config, settings) * own)
     return max(0, held + free)
 
 

@@ -35,7 +35,7 @@ def play(
     interrupted: threading.Event,
     go_on: Callable[[], None],
 ) -> Ending:
-    """Train from the newest checkpoint that counts to an end; ``go_on`` is called step by step.
+    """Train from the newest checkpoint that counts to an end; ``go_on`` is called as it goes on.
 
     Raises:
         TrainingDiverged: when a value is not finite.
@@ -51,12 +51,15 @@ def play(
     device, size = _choose_devices(settings, config)
     material = Material.of(store, config)
     guard = MaterialGuard(material)
+    go_on()
     checkpoint = job.newest_sound_checkpoint(record.return_to)
     environment = _environment(config, device, size, checkpoint)
     with Crew(job, size) as crew:
         crew.begin(_task(store, job, record, device, environment, checkpoint))
         group = crew.join(device)
+        go_on()
         clusters = find_clusters(config, material.dataset, checkpoint, group)
+        go_on()
         match = make_match(config, device, environment, checkpoint, job.start(), group)
         claim.begin(match.step, in_use(config, environment, match, material.training_bytes))
         job.note_return()
@@ -67,7 +70,7 @@ def play(
         attempt = Attempt(job, claim, writer, referee, material, clusters, board)
         deck = make_deck(config, material, clusters, device, group)
         try:
-            return _run(match, deck, attempt, crew, interrupted, go_on)
+            return _run(match, deck, attempt, crew, interrupted, settings.stall_seconds, go_on)
         finally:
             attempt.close()
 
@@ -87,10 +90,13 @@ def _run(
     attempt: Attempt,
     crew: Crew,
     interrupted: threading.Event,
+    stall_seconds: float,
     go_on: Callable[[], None],
 ) -> Ending:
     def stop_wanted() -> Outcome | None:
-        go_on()
+        # A checkpoint that is never written is a hang too, though steps are played on.
+        if attempt.saving_seconds < stall_seconds:
+            go_on()
         attempt.check()
         crew.check()
         return "interrupt" if interrupted.is_set() else attempt.job.stop_wanted()

@@ -1,5 +1,8 @@
 """Calibration: percentiles and probabilities of logits, by those of reals and of fakes."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -66,3 +69,23 @@ def test_logits_that_tell_nothing_leave_the_odds_even(value):
 def test_the_same_quantiles_give_the_same_bits():
     calibration = Calibration.of(normal(1), normal(-1, seed=1))
     assert calibration.odds() == calibration.odds()
+
+
+def test_one_odd_logit_changes_nothing_for_the_others():
+    real, fake = normal(1), normal(-1, seed=1)
+    usual = Calibration.of(real, fake).odds()
+    real[0] = 1e6
+    odd = Calibration.of(real, fake).odds()
+    logits = np.float32([-2, 0, 2])
+    assert odd.probability(logits) == pytest.approx(usual.probability(logits), abs=0.02)
+
+
+def test_the_compiler_is_not_imported_for_it():
+    """It takes seconds and 80 MiB, of each process of the API at its first model."""
+    script = """
+import sys, numpy as np, torch
+from ganmodels.calibration import Calibration
+Calibration.of(np.arange(9.0), np.arange(9.0) - 4).odds()
+sys.exit("torch._dynamo" in sys.modules)
+"""
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

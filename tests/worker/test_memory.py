@@ -93,6 +93,9 @@ def test_only_want_of_memory_is_taken_for_it():
     assert is_out_of_memory(caught.value)
     assert is_out_of_memory(RuntimeError("std::bad_alloc"))
     assert is_out_of_memory(RuntimeError("could not create a primitive"))
+    assert is_out_of_memory(RuntimeError("CUDA error: out of memory"))
+    unknown = "could not create a primitive descriptor for a convolution forward propagation"
+    assert not is_out_of_memory(RuntimeError(unknown))
     assert is_out_of_memory(OSError(errno.ENOMEM, "Cannot allocate memory"))
     assert not is_out_of_memory(OSError(errno.EACCES, "Permission denied"))
     assert not is_out_of_memory(RuntimeError("shapes do not match"))
