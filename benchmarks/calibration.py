@@ -93,7 +93,9 @@ def _scorer(played: Played, data: PackedDataset) -> Scorer:
 
 def calibration_error(probability: Values, real: Values) -> float:
     """Mean distance of probability and share of reals, over bins of equally many items."""
-    order = np.argsort(probability, kind="stable")
+    # Equal ones come in any order, not the reals first.
+    shuffled = np.random.default_rng(0).permutation(len(probability))
+    order = shuffled[np.argsort(probability[shuffled], kind="stable")]
     bins = np.array_split(order, BINS)
     gaps = [abs(probability[one].mean() - real[one].mean()) * len(one) for one in bins]
     return float(sum(gaps) / len(probability))
@@ -105,7 +107,8 @@ def brier(probability: Values, real: Values) -> float:
 
 
 def _baselines() -> Iterator[tuple[str, Figures]]:
-    yield "one half, always", {"error": 0.0, "brier": 0.25}
+    half, real = np.full(2 * JUDGED, 0.5), np.repeat([1.0, 0.0], JUDGED)
+    yield "one half, always", {"error": calibration_error(half, real), "brier": brier(half, real)}
 
 
 if __name__ == "__main__":

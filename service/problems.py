@@ -86,6 +86,7 @@ KINDS: Mapping[str, Kind] = {
     "model-corrupt": Kind(503, "A model cannot be read"),
     "queue-unavailable": Kind(503, "The queue does not answer"),
     "overloaded": Kind(503, "Too many requests are waiting"),
+    "out-of-memory": Kind(503, "There is not enough memory"),
     "storage-full": Kind(507, "There is no room"),
     "deadline-exceeded": Kind(504, "The answer took too long"),
 }

@@ -1,6 +1,7 @@
 """A network on a GPU, its kernels recorded once for each batch size and replayed as one."""
 
 import threading
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +10,14 @@ from ganmodels.preparation.fixed import FixedBatch
 from ganmodels.types import Items, Labels
 
 _WARM_UPS = 3
+# A process can record one thing at a time.
+_RECORDING = threading.Lock()
+
+
+@cache
+def _stream(device: torch.device) -> torch.cuda.Stream:
+    """The one on which all is recorded: libraries keep memory for each that they have seen."""
+    return torch.cuda.Stream(device)
 
 
 class _Recording:
@@ -17,7 +26,7 @@ class _Recording:
     def __init__(self, network: nn.Module, batch: FixedBatch, before: "_Recording | None") -> None:
         """Shares the memory of the recording made before it."""
         self.inputs, self.labels = batch.inputs.clone(), batch.labels.clone()
-        stream = torch.cuda.Stream()
+        stream = _stream(self.inputs.device)
         stream.wait_stream(torch.cuda.current_stream())
         # Libraries choose kernels and take memory at first calls, which must not be recorded.
         with torch.cuda.stream(stream):
@@ -27,7 +36,7 @@ class _Recording:
         self.graph = torch.cuda.CUDAGraph()
         pool = before.graph.pool() if before else None
         # Other threads go on using the GPU meanwhile, for models that are in memory.
-        with torch.cuda.graph(self.graph, pool=pool, capture_error_mode="thread_local"):
+        with torch.cuda.graph(self.graph, pool, stream, capture_error_mode="thread_local"):
             self.items: Tensor = network(self.inputs, self.labels)
 
     def replay(self, inputs: Tensor, labels: Labels) -> Items:
@@ -52,7 +61,7 @@ class Graphed(nn.Module):
         self._device, self._lock = fixed.inputs.device, threading.Lock()
         self._recordings: dict[int, _Recording] = {}
         last = None
-        with torch.cuda.device(self._device):
+        with _RECORDING, torch.cuda.device(self._device):
             # The largest first: the others find room in what it took.
             for size in sorted(sizes, reverse=True):
                 last = self._recordings[size] = _Recording(network, fixed.part(0, size), last)

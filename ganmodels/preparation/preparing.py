@@ -1,5 +1,6 @@
 """A generator made ready to serve: folded, laid out and narrowed as far as its items stay."""
 
+import logging
 import os
 from copy import deepcopy
 from typing import Literal, NamedTuple
@@ -8,7 +9,7 @@ import torch
 from torch import nn
 
 from ganmodels.games import Game
-from ganmodels.machine import family, processor
+from ganmodels.machine import family, is_out_of_memory, processor
 from ganmodels.preparation.exactness import BATCH_SIZES, exact_sizes
 from ganmodels.preparation.fixed import FixedBatch, fixed_batch
 from ganmodels.preparation.folding import count_norms, fold, quick_copy
@@ -20,6 +21,8 @@ from ganmodels.preparation.work import Work, count
 from ganmodels.spaces import Space
 from ganmodels.spec import Spec
 from ganmodels.types import Items
+
+log = logging.getLogger("ringside.preparation")
 
 # Raised when a change of this package changes the bytes of items.
 VERSION = 1
@@ -87,7 +90,7 @@ def prepare(generator: nn.Module, game: Game, space: Space, device: torch.device
     verdict = choose(network, space, work, fixed, expected)
     steady(verdict.network, fixed)
     sizes = exact_sizes(verdict.network, fixed)
-    graphs = device.type == "cuda"
+    graphed = _graphed(verdict.network, fixed, sizes.exact) if device.type == "cuda" else None
     choice = Preparation(
         device=_name(device),
         precision=verdict.precision,
@@ -100,10 +103,23 @@ def prepare(generator: nn.Module, game: Game, space: Space, device: torch.device
         folded_norms=folded_norms,
         kept_norms=count_norms(network),
         memory_format=memory_format,
-        graphs=graphs,
+        graphs=graphed is not None,
     )
-    ready = Graphed(verdict.network, fixed, sizes.exact) if graphs else verdict.network
-    return Prepared(ready, verdict.precision, sizes.exact, choice)
+    return Prepared(graphed or verdict.network, verdict.precision, sizes.exact, choice)
+
+
+def _graphed(network: nn.Module, fixed: FixedBatch, sizes: tuple[int, ...]) -> Graphed | None:
+    """The network with its kernels recorded; None where they cannot be."""
+    device = fixed.inputs.device
+    try:
+        return Graphed(network, fixed, sizes)
+    except RuntimeError as error:
+        # A recording that breaks off leaves its stream behind.
+        torch.cuda.set_stream(torch.cuda.default_stream(device))
+        if is_out_of_memory(error):
+            raise
+        log.warning("kernels cannot be recorded and run one by one: %s", error)
+        return None
 
 
 def be_repeatable(device: torch.device) -> None:

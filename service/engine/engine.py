@@ -1,5 +1,6 @@
 """The engine: model threads behind a bounded queue, and what a request gets of them."""
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +23,8 @@ from service.engine.watch import ClientGone, Watch
 from service.problems import Problem
 from worker.settings import Settings
 from worker.store.checkpoints import Checkpoint
+
+log = logging.getLogger("ringside.api")
 
 Answer = TypeVar("Answer")
 
@@ -132,11 +135,13 @@ class Engine:
         except ClientGone:
             self.gauges.note_refusal("client-gone")
             raise Problem("client-gone", "the client closed the connection") from None
-        except (MemoryError, RuntimeError) as error:
+        except (MemoryError, RuntimeError, OSError) as error:
             if not is_out_of_memory(error):
                 raise
-            self.gauges.note_refusal("overloaded")
-            raise Problem("overloaded", "memory ran out; try again later or ask for less") from None
+            log.warning("out of memory: %s", error)
+            self.gauges.note_refusal("out-of-memory")
+            detail = "memory ran out; try again later or ask for less"
+            raise Problem("out-of-memory", detail) from None
         except Dropped:
             raise Problem("overloaded", "the service is stopping; try again later") from None
         finally:

@@ -78,7 +78,9 @@ class Gauges:
         self._batch_rows.labels(operation).observe(rows)
 
     def note_refusal(self, reason: str) -> None:
-        """A request that was not answered: ``overloaded``, ``too-late`` or ``client-gone``."""
+        """A request that was not answered, by why: ``overloaded``, ``out-of-memory``,
+        ``too-late`` or ``client-gone``.
+        """
         self._refused.labels(reason).inc()
 
     def note_answer(self, source: str) -> None:

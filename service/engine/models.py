@@ -1,5 +1,6 @@
 """Loaded models: a least-recently-used cache, bounded in bytes, that loads each model once."""
 
+import logging
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Mapping
@@ -13,6 +14,7 @@ from ganmodels.calibration import Calibration
 from ganmodels.config import TrainConfig
 from ganmodels.games.match import restore
 from ganmodels.labels import Clusters
+from ganmodels.machine import is_out_of_memory
 from ganmodels.networks.discriminator import Discriminator
 from ganmodels.preparation import Preparation, prepare
 from ganmodels.sampling import Sampler
@@ -20,6 +22,8 @@ from ganmodels.scoring import Mates, Scorer
 from worker.engine import choose_device
 from worker.settings import Settings
 from worker.store.checkpoints import Checkpoint
+
+log = logging.getLogger("ringside.api")
 
 
 class LoadedModel(NamedTuple):
@@ -144,7 +148,7 @@ class ModelCache:
             with loading:
                 if found := self._found(digest):
                     return found
-                model = load(checkpoint, self._device)
+                model = self._read(checkpoint)
                 with self._lock:
                     self._models[digest] = model
                     self._preparations[digest] = model.preparation
@@ -154,6 +158,21 @@ class ModelCache:
         finally:
             with self._lock:
                 self._loading.pop(digest, None)
+
+    def _read(self, checkpoint: Checkpoint) -> LoadedModel:
+        """The model; where it gets no memory, in place of all that nobody uses just now."""
+        try:
+            return load(checkpoint, self._device)
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            log.warning("no memory for a model; those that are not in use make room: %s", error)
+        with self._lock:
+            for digest in [digest for digest in self._models if not self._leases[digest]]:
+                del self._models[digest]
+        # Does nothing where there is no GPU.
+        torch.cuda.empty_cache()
+        return load(checkpoint, self._device)
 
     def _evict(self) -> None:
         excess = self._size_bytes() - self._limit_bytes

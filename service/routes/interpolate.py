@@ -126,6 +126,8 @@ def _drawing(body: InterpolationRequest, model: ChosenModel, chosen: str) -> Dra
         )
         raise body_problem("sample-too-large", "/steps", detail, limit=most)
     _check_pace(body, count, chosen)
+    if body.size is not None and not isinstance(config.space, ImageSpace):
+        raise body_problem("validation", "/size", "points have no size; leave it out")
     labels = parse_labels(body.label, config, "/label")
     if labels and len(labels) > 1:
         raise body_problem("validation", "/label", "all frames have one label; give one class")

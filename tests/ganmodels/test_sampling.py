@@ -129,6 +129,33 @@ def test_a_score_does_not_depend_on_its_neighbours(recipe):
     assert ((together.percentile_real >= 0) & (together.percentile_real <= 100)).all()
 
 
+def test_probabilities_are_those_of_the_calibration():
+    config, match, _ = trained("cgan")
+    far_from_a_sigmoid = np.linspace(40, 60, QUANTILES, dtype=np.float32)
+    calibration = Calibration(far_from_a_sigmoid + 5, far_from_a_sigmoid)
+    scorer = Scorer(config.game, config.space, match.average_discriminator, calibration)
+    scores = scorer.score(items_for(config.space)[:9], np.full(9, ANY_LABEL))
+    expected = calibration.odds().probability(scores.logits)
+    assert np.array_equal(scores.probabilities, expected)
+    assert not np.allclose(expected, 1 / (1 + np.exp(-scores.logits)), atol=0.1)
+
+
+def test_samples_are_calibrated_under_their_nearest_cluster_as_they_are_scored():
+    config, match, sampler = trained("dcgan")
+    assert sampler.clusters is not None
+    items = items_for(config.space)
+    probe = Probe.of(sampler, items, sampler.clusters.nearest(items))
+    # Asked for under one cluster all samples would be judged under it.
+    probe = probe._replace(fake_labels=np.zeros_like(probe.fake_labels))
+    calibration = calibrate(sampler, match.average_discriminator, probe)
+    fakes = sampler.draw(probe.inputs, probe.fake_labels)
+    scorer = Scorer(
+        config.game, config.space, match.average_discriminator, calibration, sampler.clusters
+    )
+    logits = scorer.score(fakes, np.full(len(fakes), ANY_LABEL)).logits
+    assert calibration.fake == pytest.approx(Calibration.of(logits, logits).fake, abs=1e-4)
+
+
 def test_a_verdict_does_not_depend_on_its_place_where_sums_do():
     """Layers of 250 values round by the place in a batch with some libraries, MKL among them."""
     widths = {"generator_widths": [8], "discriminator_widths": [64, 250]}

@@ -319,12 +319,32 @@ def test_who_asks_for_more_than_memory_holds_is_told_to_come_back(
     async def run() -> None:
         with pytest.raises(Problem, match="memory ran out") as caught:
             await engine.run(staying(), checkpoint, too_much)
-        assert caught.value.code == "overloaded"
+        assert caught.value.code == "out-of-memory"
         served = await engine.run(staying(), checkpoint, lambda _: "served")
         assert served.answer == "served"
 
     asyncio.run(run())
     engine.close()
+
+
+def test_a_model_without_memory_takes_that_of_models_nobody_uses(
+    store: Store, trained: Trained, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = store.jobs.get(trained.conditional).checkpoint()
+    assert other is not None
+    cache = ModelCache(2**30, CPU)
+    with cache.lease(other):
+        pass
+
+    def crowded_out(one: Checkpoint, device: torch.device) -> LoadedModel:
+        if cache.holds(other.digest):
+            torch.empty(2**55)
+        return load(one, device)
+
+    monkeypatch.setattr(models, "load", crowded_out)
+    with cache.lease(checkpoint):
+        assert cache.holds(checkpoint.digest)
+    assert not cache.holds(other.digest)
 
 
 def test_a_place_over_the_limit_is_refused_at_once(tmp_path: Path, checkpoint: Checkpoint) -> None:

@@ -280,6 +280,11 @@ def test_frames_that_are_too_large_together_are_refused(client: TestClient) -> N
     assert_problem(plane(client, rows=3, columns=2, size=2048), 422, "sample-too-large")
 
 
+def test_points_have_no_size(client: TestClient) -> None:
+    answer = interpolate(client, model="points", size=32)
+    assert assert_problem(answer, 422, "validation")["errors"][0]["pointer"] == "/size"
+
+
 def test_a_plane_comes_in_the_size_that_was_asked_for(client: TestClient) -> None:
     small = array(plane(client, rows=2, columns=2, format="npy"))
     large = array(plane(client, rows=2, columns=2, format="npy", size=32, resample="nearest"))

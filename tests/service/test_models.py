@@ -55,6 +55,7 @@ def test_a_checkpoint_of_a_job_can_be_looked_at_and_says_how_it_was_made_ready(
     named = client.get(f"/models/{newest['reference']}").json()
     assert named == newest
     assert_problem(client.get(f"/models/{trained.plain}:7"), 404, "checkpoint-not-found")
+    assert_problem(client.get(f"/models/{trained.plain}@prod"), 404, "alias-not-found")
 
 
 def test_a_reference_to_a_version_never_means_another_one(

@@ -89,6 +89,8 @@ def resolve(store: Store, reference: str) -> Resolved:
     """
     asked = Reference.parse(reference)
     if is_id("job", asked.base):
+        if asked.alias is not None:
+            raise NotFound.of("alias", asked.alias, (), f"/jobs/{asked.base}/checkpoints")
         return _of_job(store, asked.base, asked.number)
     named = Evidence.of(store.models.path(asked.base))
     model = store.models.get(asked.base)

@@ -53,6 +53,6 @@ def edges(width: int, height: int, size: int | None) -> tuple[int, int]:
 def is_large(space: Space, count: int, look: Look) -> bool:
     """Whether so many items may take longer to encode than others should wait."""
     if not isinstance(space, ImageSpace):
-        return False
+        return look.size is not None and look.size**2 > _LARGE_PIXELS
     width, height = edges(space.width, space.height, look.size)
     return count * width * height > _LARGE_PIXELS
