@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 
 from service.drawing import MAX_IMAGES, MAX_STREAMED_IMAGES
 from service.problems import Problem
+from service.streaming import _Writer
 from tests.service.checks import assert_problem
 
 pytestmark = pytest.mark.usefixtures("trained")
@@ -113,3 +114,18 @@ def test_a_stream_that_loses_its_place_waits_for_another(
     monkeypatch.setattr("service.engine.engine.Engine._place", sometimes_full)
     monkeypatch.setattr("service.streaming.RETRY_AFTER_SECONDS", 0.01)
     assert sample(client, n=MANY, seed=9, format="npy").content == expected
+
+
+def test_a_stream_for_which_there_is_no_memory_is_cut_off_and_not_ended_as_if_it_were_whole(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pieces, write = iter(range(100)), _Writer.write
+
+    def narrow(writer: _Writer, images: Any) -> bytes:
+        if next(pieces) == 1:
+            raise MemoryError
+        return write(writer, images)
+
+    monkeypatch.setattr(_Writer, "write", narrow)
+    with pytest.raises(RuntimeError, match="response already started"):
+        sample(client, n=MANY, seed=10, format="npy")
