@@ -9,6 +9,7 @@ from service.plots.evaluations import read_neighbours
 from service.plots.filmstrip import filmstrip_png
 from service.plots.history import read_history
 from service.report import summary, tables
+from service.report.augmented import augmented_png
 from service.report.changes import describe_changes
 from service.report.pictures import data_address, inline_plots
 from worker.store import Store
@@ -44,6 +45,7 @@ def _content(job: Job, store: Store) -> dict[str, Any]:
         "warnings": history.spans,
         "plots": list(inline_plots(store.home, history)),
         "filmstrip": data_address(filmstrip_png(job.previews(), config.space)),
+        "augmented": data_address(augmented_png(store, config, progress.get("metrics") or {})),
         "neighbours": data_address(sheet.picture) if sheet else None,
         "neighbours_step": sheet.evaluation.step if sheet else None,
         "evaluations": tables.evaluation_tables(history.evaluations),

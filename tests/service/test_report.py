@@ -1,12 +1,16 @@
 """``GET /jobs/{id}/report``: one page with all that a reviewer asks for, nothing from outside."""
 
+import base64
+import io
 import json
 import re
 import shlex
 from html.parser import HTMLParser
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 from starlette.testclient import TestClient
 
 from ganmodels.referee.findings import Figure
@@ -123,7 +127,7 @@ def test_all_plots_and_pictures_are_in_the_page(page: Page) -> None:
         "Quality of generated items",
         "Scores of the discriminator",
     ]
-    assert len(page.attributes("img")) == 2
+    assert len(page.attributes("img")) == 3
     for image in page.attributes("img"):
         assert str(image["src"]).startswith("data:image/png;base64,")
         assert image["alt"]
@@ -249,6 +253,40 @@ def test_a_job_whose_dataset_is_gone_has_a_report(client: TestClient, store: Sto
     job = make_job(store)
     job.replace_config(job.config().model_copy(update={"dataset": "ds_" + "0" * 32}))
     assert "deleted or damaged since" in Page(get(client, job)).text
+
+
+def pictures_of_augmented(client: TestClient, job: Job) -> list[bytes]:
+    """What the report shows of augmented images."""
+    page = Page(client.get(f"/jobs/{job.id}/report").raise_for_status().text)
+    return [
+        base64.b64decode(str(image["src"]).partition(",")[2])
+        for image in page.attributes("img")
+        if "discriminator sees" in str(image["alt"])
+    ]
+
+
+@pytest.mark.parametrize(("strength", "most"), [(0.0, 0), (0.8, 255)])
+def test_it_shows_what_the_discriminator_sees_of_real_images(
+    client: TestClient, store: Store, strength: float, most: int
+) -> None:
+    """As strongly as the newest metrics say: at a strength of 0, the images themselves."""
+    job = make_job(store, "ada")
+    epoch = write_epoch(job, 1, 0, [row(2)])
+    newest = {"step": 2, "metrics": {"augmentation_strength": strength}}
+    (epoch / "progress.json").write_text(json.dumps(newest))
+    (png,) = pictures_of_augmented(client, job)
+    rows = np.asarray(Image.open(io.BytesIO(png))).astype(int)
+    height = job.config().space.height + 2
+    changed = np.abs(rows[height : 2 * height] - rows[:height]).max()
+    assert (changed > 0) == (strength > 0)
+    assert changed <= most
+
+
+@pytest.mark.parametrize("recipe", ["dcgan", "points", "simgan"])
+def test_what_is_not_augmented_is_not_shown_so(
+    client: TestClient, store: Store, recipe: str
+) -> None:
+    assert pictures_of_augmented(client, make_job(store, recipe)) == []
 
 
 def test_damaged_checkpoints_are_left_out(client: TestClient, store: Store) -> None:
