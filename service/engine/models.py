@@ -168,20 +168,28 @@ class ModelCache:
                 raise
             log.warning("no memory for a model; those that are not in use make room: %s", error)
         with self._lock:
-            for digest in [digest for digest in self._models if not self._leases[digest]]:
-                del self._models[digest]
+            for digest in self._idle():
+                self._drop(digest)
         # Does nothing where there is no GPU.
         torch.cuda.empty_cache()
         return load(checkpoint, self._device)
 
     def _evict(self) -> None:
         excess = self._size_bytes() - self._limit_bytes
-        for digest in [digest for digest in self._models if not self._leases[digest]]:
+        for digest in self._idle():
             # The newest stays even if it alone is over the limit: it will be used again.
             if excess <= 0 or len(self._models) == 1:
                 return
-            excess -= self._models.pop(digest).size_bytes
-            del self._leases[digest]
+            excess -= self._drop(digest)
+
+    def _idle(self) -> list[str]:
+        """Models that nobody uses just now, the least recently used first."""
+        return [digest for digest in self._models if not self._leases[digest]]
+
+    def _drop(self, digest: str) -> int:
+        """Forget a model; returns its bytes."""
+        del self._leases[digest]
+        return self._models.pop(digest).size_bytes
 
     def _size_bytes(self) -> int:
         return sum(model.size_bytes for model in self._models.values())
