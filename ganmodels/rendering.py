@@ -1,5 +1,7 @@
 """Pictures of items: one image, a grid of images, or a scatter plot of points."""
 
+import io
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
@@ -25,6 +27,13 @@ def image(item: Items) -> Image.Image:
     channels = item.shape[2]
     values = item[:, :, 0] if channels == 1 else item
     return Image.fromarray(np.ascontiguousarray(values), _MODES[channels])
+
+
+def as_png(shown: Image.Image) -> bytes:
+    """A picture as a PNG file."""
+    buffer = io.BytesIO()
+    shown.save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def tiled(images: Items, columns: int, padding: int = 2) -> Items:

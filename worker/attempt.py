@@ -11,6 +11,7 @@ from ganmodels.games.match import Match
 from ganmodels.labels import Clusters
 from ganmodels.referee.health import Diagnosis, Health
 from ganmodels.referee.referee import Reading
+from ganmodels.rendering import as_png
 from worker.checkpointing import CheckpointWriter, Snapshot
 from worker.endings import Ending
 from worker.material import Material
@@ -112,11 +113,10 @@ class Attempt:
         self.claim.check()
         path = self.claim.epoch.preview_path(match.step)
         path.parent.mkdir(exist_ok=True)
-        buffer = io.BytesIO()
-        preview(match, self._material, self._clusters).save(buffer, "PNG")
-        replace_file(path, buffer.getvalue(), durable=False)
+        png = as_png(preview(match, self._material, self._clusters))
+        replace_file(path, png, durable=False)
         if self._board:
-            self._board.preview(match.step, buffer.getvalue())
+            self._board.preview(match.step, png)
         self.job.events.append("preview.created", {"step": match.step})
 
     def write_progress(self, match: Match) -> None:

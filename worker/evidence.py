@@ -1,6 +1,5 @@
 """What an evaluation shows beside its figures: nearest training images and logits' histograms."""
 
-import io
 import json
 from typing import Any, NamedTuple
 
@@ -15,7 +14,7 @@ from ganmodels.games.match import restore_pair
 from ganmodels.labels import Clusters, labels_of
 from ganmodels.networks.discriminator import Discriminator
 from ganmodels.referee.evaluation.nearest import nearest_training
-from ganmodels.rendering import image, tiled
+from ganmodels.rendering import as_png, image, tiled
 from ganmodels.sampling import Sampler
 from ganmodels.scoring import Mates, judge
 from ganmodels.spaces import ImageSpace
@@ -81,9 +80,7 @@ def neighbours(players: Players, dataset: PackedDataset, seed: int) -> bytes | N
     reals = dataset.items[evenly(held_out, SHOWN)]
     nearest = dataset.items[nearest_training(fakes, dataset)]
     tiles = _enlarged(np.concatenate([_filled(reals), fakes, nearest]))
-    buffer = io.BytesIO()
-    image(tiled(tiles, SHOWN)).save(buffer, "PNG")
-    return buffer.getvalue()
+    return as_png(image(tiled(tiles, SHOWN)))
 
 
 def scores(players: Players, dataset: PackedDataset, seed: int) -> bytes | None:

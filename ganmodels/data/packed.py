@@ -5,7 +5,6 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +20,7 @@ from ganmodels.data.report import ImportReport, Tally
 from ganmodels.data.scale import Spread
 from ganmodels.data.sizing import Plan, plan_items
 from ganmodels.data.stream import ItemStream, PointFacts
+from ganmodels.rendering import as_png
 from ganmodels.spaces import ImageSpace, PointSpace, Space
 from ganmodels.spec import Spec
 
@@ -260,9 +260,7 @@ def _check_shapes(
 
 def _write_preview(directory: Path, count: int, labels: Labels | None) -> None:
     picture = draw_preview(lambda indices: read_rows(directory / ITEMS, indices), count, labels)
-    encoded = BytesIO()
-    picture.save(encoded, format="PNG")
-    _write_synced(directory / PREVIEW, encoded.getvalue())
+    _write_synced(directory / PREVIEW, as_png(picture))
 
 
 def _write_synced(path: Path, content: bytes) -> None:

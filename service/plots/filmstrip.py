@@ -1,12 +1,12 @@
 """The same inputs through the training: a row of tiles for each step, or small scatter plots."""
 
-import io
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from ganmodels.rendering import as_png
 from ganmodels.spaces import ImageSpace, Space
 
 MOST_STEPS = 12
@@ -24,11 +24,7 @@ _INK, _FRAME = "#333333", "#dddddd"
 
 def filmstrip_png(previews: Mapping[int, Path], space: Space) -> bytes | None:
     """The filmstrip as PNG; None where there are no previews yet."""
-    if not previews:
-        return None
-    buffer = io.BytesIO()
-    filmstrip(previews, space).save(buffer, "PNG")
-    return buffer.getvalue()
+    return as_png(filmstrip(previews, space)) if previews else None
 
 
 def filmstrip(previews: Mapping[int, Path], space: Space) -> Image.Image:

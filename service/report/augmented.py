@@ -1,6 +1,5 @@
 """What the discriminator sees of real images: augmented, they should still look like some."""
 
-import io
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +12,7 @@ from ganmodels.config import TrainConfig
 from ganmodels.data.batches import stream, to_network
 from ganmodels.data.errors import DataError
 from ganmodels.data.spread import evenly
-from ganmodels.rendering import picture
+from ganmodels.rendering import as_png, picture
 from ganmodels.sampling import from_network
 from ganmodels.spaces import ImageSpace
 from worker.errors import NotFound
@@ -47,6 +46,4 @@ def augmented_png(store: Store, config: TrainConfig, metrics: Mapping[str, Any])
         for draw in range(_DRAWS)
     ]
     shown = np.concatenate([from_network(rows, space) for rows in (reals, *seen)])
-    buffer = io.BytesIO()
-    picture(shown, space, len(reals)).save(buffer, "PNG")
-    return buffer.getvalue()
+    return as_png(picture(shown, space, len(reals)))
