@@ -14,9 +14,11 @@ from ganmodels.preparation.exactness import BATCH_SIZES, exact_sizes
 from ganmodels.preparation.fixed import FixedBatch, fixed_batch
 from ganmodels.preparation.folding import count_norms, fold, quick_copy
 from ganmodels.preparation.graphs import Graphed
+from ganmodels.preparation.packing import pack
 from ganmodels.preparation.precision import choose
 from ganmodels.preparation.ready import Precision
 from ganmodels.preparation.steady import steady
+from ganmodels.preparation.subpixel import rearrange
 from ganmodels.preparation.work import Work, count
 from ganmodels.spaces import Space
 from ganmodels.spec import Spec
@@ -25,7 +27,7 @@ from ganmodels.types import Items
 log = logging.getLogger("ringside.preparation")
 
 # Raised when a change of this package changes the bytes of items.
-VERSION = 1
+VERSION = 2
 # Of values in [-1, 1]: an eighth of a grey level.
 _FOLDING_TOLERANCE = 1e-3
 # Most multiply-adds of one batch, so that loading stays quick; a few items are measured anyhow.
@@ -49,6 +51,8 @@ class Preparation(Spec):
     folded_norms: int
     kept_norms: int
     memory_format: Literal["channels_last", "contiguous"]
+    subpixel_layers: int
+    packed_layers: int
     batch_sizes: tuple[int, ...]
     refused_sizes: tuple[int, ...]
     graphs: bool
@@ -86,8 +90,10 @@ def prepare(generator: nn.Module, game: Game, space: Space, device: torch.device
     fixed = offered.part(0, largest_batch(work))
     expected = fixed.through(plain)
     network, folded_norms = _folded(quicker, plain, fixed, expected)
+    subpixel_layers = rearrange(network) if device.type == "cpu" else 0
     memory_format = _lay_out(network)
     verdict = choose(network, space, work, fixed, expected)
+    packed_layers = pack(verdict.network, fixed)
     steady(verdict.network, fixed)
     sizes = exact_sizes(verdict.network, fixed)
     graphed = _graphed(verdict.network, fixed, sizes.exact) if device.type == "cuda" else None
@@ -103,6 +109,8 @@ def prepare(generator: nn.Module, game: Game, space: Space, device: torch.device
         folded_norms=folded_norms,
         kept_norms=count_norms(network),
         memory_format=memory_format,
+        subpixel_layers=subpixel_layers,
+        packed_layers=packed_layers,
         graphs=graphed is not None,
     )
     return Prepared(graphed or verdict.network, verdict.precision, sizes.exact, choice)
