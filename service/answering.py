@@ -1,7 +1,7 @@
 """The answer to a drawing: from the client's cache, from ours, or drawn."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from fastapi import Request, Response
@@ -22,20 +22,41 @@ _TIMING = ", ".join(f"{name};dur=%.1f" for name in Stages._fields)
 _KEPT, _NOT_MODIFIED = 'cache;desc="kept"', 'cache;desc="not modified"'
 
 
+class Outcome(NamedTuple):
+    """What is answered to a drawing: 304 without a body, or 200; and where the time went."""
+
+    status: int
+    body: bytes
+    timing: str
+
+
 async def answer(request: Request, drawing: Drawing, engine: Engine, seeded: bool) -> Response:
     """What was drawn, encoded; nothing is computed for who has it already.
 
     ``seeded``: whether the client named what it wants, so that it may be kept.
+
+    Raises:
+        Problem: as ``Engine.order``.
     """
-    encoding = FORMATS[drawing.format]
     headers = drawing_headers(drawing, engine.kind_of_machine, seeded)
-    etag = headers["ETag"] if seeded else None
-    if unchanged := not_modified(request, engine, headers, etag):
-        return unchanged
-    if etag and (known := engine.answers.get(etag)) is not None:
+    found = await outcome(request, drawing, engine, headers["ETag"] if seeded else None)
+    headers["Server-Timing"] = found.timing
+    media_type = None if found.status == 304 else FORMATS[drawing.format].content_type
+    return Response(found.body, found.status, headers, media_type)
+
+
+async def outcome(request: Request, drawing: Drawing, engine: Engine, etag: str | None) -> Outcome:
+    """From the client's cache, from ours, or drawn; ``etag`` is None where nothing may be kept.
+
+    Raises:
+        Problem: as ``Engine.order``.
+    """
+    if is_known(request, engine, etag):
+        return Outcome(304, b"", _NOT_MODIFIED)
+    if etag and (kept := engine.answers.get(etag)) is not None:
         engine.gauges.note_answer("kept")
-        headers["Server-Timing"] = _KEPT
-        return Response(known, media_type=encoding.content_type, headers=headers)
+        return Outcome(200, kept, _KEPT)
+    encoding = FORMATS[drawing.format]
 
     def finish(model: LoadedModel, items: NDArray[np.generic]) -> bytes:
         samples = drawing.samples(model, items, encoding.keeps_latents)
@@ -45,8 +66,7 @@ async def answer(request: Request, drawing: Drawing, engine: Engine, seeded: boo
     if etag:
         engine.answers.put(etag, drawn.answer)
     engine.gauges.note_answer("drawn")
-    headers["Server-Timing"] = server_timing([drawn.stages])
-    return Response(drawn.answer, media_type=encoding.content_type, headers=headers)
+    return Outcome(200, drawn.answer, server_timing([drawn.stages]))
 
 
 async def draw(
@@ -66,13 +86,16 @@ async def draw(
     )
 
 
-def not_modified(
-    request: Request, engine: Engine, headers: dict[str, str], etag: str | None
-) -> Response | None:
-    """The answer to a client that has what the ETag names; None to all others."""
+def is_known(request: Request, engine: Engine, etag: str | None) -> bool:
+    """Whether the client has what the ETag names; where it has, this is an answer and is noted."""
     if etag is None or not matches(request.headers.get("if-none-match"), etag):
-        return None
+        return False
     engine.gauges.note_answer("not_modified")
+    return True
+
+
+def not_modified(headers: dict[str, str]) -> Response:
+    """The answer to a client that has what it asks for."""
     return Response(status_code=304, headers={**headers, "Server-Timing": _NOT_MODIFIED})
 
 
@@ -94,13 +117,18 @@ def server_timing(stages: Sequence[Stages]) -> str:
 
 
 def drawing_headers(drawing: Drawing, kind_of_machine: str, seeded: bool) -> dict[str, str]:
-    """Cache rules: for ever where model and seed are pinned, revalidated where only the seed is."""
-    lasting = "private, max-age=31536000, immutable" if drawing.resolved.pinned else "no-cache"
-    headers = model_headers(drawing.resolved) | {
-        "Cache-Control": lasting if seeded else "no-store",
-    }
+    """What ``lasting_headers`` says, and the seed and the ETag where there are any."""
+    headers = lasting_headers(drawing, seeded)
     if isinstance(drawing.origin, Seeded):
         headers["Ringside-Seed"] = str(drawing.origin.seed)
     if not isinstance(drawing.origin, Listed):
         headers["ETag"] = drawing.etag(kind_of_machine)
     return headers
+
+
+def lasting_headers(drawing: Drawing, seeded: bool) -> dict[str, str]:
+    """The model, and cache rules: for ever where model and seed are pinned, revalidated where only
+    the seed is.
+    """
+    lasting = "private, max-age=31536000, immutable" if drawing.resolved.pinned else "no-cache"
+    return model_headers(drawing.resolved) | {"Cache-Control": lasting if seeded else "no-store"}

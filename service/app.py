@@ -10,12 +10,13 @@ from fastapi import APIRouter, Depends, FastAPI
 from fastapi.routing import APIRoute
 from prometheus_client import CollectorRegistry
 from starlette.staticfiles import StaticFiles
-from starlette.types import Lifespan
+from starlette.types import Lifespan, Receive, Scope, Send
 
 from service import refusals
 from service.engine.engine import Engine
 from service.guard import Guard
 from service.methods import HeadAsGet
+from service.patterns import Patterns
 from service.problems import DOCUMENTED
 from service.routes import (
     datasets,
@@ -37,9 +38,9 @@ from service.routes import (
     train,
     translate,
 )
-from service.shortcut import Patterns, Shortcut
+from service.shortcut import Shortcut
 from service.strict import refuse_undeclared
-from service.telemetry import JobsCollector, Telemetry
+from service.telemetry import JobsCollector, RequestTimes, Telemetry
 from worker.queue import Dispatcher
 from worker.settings import Settings
 from worker.store import Store
@@ -67,10 +68,24 @@ ROUTERS: tuple[APIRouter, ...] = (
 )
 
 
+class Application(FastAPI):
+    """Routes and what surrounds them, behind the short way to a sample."""
+
+    entrance: Shortcut
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        await self.entrance(scope, receive, send)
+
+    async def long_way(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle a request for which there is no short way."""
+        await super().__call__(scope, receive, send)
+
+
 def create_app(settings: Settings, redis_url: str) -> FastAPI:
     """The application over one home and one Redis; nothing happens before it starts."""
     store, registry = Store(settings.home), CollectorRegistry()
-    app = FastAPI(
+    app = Application(
         title="Ringside",
         version=version("ringside"),
         description="Trains generative adversarial networks and serves them.",
@@ -81,14 +96,15 @@ def create_app(settings: Settings, redis_url: str) -> FastAPI:
         responses={"default": DOCUMENTED},
         generate_unique_id_function=_operation_id,
     )
-    app.state.patterns = Patterns()
     _add_routes(app)
     registry.register(JobsCollector(store))
+    times, patterns = RequestTimes(registry), Patterns()
     # The last one added is the first to see a request.
-    app.add_middleware(Shortcut, patterns=app.state.patterns)
     app.add_middleware(HeadAsGet)
     app.add_middleware(Guard, settings=settings)
-    app.add_middleware(Telemetry, registry=registry)
+    app.add_middleware(Telemetry, times=times)
+    app.state.patterns = patterns
+    app.entrance = Shortcut(app.long_way, patterns, lambda: app.state.engine, times)
     return app
 
 

@@ -8,7 +8,7 @@ import hmac
 import itertools
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -18,6 +18,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.problems import Problem, respond
 from worker.settings import LOOPBACK_HOSTS, Settings
 from worker.store.files import new_id
+
+RawHeader = tuple[bytes, bytes]
 
 _SANE_ID, _LENGTH = re.compile(r"[A-Za-z0-9_-]{1,64}"), re.compile(r"[0-9]{1,18}")
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
@@ -56,11 +58,12 @@ class Guard:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        scope["request_id"] = _request_id(headers)
+        scope["request_id"] = request_id(headers.get("x-request-id", ""))
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                _add_headers(message["headers"], scope["request_id"])
+                message["headers"] += usual_headers(message["headers"])
+                message["headers"].append((b"x-request-id", scope["request_id"].encode()))
             await send(message)
 
         limit, seconds = self._limits.get(
@@ -202,8 +205,8 @@ def _host(address: str) -> str | None:
         return None
 
 
-def _request_id(headers: Mapping[str, str]) -> str:
-    given = headers.get("x-request-id", "")
+def request_id(given: str) -> str:
+    """The client's name for its request, if that is a sane one; else one of ours."""
     return given if _SANE_ID.fullmatch(given) else f"{_PROCESS}-{next(_numbers)}"
 
 
@@ -216,7 +219,7 @@ def _too_large(limit_bytes: int) -> Problem:
     )
 
 
-def _add_headers(headers: list[tuple[bytes, bytes]], request_id: str) -> None:
-    known = {name.lower() for name, _ in headers}
-    headers += [usual for usual in _USUAL_HEADERS if usual[0] not in known]
-    headers.append((b"x-request-id", request_id.encode()))
+def usual_headers(said: Iterable[RawHeader]) -> list[RawHeader]:
+    """What an answer says beside its own headers and the name of the request."""
+    known = {name.lower() for name, _ in said}
+    return [usual for usual in _USUAL_HEADERS if usual[0] not in known]

@@ -1,115 +1,78 @@
 """The short way to a sample: a request that differs from an earlier one in seed and offset alone.
 
-Looking a model up and checking a dozen parameters takes longer than a small generator takes for an
-image. A request that was checked once is kept, without its seed and offset, as a pattern; whoever
-asks the same with other digits there gets the same drawing with those digits. Whatever is unusual
-goes the long way, through the router.
+Checking who asks, looking a model up and reading a dozen parameters takes longer than a small
+generator takes for an image, and so do the layers around a route. A request that was checked once
+is kept as a pattern; whoever asks the same with other digits there gets the same drawing with those
+digits. Whatever is unusual goes the long way, through the guard and the router.
 """
 
 import logging
-import re
-from collections import OrderedDict
-from typing import Any, NamedTuple
+import time
+from collections.abc import Callable
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ganmodels.latents import MAX_SEED
-from service.answering import answer
-from service.drawing import MAX_INDEX, Drawing
-from service.origins import Seeded
+from service.answering import outcome
+from service.engine.engine import Engine
+from service.guard import RawHeader, request_id, usual_headers
+from service.patterns import Found, Patterns
 from service.problems import Problem, respond
+from service.telemetry import RequestTimes
 
 log = logging.getLogger("ringside.api")
 
-_PATTERNS = 1024
-_NUMBER = re.compile(rb"[0-9]{1,19}")
-
-
-class Pattern(NamedTuple):
-    """A drawing that was checked, and its route."""
-
-    drawing: Drawing
-    route: Any
-
-
-class Asked(NamedTuple):
-    """A query taken apart: ``key`` is all of it but the digits of seed and offset."""
-
-    key: tuple[bytes, ...]
-    seed: int
-    offset: int
-
-
-class Patterns:
-    """The latest requests that were checked."""
-
-    def __init__(self) -> None:
-        self._patterns: OrderedDict[tuple[bytes, ...], Pattern] = OrderedDict()
-
-    def learn(self, scope: Scope, drawing: Drawing) -> None:
-        """Note a drawing that was checked; only those of a seed and a name can be repeated."""
-        asked = taken_apart(scope)
-        if asked and drawing.resolved.evidence:
-            kept = drawing._replace(kept_digest=drawing.digest())
-            self._patterns[asked.key] = Pattern(kept, scope.get("route"))
-            if len(self._patterns) > _PATTERNS:
-                self._patterns.popitem(last=False)
-
-    def find(self, scope: Scope) -> Drawing | None:
-        """The drawing that a request means, if one of its pattern was checked."""
-        asked = taken_apart(scope)
-        pattern = asked and self._patterns.get(asked.key)
-        if not asked or not pattern:
-            return None
-        if not all(one.holds() for one in pattern.drawing.resolved.evidence):
-            del self._patterns[asked.key]
-            return None
-        scope["route"] = pattern.route
-        return pattern.drawing._replace(origin=Seeded(asked.seed), offset=asked.offset)
-
 
 class Shortcut:
-    """Answers ``GET /sample`` where a pattern fits; everything else goes on."""
+    """Answers ``GET /sample`` where a pattern fits; everything else goes on.
 
-    def __init__(self, app: ASGIApp, patterns: Patterns) -> None:
-        self._app, self._patterns = app, patterns
+    It stands before all else, so it does what the others would: it measures, names the request,
+    and says what every answer says. What the guard found is part of the pattern.
+    """
+
+    def __init__(
+        self, app: ASGIApp, patterns: Patterns, engine: Callable[[], Engine], times: RequestTimes
+    ) -> None:
+        """``engine`` gives the one that serves, which is made when the application starts."""
+        self._app, self._patterns, self._engine, self._times = app, patterns, engine, times
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
-        drawing = None
-        if scope["type"] == "http" and scope["path"] == "/sample" and scope["method"] == "GET":
-            drawing = self._patterns.find(scope)
-        if drawing is None:
+        found = self._patterns.find(scope) if scope["type"] == "http" else None
+        if found is None:
             await self._app(scope, receive, send)
             return
-        request = Request(scope, receive)
+        started, request = time.perf_counter(), Request(scope, receive)
+        scope["request_id"] = request_id(request.headers.get("x-request-id", ""))
         try:
-            response = await answer(request, drawing, scope["app"].state.engine, seeded=True)
-        except Problem as problem:
-            response = respond(request, problem)
+            status, headers, body = await self._answer(request, found)
         except Exception:
             # Errors are translated around the router, so that is where this one is to happen.
             log.info("the short way failed; the long one says why", exc_info=True)
             await self._app(scope, receive, send)
             return
-        await response(scope, receive, send)
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+        scope["route"] = found.pattern.route
+        self._times.note(scope, status, time.perf_counter() - started)
 
-
-def taken_apart(scope: Scope) -> Asked | None:
-    """The query of a request with a seed; None where a seed is missing or anything is odd."""
-    numbers: dict[bytes, bytes] = {}
-    rest = []
-    for part in scope["query_string"].split(b"&"):
-        name, _, value = part.partition(b"=")
-        if name not in (b"seed", b"offset"):
-            rest.append(part)
-        elif name in numbers or not _NUMBER.fullmatch(value):
-            return None
-        else:
-            numbers[name] = value
-    seed, offset = int(numbers.get(b"seed", -1)), int(numbers.get(b"offset", 0))
-    if not 0 <= seed <= MAX_SEED or offset > MAX_INDEX:
-        return None
-    accept = [value for name, value in scope["headers"] if name == b"accept"]
-    return Asked((*rest, b"", *accept), seed, offset)
+    async def _answer(self, request: Request, asked: Found) -> tuple[int, list[RawHeader], bytes]:
+        """Status, headers and body."""
+        engine, named = self._engine(), (b"x-request-id", request.scope["request_id"].encode())
+        etag = asked.drawing.etag(engine.kind_of_machine)
+        try:
+            found = await outcome(request, asked.drawing, engine, etag)
+        except Problem as problem:
+            refused = respond(request, problem)
+            headers = [*refused.raw_headers, named]
+            return refused.status_code, headers + usual_headers(headers), bytes(refused.body)
+        headers = [
+            *asked.pattern.headers,
+            named,
+            (b"ringside-seed", b"%d" % asked.seed),
+            (b"etag", etag.encode()),
+            (b"server-timing", found.timing.encode()),
+        ]
+        if found.status == 200:
+            headers += [asked.pattern.content_type, (b"content-length", b"%d" % len(found.body))]
+        return found.status, headers, found.body

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
-from service.answering import draw, drawing_headers, not_modified, server_timing
+from service.answering import draw, drawing_headers, is_known, not_modified, server_timing
 from service.drawing import Drawing, items_at_once
 from service.engine.encoding.formats import FORMATS
 from service.engine.encoding.layout import Pixels
@@ -32,8 +32,8 @@ async def stream(request: Request, drawing: Drawing, engine: Engine, seeded: boo
     """
     headers = drawing_headers(drawing, engine.kind_of_machine, seeded)
     etag = headers["ETag"] if seeded else None
-    if unchanged := not_modified(request, engine, headers, etag):
-        return unchanged
+    if is_known(request, engine, etag):
+        return not_modified(headers)
     checkpoint = drawing.resolved.checkpoint
     labels = (await engine.run(request, checkpoint, drawing.label_names)).answer
     pieces = _Pieces(request, drawing, engine, _Writer(drawing, labels))

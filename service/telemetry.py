@@ -24,11 +24,10 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"})
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 
-class Telemetry:
-    """Times every request from its headers to the end of its answer."""
+class RequestTimes:
+    """How long requests took, by method, route and status."""
 
-    def __init__(self, app: ASGIApp, registry: CollectorRegistry) -> None:
-        self._app = app
+    def __init__(self, registry: CollectorRegistry) -> None:
         self._seconds = Histogram(
             "ringside_http_request_duration_seconds",
             "Time to answer a request",
@@ -38,6 +37,19 @@ class Telemetry:
         )
         # Finding a labelled measurement takes longer than to note something in it.
         self._of = cache(self._seconds.labels)
+
+    def note(self, scope: Scope, status: int, seconds: float) -> None:
+        """A request whose answer has ended."""
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        route = getattr(scope.get("route"), "path", "none")
+        self._of(method, route, status).observe(seconds)
+
+
+class Telemetry:
+    """Times every request from its headers to the end of its answer."""
+
+    def __init__(self, app: ASGIApp, times: RequestTimes) -> None:
+        self._app, self._times = app, times
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -54,9 +66,7 @@ class Telemetry:
         try:
             await self._app(scope, receive, watch)
         finally:
-            method = scope["method"] if scope["method"] in _METHODS else "other"
-            route = getattr(scope.get("route"), "path", "none")
-            self._of(method, route, status).observe(time.perf_counter() - started)
+            self._times.note(scope, status, time.perf_counter() - started)
 
 
 def exposition(registry: CollectorRegistry, store: Store) -> bytes:
