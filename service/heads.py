@@ -23,12 +23,14 @@ class BoundedHead(HttpToolsProtocol):
 
     # Of the present request; what came of the head counts while it has not ended.
     _in_head, _head_bytes, _too_long = True, 0, False
+    _piece_bytes = 0
 
     def data_received(self, data: bytes) -> None:
         """Parse a piece, unless the head was refused."""
         if self._too_long:
             return
-        self._head_bytes += len(data) if self._in_head else 0
+        self._piece_bytes = len(data)
+        self._head_bytes += self._piece_bytes if self._in_head else 0
         super().data_received(data)
         if self._in_head and self._head_bytes > MAX_HEAD_BYTES and not self._too_long:
             self._too_long = True
@@ -40,8 +42,10 @@ class BoundedHead(HttpToolsProtocol):
         Raises:
             ValueError: when it is too long, which makes the parser stop.
         """
-        lengths = (len(name) + len(value) for name, value in self.headers)
-        self._too_long = len(self.url) + sum(lengths) > MAX_HEAD_BYTES
+        # Nearly always all that came, with the piece that ends the head, is short enough.
+        if self._head_bytes + self._piece_bytes > MAX_HEAD_BYTES:
+            lengths = (len(name) + len(value) for name, value in self.headers)
+            self._too_long = len(self.url) + sum(lengths) > MAX_HEAD_BYTES
         if self._too_long:
             raise ValueError("a head too long")
         self._in_head = False

@@ -75,7 +75,8 @@ def _packed(layer: nn.Module, given: Tensor) -> _Run | None:
 
 def _linear(layer: nn.Linear, count: int) -> _Run:
     weight, bias = torch.ops.mkldnn._reorder_linear_weight(layer.weight, count), layer.bias
-    return lambda values: torch.ops.mkldnn._linear_pointwise(values, weight, bias, *_ALONE)
+    run = torch.ops.mkldnn._linear_pointwise.default
+    return lambda values: run(values, weight, bias, *_ALONE)
 
 
 def _convolution(layer: nn.Conv2d, shape: list[int]) -> _Run | None:
@@ -84,15 +85,13 @@ def _convolution(layer: nn.Conv2d, shape: list[int]) -> _Run | None:
     sizes = (layer.padding, layer.stride, layer.dilation, layer.groups)
     weight = torch.ops.mkldnn._reorder_convolution_weight(layer.weight, *sizes, shape)
     bias = layer.bias
-    return lambda values: torch.ops.mkldnn._convolution_pointwise(
-        values, weight, bias, *sizes, *_ALONE
-    )
+    run = torch.ops.mkldnn._convolution_pointwise.default
+    return lambda values: run(values, weight, bias, *sizes, *_ALONE)
 
 
 def _transposed(layer: nn.ConvTranspose2d, shape: list[int]) -> _Run:
     sizes = (layer.padding, layer.output_padding, layer.stride, layer.dilation, layer.groups)
     weight = torch.ops.mkldnn._reorder_convolution_transpose_weight(layer.weight, *sizes, shape)
     bias = layer.bias
-    return lambda values: torch.ops.mkldnn._convolution_transpose_pointwise(
-        values, weight, bias, *sizes, *_ALONE
-    )
+    run = torch.ops.mkldnn._convolution_transpose_pointwise.default
+    return lambda values: run(values, weight, bias, *sizes, *_ALONE)

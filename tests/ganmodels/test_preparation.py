@@ -4,6 +4,7 @@ import inspect
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -12,11 +13,13 @@ from torch import nn
 
 from ganmodels.games.match import restore
 from ganmodels.preparation import be_repeatable, prepare
-from ganmodels.preparation.fixed import FIXED_ITEMS, fixed_batch
+from ganmodels.preparation.fixed import FIXED_ITEMS, FixedBatch, fixed_batch
 from ganmodels.preparation.folding import count_norms, fold, quick_copy
+from ganmodels.preparation.packing import Packed, pack
 from ganmodels.preparation.precision import narrowed
 from ganmodels.preparation.preparing import largest_batch
 from ganmodels.preparation.steady import AtLeast
+from ganmodels.preparation.subpixel import rearrange
 from ganmodels.preparation.work import Work
 from ganmodels.recipes import RECIPES
 from ganmodels.sampling import Sampler, from_network
@@ -164,6 +167,85 @@ def test_a_layer_with_company_makes_of_a_few_items_what_it_makes_among_many(laye
     for count in (1, 2, 5, 16):
         few = accompanied(values[3 : 3 + count])
         assert torch.equal(few, many[3 : 3 + count])
+
+
+class Stack(nn.Module):
+    """Layers one after the other."""
+
+    def __init__(self, *layers) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, items, labels):
+        return self.layers(items)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (nn.Linear(16, 24), (16,)),
+        (nn.Linear(16, 24, bias=False), (16,)),
+        (nn.Conv2d(16, 32, 3, padding=1), (16, 8, 8)),
+        (nn.Conv2d(16, 32, 3, stride=2, groups=4, bias=False), (16, 8, 8)),
+        (nn.ConvTranspose2d(16, 8, 4, stride=2, padding=1), (16, 8, 8)),
+        (nn.ConvTranspose2d(16, 8, 5, stride=2, padding=2, output_padding=1), (16, 8, 8)),
+    ],
+    ids=["linear", "linear without bias", "convolution", "in groups", "doubling", "odd doubling"],
+)
+@torch.inference_mode()
+def test_a_packed_layer_makes_the_same_bits(layer, shape, dtype):
+    network = Stack(deepcopy(layer)).to(dtype).eval()
+    items = torch.randn(32, *shape).to(dtype)
+    expected = network(items, None)
+    assert pack(network, FixedBatch(items, torch.zeros(32, dtype=torch.int64))) == 1
+    assert isinstance(network.layers[0], Packed)
+    assert torch.equal(network(items, None), expected)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.Conv2d(4, 8, 3, padding="same"),
+        nn.Conv2d(4, 8, 3, padding=1, padding_mode="reflect"),
+        nn.ConvTranspose2d(4, 8, 4, stride=2, groups=2),
+    ],
+    ids=["named padding", "reflected padding", "doubling in groups"],
+)
+@torch.inference_mode()
+def test_layers_that_cannot_be_packed_stay(layer):
+    network, items = Stack(layer).eval(), torch.randn(8, 4, 8, 8)
+    expected = network(items, None)
+    assert pack(network, FixedBatch(items, torch.zeros(8, dtype=torch.int64))) == 0
+    assert network.layers[0] is layer
+    assert torch.equal(network(items, None), expected)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("bias", [True, False])
+@torch.inference_mode()
+def test_a_doubling_to_few_channels_becomes_a_convolution_that_makes_the_same(channels, bias):
+    network = Stack(nn.ConvTranspose2d(6, channels, 4, stride=2, padding=1, bias=bias))
+    items = torch.randn(5, 6, 7, 9)
+    expected = network(items, None)
+    assert rearrange(network) == 1
+    assert torch.allclose(network(items, None), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.ConvTranspose2d(6, 5, 4, stride=2, padding=1),
+        nn.ConvTranspose2d(6, 3, 4, stride=2, padding=0),
+        nn.ConvTranspose2d(6, 3, 5, stride=2, padding=2, output_padding=1),
+        nn.Conv2d(6, 3, 3, padding=1),
+    ],
+    ids=["more channels", "other padding", "other kernel", "no doubling"],
+)
+def test_other_layers_stay_as_they_are(layer):
+    network = Stack(layer)
+    assert rearrange(network) == 0
+    assert network.layers[0] is layer
 
 
 def assert_exact(prepared, config) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 from starlette.testclient import TestClient
 
 from service import deps
@@ -208,3 +209,52 @@ def test_a_short_way_is_timed_under_its_route(again: TestClient) -> None:
         'ringside_http_request_duration_seconds_count{method="GET",route="/sample",status="200"}'
     )
     assert value(again, route) == 3
+
+
+def test_a_short_answer_says_what_every_answer_says(again: TestClient) -> None:
+    again.get("/sample?model=plain:1&seed=1")
+    long, short = again.get("/recipes"), again.get("/sample?model=plain:1&seed=2")
+    for name in ("content-security-policy", "x-content-type-options", "referrer-policy"):
+        assert short.headers[name] == long.headers[name]
+    assert short.headers["x-request-id"].startswith("req_")
+    named = again.get("/sample?model=plain:1&seed=3", headers={"X-Request-ID": "mine-7"})
+    assert named.headers["x-request-id"] == "mine-7"
+    odd = again.get("/sample?model=plain:1&seed=4", headers={"X-Request-ID": "not sane"})
+    assert odd.headers["x-request-id"].startswith("req_")
+
+
+def test_a_key_opens_the_short_way_for_itself_alone(
+    settings: Settings, redis_url: str, trained: Trained
+) -> None:
+    guarded = Settings(home=settings.home, api_keys=SecretStr("first,second"))
+    with TestClient(create_app(guarded, redis_url), base_url=ADDRESS) as client:
+        query = "/sample?model=plain:1"
+        client.get(f"{query}&seed=1", headers={"X-API-Key": "first"}).raise_for_status()
+        for seed, headers in enumerate(
+            ({}, {"X-API-Key": "third"}, {"Authorization": "Bearer first, second"})
+        ):
+            refused = client.get(f"{query}&seed={seed}", headers=headers)
+            assert_problem(refused, 401, "unauthenticated")
+        client.get(f"{query}&seed=2", headers={"X-API-Key": "second"}).raise_for_status()
+
+
+def test_without_keys_a_foreign_host_is_refused_on_the_short_way_too(again: TestClient) -> None:
+    again.get("/sample?model=plain:1&seed=1").raise_for_status()
+    refused = again.get("/sample?model=plain:1&seed=2", headers={"Host": "attacker.example"})
+    assert_problem(refused, 403, "forbidden-origin")
+
+
+def test_a_refusal_on_the_short_way_says_when_to_come_again(
+    settings: Settings, redis_url: str, trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with TestClient(create_app(settings, redis_url), base_url=ADDRESS) as client:
+        client.get("/sample?model=plain:1&seed=1").raise_for_status()
+        monkeypatch.setattr(client.app.state.engine, "_limit", 0)
+        looked_up = look_ups(monkeypatch)
+        refused = client.get("/sample?model=plain:1&seed=2")
+        assert looked_up == []
+        assert_problem(refused, 503, "overloaded")
+        assert refused.headers["retry-after"]
+        assert refused.headers["x-content-type-options"] == "nosniff"
+        route = 'ringside_http_request_duration_seconds_count{method="GET",route="/sample",status='
+        assert value(client, route + '"503"}') == 1
