@@ -23,6 +23,8 @@ _OPERATORS = (
     "_reorder_convolution_transpose_weight",
     "_convolution_transpose_pointwise",
 )
+# About as many as are computed at once by a service at work; the layout serves all counts.
+_ITEMS = 16
 # No activation behind the layer, so none of its numbers and no choice of how to compute it.
 _ALONE: tuple[str, list[object], str] = ("none", [], "")
 
@@ -40,14 +42,11 @@ class Packed(nn.Module):
 
 
 def pack(network: nn.Module, batch: FixedBatch) -> int:
-    """Pack the layers that make the same bits of a batch then, in place; returns how many.
-
-    Laid out for batches of that size, and read in all others.
-    """
+    """Pack the layers that make the same bits of a batch then, in place; returns how many."""
     if batch.inputs.is_cuda or not _is_offered():
         return 0
-    packed = 0
-    for name, (given, made) in passed(network, batch, LAYERS).items():
+    packed, some = 0, batch.part(0, min(_ITEMS, len(batch.labels)))
+    for name, (given, made) in passed(network, some, LAYERS).items():
         run = _packed(network.get_submodule(name), given)
         if run is not None and same_bits(run(given), made):
             network.set_submodule(name, Packed(run))
