@@ -10,7 +10,7 @@ from starlette.requests import Request
 from service.engine.orders import DeadlinePassed
 
 # Most answers come before anybody looks whether the client is still there.
-_PATIENCE_SECONDS, _TICK_SECONDS = 0.2, 0.05
+_PATIENCE_SECONDS, _TICK_SECONDS = 1.0, 0.05
 
 
 class ClientGone(Exception):  # noqa: N818 - no fault of anybody
