@@ -23,7 +23,8 @@ class BoundedHead(HttpToolsProtocol):
 
     # Of the present request; what came of the head counts while it has not ended.
     _in_head, _head_bytes, _too_long = True, 0, False
-    _piece_bytes = 0
+    # The present piece, and the one in which the present head may have begun.
+    _piece_bytes, _begun_bytes = 0, 0
 
     def data_received(self, data: bytes) -> None:
         """Parse a piece, unless the head was refused."""
@@ -42,8 +43,8 @@ class BoundedHead(HttpToolsProtocol):
         Raises:
             ValueError: when it is too long, which makes the parser stop.
         """
-        # Nearly always all that came, with the piece that ends the head, is short enough.
-        if self._head_bytes + self._piece_bytes > MAX_HEAD_BYTES:
+        # Nearly always all pieces that may hold any of it are short enough together.
+        if self._head_bytes + self._begun_bytes > MAX_HEAD_BYTES:
             lengths = (len(name) + len(value) for name, value in self.headers)
             self._too_long = len(self.url) + sum(lengths) > MAX_HEAD_BYTES
         if self._too_long:
@@ -53,7 +54,7 @@ class BoundedHead(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The request has ended: the next head begins."""
-        self._in_head, self._head_bytes = True, 0
+        self._in_head, self._head_bytes, self._begun_bytes = True, 0, self._piece_bytes
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:

@@ -25,8 +25,6 @@ def serve(app: FastAPI, host: str, port: int | None, descriptor: int | None = No
         port=port or 0,
         access_log=False,
         server_header=False,
-        # No answer depends on what a proxy says of its clients.
-        proxy_headers=False,
         log_level="warning",
         timeout_graceful_shutdown=_PATIENCE_SECONDS,
         http=BoundedHead,

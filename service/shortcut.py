@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 
 from starlette.requests import Request
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.answering import outcome
 from service.engine.engine import Engine
@@ -49,12 +49,14 @@ class Shortcut:
         except Exception:
             # Errors are translated around the router, so that is where this one is to happen.
             log.info("the short way failed; the long one says why", exc_info=True)
-            await self._app(scope, receive, send)
+            await self._app(scope, _once_more(receive), send)
             return
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
         scope["route"] = found.pattern.route
-        self._times.note(scope, status, time.perf_counter() - started)
+        try:
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            await send({"type": "http.response.body", "body": body})
+        finally:
+            self._times.note(scope, status, time.perf_counter() - started)
 
     async def _answer(self, request: Request, asked: Found) -> tuple[int, list[RawHeader], bytes]:
         """Status, headers and body."""
@@ -76,3 +78,17 @@ class Shortcut:
         if found.status == 200:
             headers += [asked.pattern.content_type, (b"content-length", b"%d" % len(found.body))]
         return found.status, headers, found.body
+
+
+def _once_more(receive: Receive) -> Receive:
+    """What comes from a client of which the end of its request, without a body, may be taken."""
+    first = True
+
+    async def receive_again() -> Message:
+        nonlocal first
+        if first:
+            first = False
+            return {"type": "http.request", "body": b"", "more_body": False}
+        return await receive()
+
+    return receive_again

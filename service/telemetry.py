@@ -46,7 +46,7 @@ class RequestTimes:
 
 
 class Telemetry:
-    """Times every request from its headers to the end of its answer."""
+    """Times requests from their headers to the end of their answers, but those of the short way."""
 
     def __init__(self, app: ASGIApp, times: RequestTimes) -> None:
         self._app, self._times = app, times

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from ganmodels.machine import is_out_of_memory
 from ganmodels.preparation.fixed import FixedBatch, same_bits
 from ganmodels.preparation.passed import passed
 from ganmodels.preparation.work import LAYERS
@@ -42,16 +43,31 @@ class Packed(nn.Module):
 
 
 def pack(network: nn.Module, batch: FixedBatch) -> int:
-    """Pack the layers that make the same bits of a batch then, in place; returns how many."""
+    """Pack the layers that make the same bits of a batch then, in place; returns how many.
+
+    Networks may call packed layers as before; their weights cannot be read any more.
+    """
     if batch.inputs.is_cuda or not _is_offered():
         return 0
     packed, some = 0, batch.part(0, min(_ITEMS, len(batch.labels)))
     for name, (given, made) in passed(network, some, LAYERS).items():
-        run = _packed(network.get_submodule(name), given)
-        if run is not None and same_bits(run(given), made):
+        run = _sound(network.get_submodule(name), given, made)
+        if run is not None:
             network.set_submodule(name, Packed(run))
             packed += 1
     return packed
+
+
+def _sound(layer: nn.Module, given: Tensor, made: Tensor) -> _Run | None:
+    """What the layer does, packed; None where that is refused, or would make other bits."""
+    try:
+        run = _packed(layer, given)
+        return run if run is not None and same_bits(run(given), made) else None
+    # Operators know which layers and processors they serve, and say so in no other way.
+    except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise
+        return None
 
 
 def _is_offered() -> bool:

@@ -26,7 +26,7 @@ class Subpixel(nn.Module):
         self.convolution = convolution
 
     def forward(self, maps: Tensor) -> Tensor:
-        """What the transposed convolution makes, up to rounding."""
+        """What the transposed convolution makes of finite values, up to rounding."""
         return pixel_shuffle(self.convolution(maps), 2)
 
 

@@ -221,6 +221,14 @@ def test_layers_that_cannot_be_packed_stay(layer):
     assert torch.equal(network(items, None), expected)
 
 
+@torch.inference_mode()
+def test_a_layer_that_operators_refuse_stays():
+    network, items = Stack(nn.Linear(4, 8)).double().eval(), torch.randn(8, 4).double()
+    expected = network(items, None)
+    assert pack(network, FixedBatch(items, torch.zeros(8, dtype=torch.int64))) == 0
+    assert torch.equal(network(items, None), expected)
+
+
 @pytest.mark.parametrize("channels", [1, 3, 4])
 @pytest.mark.parametrize("bias", [True, False])
 @torch.inference_mode()
@@ -274,8 +282,11 @@ def test_the_generator_that_is_prepared_stays_as_it_was(recipe):
     assert generator.state_dict().keys() == before.keys()
     assert all(torch.equal(generator.state_dict()[name], before[name]) for name in before)
     assert [parameter.stride() for parameter in generator.parameters()] == layout
-    kept = {parameter.data_ptr() for parameter in generator.parameters()}
-    assert kept.isdisjoint(parameter.data_ptr() for parameter in prepared.network.parameters())
+    fixed = fixed_batch(config.game, config.space, CPU)
+    items = fixed.through(prepared.network)
+    for parameter in generator.parameters():
+        parameter.data.fill_(torch.nan)
+    assert torch.equal(fixed.through(prepared.network), items)
 
 
 def test_points_stay_float32():

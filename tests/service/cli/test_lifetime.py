@@ -89,6 +89,11 @@ def test_a_head_too_long_behind_another_request_ends_the_connection_without_a_wo
     assert "Traceback" not in (ringside.home / "api.log").read_text()
 
 
+def test_a_head_that_begins_in_the_piece_of_another_request_is_bounded_too(ringside):
+    first, long = _HEAD + b"\r\n", _HEAD + b"X-Long: " + b"x" * 100_000
+    assert _say(ringside, first + long, b"\r\n\r\n").count(b" 200 ") <= 1
+
+
 def test_a_connection_carries_many_heads_that_are_not_too_long_each(ringside):
     request = _HEAD + b"X-Long: " + b"x" * 30_000 + b"\r\n\r\n"
     last = request.replace(b"Host", b"Connection: close\r\nHost")
