@@ -164,9 +164,10 @@ def _rearranged(network: nn.Module, fixed: FixedBatch, expected: Items) -> tuple
     """The network with what is quicker by sub-pixels, and how many layers of it; as it was on a
     GPU, or if items change by it.
     """
-    other = deepcopy(network)
-    layers = 0 if fixed.inputs.is_cuda else rearrange(other)
-    some = fixed.part(0, min(_COMPARED_ITEMS, len(expected)))
+    if fixed.inputs.is_cuda:
+        return network, 0
+    other, some = deepcopy(network), fixed.part(0, min(_COMPARED_ITEMS, len(expected)))
+    layers = rearrange(other)
     if layers and _are_close(some.through(other), expected[: len(some.labels)]):
         return other, layers
     return network, 0
