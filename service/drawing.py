@@ -206,6 +206,8 @@ def parse_labels(
 ) -> tuple[int, ...] | None:
     """Numbers of the classes that a list with commas names; ``place`` is where it stood.
 
+    ``all`` names each of them, unless a class is called so.
+
     Raises:
         Problem: when a class is unknown, or the model knows none.
     """
@@ -213,6 +215,8 @@ def parse_labels(
         return None
     require_labels(config, place)
     classes = config.space.classes
+    if text == "all" and text not in classes:
+        return tuple(range(len(classes)))
     return tuple(label_number(part.strip(), classes, place) for part in text.split(","))
 
 

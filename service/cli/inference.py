@@ -20,7 +20,8 @@ ModelName = Annotated[
     str, typer.Argument(metavar="MODEL", help="name, name:version, name@alias, job id or job:step")
 ]
 Label = Annotated[
-    str | None, typer.Option(help="Class by name or number; for samples a list as 0,1,2, in turn.")
+    str | None,
+    typer.Option(help="Class by name or number; for samples a list as 0,1,2, or all, in turn."),
 ]
 Files = Annotated[
     list[Path], typer.Argument(exists=True, dir_okay=False, help="Images, or one ZIP or NPY.")

@@ -56,7 +56,10 @@ Truncation = Annotated[
 ]
 Label = Annotated[
     str | None,
-    Query(max_length=2000, description="class name or number; several by comma are cycled"),
+    Query(
+        max_length=2000,
+        description="class name or number; several by comma, or all of them as all, are cycled",
+    ),
 ]
 CodesText = Annotated[
     str | None,

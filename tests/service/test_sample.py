@@ -218,6 +218,14 @@ def test_labels_go_by_name_or_number(client: TestClient) -> None:
     assert not np.array_equal(three, array(sample(client, label="4", **given)))
 
 
+def test_all_labels_come_in_turn(client: TestClient) -> None:
+    given = {"model": "conditional", "n": 12, "seed": 1, "format": "json"}
+    listed = sample(client, label="0,1,2,3,4,5,6,7,8,9", **given).json()
+    every = sample(client, label="all", **given).json()
+    assert every == listed
+    assert [entry["label"] for entry in every["data"]] == [str(i % 10) for i in range(12)]
+
+
 @pytest.mark.parametrize("format_", ["png", "webp", "jpeg"])
 def test_points_are_plotted(client: TestClient, format_: str) -> None:
     drawn = picture(sample(client, model="points", n=100, seed=1, format=format_))
