@@ -26,6 +26,7 @@ _STORED = ("appendonly.aof", "appendonlydir")
 # What a server says before it ends because of what it has stored.
 _UNREADABLE = re.compile(
     rb"reading the append only file|RDB preamble of the AOF file|Invalid AOF manifest"
+    rb"|Unable to obtain the AOF file .*: No such file"
 )
 
 log = logging.getLogger("ringside.redis")

@@ -80,6 +80,17 @@ def test_a_file_that_cannot_be_read_is_put_aside(directory, begin):
     assert len(list(directory.glob("*.damaged-*"))) == 1
 
 
+def test_a_file_that_is_gone_costs_what_was_in_it_only(directory, begin):
+    server = EmbeddedRedis(directory)
+    process = begin(server)
+    with _client(server) as client:
+        client.set("first", "1")
+    stored_by(server, process).unlink()
+    begin(server)
+    with _client(server) as client:
+        assert client.get("first") is None
+
+
 @pytest.mark.parametrize("said", ["", "Bad file format reading the append only file\n"])
 def test_a_server_that_ends_for_another_reason_keeps_what_is_stored(directory, begin, said):
     """Whatever it ``said`` in the log when it was started before."""
