@@ -28,6 +28,10 @@ class FixedBatch(NamedTuple):
         places = torch.arange(start, start + count, device=self.labels.device) % len(self.labels)
         return FixedBatch(self.inputs[places], self.labels[places])
 
+    def first(self, most: int) -> "FixedBatch":
+        """The first entries, at most so many."""
+        return self.part(0, min(most, len(self.labels)))
+
     @torch.inference_mode()
     def through(self, network: nn.Module) -> Items:
         """What a network makes of it, when the device has made it."""

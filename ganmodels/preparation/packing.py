@@ -49,7 +49,7 @@ def pack(network: nn.Module, batch: FixedBatch) -> int:
     """
     if batch.inputs.is_cuda or not _is_offered():
         return 0
-    packed, some = 0, batch.part(0, min(_ITEMS, len(batch.labels)))
+    packed, some = 0, batch.first(_ITEMS)
     for name, (given, made) in passed(network, some, LAYERS).items():
         run = _sound(network.get_submodule(name), given, made)
         if run is not None:

@@ -40,9 +40,10 @@ class Preparation(Spec):
 
     ``device`` is ``cpu`` or the name of a GPU; ``graphs``: whether its kernels are recorded there.
     ``grey_difference`` is the largest of an item's values in bfloat16 from those in float32,
-    where it was tried. ``refused_sizes`` would give other bytes than ``batch_sizes``. Seconds, by
-    precision and by batch size, and with them the largest batch size, vary between starts; no
-    byte of an item depends on them.
+    where it was tried. ``subpixel_layers`` and ``packed_layers`` count those that are computed
+    otherwise than in training. ``refused_sizes`` would give other bytes than ``batch_sizes``.
+    Seconds, by precision and by batch size, and with them the largest batch size, vary between
+    starts; no byte of an item depends on them.
     """
 
     device: str
@@ -166,7 +167,7 @@ def _rearranged(network: nn.Module, fixed: FixedBatch, expected: Items) -> tuple
     """
     if fixed.inputs.is_cuda:
         return network, 0
-    other, some = deepcopy(network), fixed.part(0, min(_COMPARED_ITEMS, len(expected)))
+    other, some = deepcopy(network), fixed.first(_COMPARED_ITEMS)
     layers = rearrange(other)
     if layers and _are_close(some.through(other), expected[: len(some.labels)]):
         return other, layers

@@ -38,7 +38,7 @@ def steady(network: nn.Module, fixed: FixedBatch) -> None:
 
     Each layer is tried on what it reads when the network makes items of the fixed batch.
     """
-    many = fixed.part(0, min(_MANY, len(fixed.labels)))
+    many = fixed.first(_MANY)
     for name, seen in passed(network, many, (*LAYERS, Packed)).items():
         layer = network.get_submodule(name)
         fewest = _fewest(layer, seen)
